@@ -1,0 +1,193 @@
+//! The command line of a runner.
+
+use std::{
+    process::{Command as Process, ExitCode},
+};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    DriveSpec, Row, RowInfo, ServeSpec,
+    protocol::{Control, Event, Ready, emit},
+    runner::{self, BuildInfo},
+};
+
+/// Exit code: done.
+pub const EXIT_OK: u8 = 0;
+/// Exit code: it was tried and failed.
+pub const EXIT_FAILED: u8 = 1;
+/// Exit code: the command line asks for something that does not exist or makes no sense.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit code: this row is not available on this machine.
+pub const EXIT_UNAVAILABLE: u8 = 3;
+
+#[derive(Parser)]
+#[command(
+    about = "One runtime as a WebSocket server and client, for wsbench",
+    args_conflicts_with_subcommands = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print what a row is, as one line of JSON
+    Describe {
+        #[command(flatten)]
+        row: RowArgument,
+    },
+    /// Serve until stdin ends
+    Serve {
+        #[command(flatten)]
+        row: RowArgument,
+        #[command(flatten)]
+        spec: ServeSpec,
+    },
+    /// Carry out a client's half of a trial: prints `ready`, waits for a line `go` on stdin, measures, prints
+    /// `measured`, waits for `finish`, prints `drove`
+    Drive {
+        #[command(flatten)]
+        row: RowArgument,
+        #[command(flatten)]
+        spec: DriveSpec,
+    },
+}
+
+#[derive(Args)]
+struct RowArgument {
+    /// Row of this runner; the first one when not given
+    #[arg(long, value_name = "ROW")]
+    row: Option<String>,
+}
+
+/// Runs the command line of a runner that offers `rows`.
+pub fn main(rows: &[Row], build: BuildInfo) -> ExitCode {
+    runner::count_panics();
+    let command = Arguments::parse().command;
+    match run(rows, build, command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn run(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Describe { row } => {
+            let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
+            match describe(row, &build) {
+                Ok(info) => {
+                    println!("{}", serde_json::to_string(&info).context("RowInfo is JSON")?);
+                    Ok(EXIT_OK)
+                }
+                Err(reason) => {
+                    eprintln!("{}: not available here: {reason:#}", row.name);
+                    Ok(EXIT_UNAVAILABLE)
+                }
+            }
+        }
+        Command::Serve { row, spec } => {
+            let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
+            if let Some(code) = prepare(row, &build, spec.threads, spec.validate())? {
+                return Ok(code);
+            }
+            let served = row.runner.serve(&spec, Ready::new())?;
+            emit(&Event::Served(served))?;
+            Ok(EXIT_OK)
+        }
+        Command::Drive { row, spec } => {
+            let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
+            if let Some(code) = prepare(row, &build, spec.threads, spec.validate())? {
+                return Ok(code);
+            }
+            let drove = row.runner.drive(&spec, Control::listen())?;
+            let failed = drove.failed_connections > 0 || drove.panics > 0;
+            emit(&Event::Drove(drove))?;
+            Ok(if failed { EXIT_FAILED } else { EXIT_OK })
+        }
+    }
+}
+
+impl RowArgument {
+    /// The row that was asked for; where there is none of that name, says so.
+    fn find<'a>(&self, rows: &'a [Row]) -> Option<&'a Row> {
+        let Some(name) = &self.row else { return rows.first() };
+        let row = rows.iter().find(|row| row.name == name);
+        if row.is_none() {
+            let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+            eprintln!("error: this runner has no row `{name}`; it has: {}", names.join(", "));
+        }
+        row
+    }
+}
+
+fn describe(row: &Row, build: &BuildInfo) -> anyhow::Result<RowInfo> {
+    Ok(RowInfo { build: Some(build.clone()), ..row.runner.describe()? })
+}
+
+/// What has to hold before a row starts: sound values, a possible number of threads, the row's environment.
+fn prepare(
+    row: &Row,
+    build: &BuildInfo,
+    threads: u32,
+    valid: Result<(), String>,
+) -> anyhow::Result<Option<u8>> {
+    bind_to_parent();
+    if let Err(reason) = valid {
+        eprintln!("error: {reason}");
+        return Ok(Some(EXIT_USAGE));
+    }
+    let info = match describe(row, build) {
+        Ok(info) => info,
+        Err(reason) => {
+            eprintln!("{}: not available here: {reason:#}", row.name);
+            return Ok(Some(EXIT_UNAVAILABLE));
+        }
+    };
+    if threads > info.max_threads {
+        eprintln!(
+            "error: the row `{0}` has one thread and cannot run on {threads}: a row named `{0}-multi` would",
+            row.name
+        );
+        return Ok(Some(EXIT_USAGE));
+    }
+    with_environment(&info)
+}
+
+/// Some runtimes read their settings from the environment, once, and nothing may change a process's own environment
+/// safely: a runner that was started without them starts itself again.
+fn with_environment(info: &RowInfo) -> anyhow::Result<Option<u8>> {
+    let missing = info
+        .environment
+        .iter()
+        .any(|(name, value)| std::env::var(name).ok().as_deref() != Some(value));
+    if !missing {
+        return Ok(None);
+    }
+    let mut again = Process::new(std::env::current_exe().context("own executable")?);
+    again.args(std::env::args_os().skip(1)).envs(&info.environment);
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        Err(again.exec()).context("cannot start again with the row's environment")
+    }
+    #[cfg(not(unix))]
+    {
+        let status = again.status().context("cannot start again with the row's environment")?;
+        Ok(Some(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(EXIT_FAILED)))
+    }
+}
+
+/// Lets the kernel end this process when the one that started it dies; the end of stdin does the same everywhere, as
+/// long as this process gets to read it.
+fn bind_to_parent() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL) {
+        eprintln!("cannot ask for a signal at the parent's death: {error}");
+    }
+}

@@ -1,0 +1,34 @@
+//! What every row of wsbench shares.
+//!
+//! A *row* is one runtime configuration that can be measured. This crate holds, once and for all rows, the
+//! workloads (what a client does), the services (what a server does), the accounting that proves nothing was lost,
+//! the measuring, the runner protocol and the command line of a runner. It depends on no async runtime: a runner
+//! adds only how its runtime starts, listens, accepts, connects, spawns and sleeps.
+//!
+//! The cut between the two is the message, not the byte: see [`Socket`], [`Timer`], [`Runtime`] and [`Runner`].
+
+pub mod catalogue;
+pub mod cli;
+pub mod drive;
+pub mod histogram;
+pub mod metric;
+pub mod net;
+pub mod payload;
+pub mod protocol;
+pub mod record;
+pub mod runner;
+pub mod service;
+pub mod socket;
+pub mod spec;
+pub mod tally;
+pub mod timer;
+pub mod trial;
+pub mod websocket;
+pub mod workload;
+
+pub use drive::{Job, Runtime, drive};
+pub use runner::{Row, RowInfo, Runner};
+pub use service::{ServerContext, serve_connection};
+pub use socket::{Kind, Socket, SocketError};
+pub use spec::{DriveSpec, ServeSpec};
+pub use timer::Timer;

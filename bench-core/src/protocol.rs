@@ -1,0 +1,199 @@
+//! The runner protocol, version 1, from the runner's side.
+//!
+//! stdout carries one JSON object a line, stderr is for people, stdin carries commands, and its end is the signal to
+//! stop. docs/PROTOCOL.md is the reference.
+
+use std::{
+    io::{self, BufRead, Write},
+    net::SocketAddr,
+    sync::mpsc,
+    thread,
+};
+
+use anyhow::Context;
+use futures_channel::oneshot;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{drive::Drove, service::Served};
+
+/// Version of the protocol that this crate speaks.
+pub const VERSION: u32 = 1;
+
+/// What a runner prints, one object a line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// `serve`: connections are accepted at `addr`.
+    Listening {
+        /// The bound address.
+        addr: SocketAddr,
+        /// The process that serves.
+        pid: u32,
+    },
+    /// `serve`: stdin has ended, all connections are closed.
+    Served(Served),
+    /// `drive`: connected, warmed up, drained; waits for `go`.
+    Ready,
+    /// `drive`: the measured window is over, drained, connections held; waits for `finish` or another `go`.
+    Measured(Measured),
+    /// `drive`: everything is closed.
+    Drove(Drove),
+}
+
+/// The measured window in short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Measured {
+    /// Round trips, acknowledged messages, deliveries or handshakes.
+    pub units: u64,
+    /// Length in nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// What a client is told on stdin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `go` or `go N`: measure, with N messages (connects, batches) on each connection instead of the stated length.
+    Go(Option<u64>),
+    /// `finish`: close and report.
+    Finish,
+}
+
+impl Command {
+    fn parse(line: &str) -> anyhow::Result<Command> {
+        let mut words = line.split_whitespace();
+        let command = match (words.next(), words.next()) {
+            (Some("go"), None) => Command::Go(None),
+            (Some("go"), Some(count)) => {
+                let count = count.parse().ok().filter(|count| *count > 0);
+                Command::Go(Some(count.with_context(|| format!("`{line}`: go takes a count over 0"))?))
+            }
+            (Some("finish"), None) => Command::Finish,
+            _ => anyhow::bail!("`{line}` is not a command: go, go N and finish are"),
+        };
+        Ok(command)
+    }
+}
+
+/// Prints one event.
+///
+/// # Errors
+/// When stdout is closed.
+pub fn emit(event: &Event) -> anyhow::Result<()> {
+    let mut line = serde_json::to_string(event).context("an event is always JSON")?;
+    line.push('\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).context("stdout is closed")
+}
+
+/// A server's end of the protocol.
+#[derive(Debug)]
+pub struct Ready(());
+
+impl Ready {
+    pub(crate) fn new() -> Ready {
+        Ready(())
+    }
+
+    /// Announces that connections are accepted at `addr`. The future completes when the server should stop.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub fn listening(self, addr: SocketAddr) -> anyhow::Result<impl Future<Output = ()> + Send + Unpin> {
+        emit(&Event::Listening { addr, pid: std::process::id() })?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        // One thread that sleeps in a read for the whole life of the process, the same in every row.
+        thread::spawn(move || {
+            for _ in io::stdin().lock().lines().map_while(Result::ok) {}
+            drop(stop);
+        });
+        Ok(Stopped(stopped))
+    }
+}
+
+struct Stopped(oneshot::Receiver<()>);
+
+impl Future for Stopped {
+    type Output = ();
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<()> {
+        std::pin::Pin::new(&mut self.0).poll(cx).map(drop)
+    }
+}
+
+/// A client's end of the protocol.
+///
+/// Its methods block the calling thread: at both edges of the measured window there is nothing else to do.
+#[derive(Debug)]
+pub struct Control {
+    commands: mpsc::Receiver<anyhow::Result<Command>>,
+}
+
+impl Control {
+    /// Listens to stdin from now on. When it ends before `finish`, the process ends at once: whoever started it is
+    /// gone.
+    pub(crate) fn listen() -> Control {
+        let (sender, commands) = mpsc::channel();
+        thread::spawn(move || {
+            for line in io::stdin().lock().lines().map_while(Result::ok) {
+                let command = Command::parse(&line);
+                let last = !matches!(command, Ok(Command::Go(_)));
+                if sender.send(command).is_err() || last {
+                    return;
+                }
+            }
+            eprintln!("stdin ended before `finish`: stopping");
+            std::process::exit(1);
+        });
+        Control { commands }
+    }
+
+    /// Announces that the client is connected, warmed up and drained, and waits for the next command.
+    ///
+    /// # Errors
+    /// When stdout is closed or the command is none.
+    pub fn ready(&mut self) -> anyhow::Result<Command> {
+        emit(&Event::Ready)?;
+        self.next()
+    }
+
+    /// Announces the end of a measured window and waits for the next command.
+    ///
+    /// # Errors
+    /// When stdout is closed or the command is none.
+    pub fn measured(&mut self, measured: &Measured) -> anyhow::Result<Command> {
+        emit(&Event::Measured(*measured))?;
+        self.next()
+    }
+
+    fn next(&mut self) -> anyhow::Result<Command> {
+        self.commands.recv().context("no further command is possible")?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands() {
+        assert_eq!(Command::parse("go").unwrap(), Command::Go(None));
+        assert_eq!(Command::parse("go 12").unwrap(), Command::Go(Some(12)));
+        assert_eq!(Command::parse("finish").unwrap(), Command::Finish);
+        for wrong in ["", "go 0", "go x", "finish now", "stop"] {
+            assert!(Command::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn events_are_tagged_lines() {
+        let event = Event::Measured(Measured { units: 5, elapsed_ns: 7 });
+        let json = serde_json::to_string(&event).unwrap();
+        assert_eq!(json, r#"{"event":"measured","units":5,"elapsed_ns":7}"#);
+        assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event);
+        assert_eq!(serde_json::to_string(&Event::Ready).unwrap(), r#"{"event":"ready"}"#);
+    }
+}

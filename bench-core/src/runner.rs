@@ -1,0 +1,144 @@
+//! Runners and the rows they offer.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    DriveSpec, ServeSpec,
+    drive::Drove,
+    protocol::{self, Control, Ready},
+    service::{Served, Service},
+    spec::{Flush, Workload},
+};
+
+/// One runtime configuration as a server and as a client.
+///
+/// Synchronous, hence object-safe: a row of the table is a value of this type. Each method starts the runtime and
+/// blocks until it has ended.
+pub trait Runner: Sync {
+    /// What this row is.
+    ///
+    /// # Errors
+    /// When the row cannot run on this machine, with the reason.
+    fn describe(&self) -> anyhow::Result<RowInfo>;
+
+    /// Serves until the future of [`Ready::listening`] completes.
+    ///
+    /// # Errors
+    /// When the runtime cannot start or the address cannot be listened on.
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served>;
+
+    /// Carries out a client's half of a trial.
+    ///
+    /// # Errors
+    /// When the runtime cannot start or the server cannot be reached.
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove>;
+}
+
+/// A named row of a runner.
+pub struct Row {
+    /// Name of the row, as in `runners/rows.toml`.
+    pub name: &'static str,
+    /// What runs it.
+    pub runner: &'static dyn Runner,
+}
+
+/// What a row says of itself: the answer to `describe`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RowInfo {
+    /// Version of the runner protocol.
+    pub protocol: u32,
+    /// Name of the row.
+    pub row: String,
+    /// Name of the runtime.
+    pub runtime: String,
+    /// Version of the runtime. A row without one is not measured.
+    pub runtime_version: String,
+    /// How tasks are scheduled.
+    pub scheduler: String,
+    /// How the runtime waits for I/O.
+    pub io_mode: String,
+    /// The WebSocket stack with its versions.
+    pub websocket: String,
+    /// Maintenance status worth knowing, such as `discontinued`.
+    pub status: Option<String>,
+    /// Most worker threads that the row takes; 1 for a single-thread row.
+    pub max_threads: u32,
+    /// Environment that the process must be started with.
+    pub environment: BTreeMap<String, String>,
+    /// Services offered, by the last word of their path.
+    pub services: Vec<String>,
+    /// Workloads offered.
+    pub workloads: Vec<Workload>,
+    /// Flush policies offered.
+    pub flush: Vec<Flush>,
+    /// The build; absent for runners that are not built from this workspace.
+    pub build: Option<BuildInfo>,
+}
+
+impl RowInfo {
+    /// A single-thread row with everything that this crate offers; the caller overwrites what differs.
+    pub fn new(row: &str, runtime: &str, runtime_version: &str) -> RowInfo {
+        RowInfo {
+            protocol: protocol::VERSION,
+            row: row.to_owned(),
+            runtime: runtime.to_owned(),
+            runtime_version: runtime_version.to_owned(),
+            scheduler: String::new(),
+            io_mode: String::new(),
+            websocket: String::new(),
+            status: None,
+            max_threads: 1,
+            environment: BTreeMap::new(),
+            services: Service::NAMES.iter().map(|name| (*name).to_owned()).collect(),
+            workloads: Workload::ALL.to_vec(),
+            flush: vec![Flush::BeforeWait, Flush::Each],
+            build: None,
+        }
+    }
+}
+
+/// Which build a program comes from. Two programs of equal builds differ only in what they are, not in how they were
+/// made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BuildInfo {
+    /// Git commit, or `unknown` outside a repository.
+    pub commit: String,
+    /// Whether the work tree had changes.
+    pub dirty: bool,
+    /// Cargo profile: `release` or `debug`.
+    pub profile: String,
+    /// SHA-256 of Cargo.lock, in hexadecimal.
+    pub lock_sha256: String,
+    /// Version line of the compiler.
+    pub rustc: String,
+}
+
+impl BuildInfo {
+    /// Whether this is a release build, which is what comparisons are made of.
+    pub fn is_release(&self) -> bool {
+        self.profile == "release"
+    }
+}
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Panics in this process since [`count_panics`].
+pub(crate) fn panics() -> u64 {
+    PANICS.load(Relaxed)
+}
+
+/// Counts panics from now on: all three runtimes are silent about one in a connection's task. What was printed for a
+/// panic before still is.
+pub(crate) fn count_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICS.fetch_add(1, Relaxed);
+        print(info);
+    }));
+}

@@ -1,0 +1,379 @@
+//! Services: what a server does on a connection. The request path chooses one.
+//!
+//! | path | service |
+//! |---|---|
+//! | `/echo` | answers every message with itself |
+//! | `/sink?messages=N` | answers every N-th message with N in decimal, and nothing else |
+//! | `/push?first_ns=…&every_us=…&count=…&payload=…&class=…` | sends `count` messages, message k due at first_ns + k × every_us |
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Kind, ServeSpec, Socket, SocketError, Timer,
+    payload::{self, Class, PUSH_HEADER_BYTES, SEQUENCES},
+    tally::Tally,
+    timer::{self, instant_at, now_ns},
+};
+
+/// How long a server that was told to stop waits for connections that are still closing.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A service with its parameters, as the request path and query give them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Every message is answered with itself.
+    Echo,
+    /// Every N-th message is answered with N.
+    Sink {
+        /// N, at least 1.
+        messages: u64,
+    },
+    /// Messages are sent when they are due.
+    Push(Push),
+}
+
+/// Parameters of `/push`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// When message 0 is due, in nanoseconds of CLOCK_MONOTONIC; absent: at once.
+    pub first_ns: Option<u64>,
+    /// Distance of the due instants in microseconds.
+    pub every_us: u64,
+    /// Number of messages.
+    pub count: u64,
+    /// Size of a message in bytes.
+    pub payload_bytes: u64,
+    /// The class that the messages are counted in.
+    pub class: Class,
+}
+
+impl Default for Push {
+    fn default() -> Push {
+        Push {
+            first_ns: None,
+            every_us: 1_000_000,
+            count: 1,
+            payload_bytes: PUSH_HEADER_BYTES as u64,
+            class: Class::Measured,
+        }
+    }
+}
+
+impl Push {
+    /// Path and query that ask for this.
+    pub fn path(&self) -> String {
+        let first = self.first_ns.map_or_else(String::new, |ns| format!("first_ns={ns}&"));
+        format!(
+            "/push?{first}every_us={}&count={}&payload={}&class={}",
+            self.every_us,
+            self.count,
+            self.payload_bytes,
+            self.class.name()
+        )
+    }
+}
+
+impl Service {
+    /// Names of the services, as [`crate::RowInfo`] lists them.
+    pub const NAMES: &'static [&'static str] = &["echo", "sink", "push"];
+
+    /// The service that a path with its query asks for.
+    ///
+    /// # Errors
+    /// When there is no such service or parameter, or a value is out of range, with the reason.
+    pub fn parse(uri: &str) -> Result<Service, String> {
+        let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+        let parameters = query.split('&').filter(|part| !part.is_empty()).map(|part| {
+            part.split_once('=').ok_or_else(|| format!("`{part}` is not NAME=VALUE"))
+        });
+        let unknown = |name: &str| Err(format!("{path} has no parameter `{name}`"));
+        match path {
+            "/echo" => match parameters.into_iter().next() {
+                None => Ok(Service::Echo),
+                Some(parameter) => unknown(parameter?.0),
+            },
+            "/sink" => {
+                let mut messages = None;
+                for parameter in parameters {
+                    match parameter? {
+                        ("messages", value) => messages = Some(number("messages", value, 1, u64::MAX)?),
+                        (name, _) => return unknown(name),
+                    }
+                }
+                let messages = messages.ok_or("/sink needs ?messages=N")?;
+                Ok(Service::Sink { messages })
+            }
+            "/push" => {
+                let mut push = Push::default();
+                for parameter in parameters {
+                    match parameter? {
+                        ("first_ns", value) => {
+                            push.first_ns = Some(number("first_ns", value, 0, i64::MAX as u64)?);
+                        }
+                        ("every_us", value) => push.every_us = number("every_us", value, 1, 1 << 40)?,
+                        ("count", value) => push.count = number("count", value, 0, SEQUENCES)?,
+                        ("payload", value) => {
+                            push.payload_bytes =
+                                number("payload", value, PUSH_HEADER_BYTES as u64, 16 << 20)?;
+                        }
+                        ("class", value) => {
+                            push.class = Class::from_name(value)
+                                .ok_or_else(|| format!("`{value}` is no message class"))?;
+                        }
+                        (name, _) => return unknown(name),
+                    }
+                }
+                Ok(Service::Push(push))
+            }
+            _ => Err(format!("no service at `{path}`: there are /echo, /sink and /push")),
+        }
+    }
+}
+
+fn number(name: &str, value: &str, least: u64, most: u64) -> Result<u64, String> {
+    let number = value.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("{name}={value}: a whole number from {least} to {most} is needed"))
+}
+
+/// What a server reports when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Served {
+    /// Messages by class, over all connections.
+    pub tally: Tally,
+    /// Messages that were not delivered because of a stated policy.
+    pub dropped_messages: u64,
+    /// TCP connections accepted.
+    pub accepted: u64,
+    /// Opening handshakes completed.
+    pub upgraded: u64,
+    /// Connections that ended without a completed opening handshake.
+    pub handshake_errors: u64,
+    /// Connections that ended with a protocol error, including an end without a closing handshake.
+    pub protocol_errors: u64,
+    /// Connections that ended with a transport error.
+    pub io_errors: u64,
+    /// Failed accepts.
+    pub accept_errors: u64,
+    /// Connections still open when the server gave up waiting for them; their messages are not in the tally.
+    pub open_at_end: u64,
+    /// Panics in the process.
+    pub panics: u64,
+}
+
+/// What all connections of a server share.
+#[derive(Debug)]
+pub struct ServerContext {
+    spec: ServeSpec,
+    served: Mutex<Served>,
+    open: AtomicU64,
+}
+
+impl ServerContext {
+    /// For a server of this specification.
+    pub fn new(spec: &ServeSpec) -> Arc<ServerContext> {
+        Arc::new(ServerContext {
+            spec: spec.clone(),
+            served: Mutex::default(),
+            open: AtomicU64::new(0),
+        })
+    }
+
+    /// The server's specification.
+    pub fn spec(&self) -> &ServeSpec {
+        &self.spec
+    }
+
+    /// Counts a failed accept.
+    pub fn accept_failed(&self) {
+        self.served().accept_errors += 1;
+    }
+
+    /// The final counts, once the connections that are still closing have ended or two seconds have passed.
+    pub async fn finish<T: Timer>(&self, timer: &T) -> Served {
+        let deadline = Instant::now() + DRAIN;
+        while self.open.load(Relaxed) > 0 && Instant::now() < deadline {
+            timer.sleep_until(Instant::now() + Duration::from_millis(1)).await;
+        }
+        let open_at_end = self.open.load(Relaxed);
+        Served { open_at_end, panics: crate::runner::panics(), ..self.served().clone() }
+    }
+
+    fn served(&self) -> std::sync::MutexGuard<'_, Served> {
+        // Every change under this lock is a plain addition: a panic elsewhere leaves nothing half done.
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves one accepted connection to its end: handshake, service, accounting.
+///
+/// `handshake` is the server's half of the opening handshake in the row's own stack, for instance
+/// [`crate::websocket::accept`].
+pub async fn serve_connection<S, T>(
+    handshake: impl Future<Output = Result<(Service, S), SocketError>>,
+    timer: T,
+    context: Arc<ServerContext>,
+) where
+    S: Socket,
+    T: Timer,
+{
+    let mut connection = OpenConnection::new(context);
+    let limit = connection.context.spec.socket.handshake_timeout();
+    let (service, mut socket) =
+        match timer::within(&timer, limit, "the opening handshake", handshake).await {
+            Ok(upgraded) => upgraded,
+            Err(_) => {
+                connection.ended = Ended::Handshake;
+                return;
+            }
+        };
+    connection.ended = Ended::InProtocol;
+    connection.context.served().upgraded += 1;
+    let tally = &mut connection.tally;
+    let result = match service {
+        Service::Echo => echo(&mut socket, tally).await,
+        Service::Sink { messages } => sink(&mut socket, messages, tally).await,
+        Service::Push(plan) => push(&mut socket, &timer, &plan, tally).await,
+    };
+    connection.ended = match result {
+        Ok(()) => Ended::InOrder,
+        Err(SocketError::Io(_)) => Ended::Transport,
+        Err(_) => Ended::InProtocol,
+    };
+}
+
+/// `/echo`: the message is moved back as it came.
+async fn echo<S: Socket>(socket: &mut S, tally: &mut Tally) -> Result<(), SocketError> {
+    while let Some(message) = socket.recv().await? {
+        let bytes = S::payload(&message).len();
+        let count = tally.class_mut(Class::of(S::payload(&message)));
+        count.received(bytes);
+        socket.feed(message).await?;
+        count.sent(bytes);
+    }
+    Ok(())
+}
+
+/// `/sink`: counts, and says so every `messages` messages. The answer counts in the class of the message that
+/// completed the batch.
+async fn sink<S: Socket>(
+    socket: &mut S,
+    messages: u64,
+    tally: &mut Tally,
+) -> Result<(), SocketError> {
+    let mut missing = messages;
+    while let Some(message) = socket.recv().await? {
+        let count = tally.class_mut(Class::of(S::payload(&message)));
+        count.received(S::payload(&message).len());
+        missing -= 1;
+        if missing == 0 {
+            missing = messages;
+            let answer = Bytes::from(messages.to_string());
+            let bytes = answer.len();
+            socket.feed(S::message(Kind::Text, answer)).await?;
+            count.sent(bytes);
+        }
+    }
+    Ok(())
+}
+
+/// `/push`: each message is flushed when it is due; one that is late is sent at once, and none is left out.
+async fn push<S: Socket, T: Timer>(
+    socket: &mut S,
+    timer: &T,
+    plan: &Push,
+    tally: &mut Tally,
+) -> Result<(), SocketError> {
+    let first_ns = plan.first_ns.unwrap_or_else(now_ns);
+    for sequence in 0..plan.count {
+        let due_ns = first_ns.saturating_add(sequence * plan.every_us * 1_000);
+        if due_ns > now_ns() {
+            timer.sleep_until(instant_at(due_ns)).await;
+        }
+        let payload = payload::push(plan.class, sequence, due_ns, plan.payload_bytes as usize);
+        let bytes = payload.len();
+        socket.feed(S::message(Kind::Text, payload)).await?;
+        socket.flush().await?;
+        tally.class_mut(plan.class).sent(bytes);
+    }
+    while let Some(message) = socket.recv().await? {
+        tally.class_mut(Class::of(S::payload(&message))).received(S::payload(&message).len());
+    }
+    Ok(())
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy)]
+enum Ended {
+    Handshake,
+    InOrder,
+    InProtocol,
+    Transport,
+}
+
+/// Counts on its own while the connection lives, without contention, and adds to the whole when it ends, even when
+/// its task is cancelled or panics.
+struct OpenConnection {
+    context: Arc<ServerContext>,
+    tally: Tally,
+    ended: Ended,
+}
+
+impl OpenConnection {
+    fn new(context: Arc<ServerContext>) -> OpenConnection {
+        context.served().accepted += 1;
+        context.open.fetch_add(1, Relaxed);
+        OpenConnection { context, tally: Tally::default(), ended: Ended::Handshake }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let mut served = self.context.served();
+        served.tally.add(&self.tally);
+        match self.ended {
+            Ended::Handshake => served.handshake_errors += 1,
+            Ended::InOrder => {}
+            Ended::InProtocol => served.protocol_errors += 1,
+            Ended::Transport => served.io_errors += 1,
+        }
+        drop(served);
+        self.context.open.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_choose_services() {
+        assert_eq!(Service::parse("/echo"), Ok(Service::Echo));
+        assert_eq!(Service::parse("/sink?messages=7"), Ok(Service::Sink { messages: 7 }));
+        let push = Push { first_ns: Some(5), count: 3, every_us: 9, ..Push::default() };
+        assert_eq!(Service::parse(&push.path()), Ok(Service::Push(push)));
+        assert_eq!(Service::parse("/push"), Ok(Service::Push(Push::default())));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        let refused = |uri| Service::parse(uri).unwrap_err();
+        assert!(refused("/").contains("/echo, /sink and /push"));
+        assert!(refused("/echo?x=1").contains("no parameter `x`"));
+        assert!(refused("/sink").contains("needs ?messages=N"));
+        assert!(refused("/sink?messages=0").contains("from 1 to"));
+        assert!(refused("/push?count").contains("NAME=VALUE"));
+        assert!(refused("/push?payload=3").contains("from 24 to"));
+        assert!(refused("/push?class=loud").contains("no message class"));
+    }
+}

@@ -1,0 +1,74 @@
+//! The cut between wsbench and a WebSocket stack: whole messages.
+
+use std::{future::Future, io};
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One established WebSocket connection, as a workload or a service sees it.
+///
+/// The futures carry no `Send` bound on purpose: a workload only awaits them, and the runner, where the type is
+/// concrete, decides how to spawn.
+pub trait Socket {
+    /// The stack's own message type: an echo moves it from `recv` to `feed`, unconverted.
+    type Message;
+
+    /// A data message of this kind. A text payload must be UTF-8; all of wsbench's are ASCII.
+    fn message(kind: Kind, payload: Bytes) -> Self::Message;
+
+    /// Text or binary.
+    fn kind(message: &Self::Message) -> Kind;
+
+    /// The message's payload, unmasked.
+    fn payload(message: &Self::Message) -> &[u8];
+
+    /// The next data message; `None` once the peer has closed in order. Control frames are answered inside.
+    ///
+    /// Under the flush policy `before-wait` it writes out what was fed before it reads from the connection.
+    fn recv(&mut self) -> impl Future<Output = Result<Option<Self::Message>, SocketError>>;
+
+    /// Queues a message; under the flush policy `each` it is also written out. Waits while the queue is full.
+    fn feed(&mut self, message: Self::Message) -> impl Future<Output = Result<(), SocketError>>;
+
+    /// Writes out what was fed.
+    fn flush(&mut self) -> impl Future<Output = Result<(), SocketError>>;
+
+    /// Runs the closing handshake to its end.
+    fn close(&mut self) -> impl Future<Output = Result<(), SocketError>>;
+}
+
+/// The two kinds of data message (RFC 6455, section 5.6).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// UTF-8 text, opcode 1.
+    #[default]
+    Text,
+    /// Bytes, opcode 2.
+    Binary,
+}
+
+/// Why a connection ended other than in order.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The transport failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The peer, or this end, broke the WebSocket protocol.
+    #[error("WebSocket protocol: {0}")]
+    Protocol(String),
+    /// The opening handshake was refused or malformed.
+    #[error("WebSocket handshake: {0}")]
+    Handshake(String),
+    /// A limit on time ran out.
+    #[error("{what} took longer than {limit_ms} ms")]
+    TimedOut {
+        /// What was waited for.
+        what: &'static str,
+        /// The limit in milliseconds.
+        limit_ms: u64,
+    },
+}

@@ -1,0 +1,82 @@
+//! Time: the runtime's timer and the clock that both processes of a trial share.
+
+use std::{
+    future::Future,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use crate::SocketError;
+
+/// A runtime's own timer: a service that sends at due instants measures it.
+pub trait Timer {
+    /// Completes at `at`, or at once when that has passed.
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()>;
+}
+
+/// Runs `work`, but no longer than `limit`.
+///
+/// # Errors
+/// [`SocketError::TimedOut`] with `what` when the limit ran out first; otherwise whatever `work` fails with.
+pub async fn within<T, V>(
+    timer: &T,
+    limit: Duration,
+    what: &'static str,
+    work: impl Future<Output = Result<V, SocketError>>,
+) -> Result<V, SocketError>
+where
+    T: Timer,
+{
+    let expired = async {
+        timer.sleep_until(Instant::now() + limit).await;
+        Err(SocketError::TimedOut { what, limit_ms: limit.as_millis() as u64 })
+    };
+    futures_lite::future::or(work, expired).await
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC, the clock that instants on the wire are given in.
+///
+/// All processes of one machine read the same clock, so a client can tell a server when a message is due.
+pub fn now_ns() -> u64 {
+    monotonic_ns()
+}
+
+/// The [`Instant`] of a reading of [`now_ns`]; the earliest representable one when that lies before it.
+pub fn instant_at(ns: u64) -> Instant {
+    // One pair of readings relates the two views of the clock; they run at the same speed, so it stays true.
+    static ANCHOR: OnceLock<(Instant, u64)> = OnceLock::new();
+    let (instant, anchor_ns) = *ANCHOR.get_or_init(|| (Instant::now(), monotonic_ns()));
+    match ns.checked_sub(anchor_ns) {
+        Some(later) => instant + Duration::from_nanos(later),
+        None => {
+            instant.checked_sub(Duration::from_nanos(anchor_ns - ns)).unwrap_or_else(Instant::now)
+        }
+    }
+}
+
+#[cfg(unix)]
+fn monotonic_ns() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .expect("POSIX requires CLOCK_MONOTONIC where clock_gettime exists");
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+}
+
+// Without a monotonic clock that processes share, the wall clock serves: such a system is not measured, only shown.
+#[cfg(not(unix))]
+fn monotonic_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |elapsed| elapsed.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_and_nanoseconds_keep_their_distance() {
+        let base = now_ns();
+        let gap = instant_at(base + 5_000_000) - instant_at(base);
+        assert_eq!(gap, Duration::from_millis(5));
+        assert!(instant_at(base) <= Instant::now());
+    }
+}

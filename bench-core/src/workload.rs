@@ -1,0 +1,281 @@
+//! Workloads: what a client does on one connection.
+//!
+//! Each is written once, generic over [`Socket`], and runs unchanged on every row. What is timed lies between two
+//! readings of the clock; making a payload and verifying an answer lie outside of them.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Kind, Socket, SocketError,
+    histogram::{Recorder, Series},
+    payload::{self, Class, HEADER_BYTES, PayloadSource},
+    service::Push,
+    spec::Load,
+    tally::Tally,
+    timer::now_ns,
+};
+
+/// One pass over a load: the warm-up or the measured window.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The load that is carried out.
+    pub load: Load,
+    /// Class of every message sent.
+    pub class: Class,
+    /// When a connection stops starting new work.
+    pub stop: Stop,
+    /// Where the samples go; `None` in the warm-up.
+    pub recorder: Option<Recorder>,
+    /// Makes and checks the payloads of this connection.
+    pub payloads: PayloadSource,
+}
+
+/// When a connection stops starting new work. What is in flight is always awaited.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop {
+    /// After so many messages, batches or connects.
+    After(u64),
+    /// At an instant.
+    At(Instant),
+}
+
+impl Stop {
+    fn reached(self, done: u64, now: Instant) -> bool {
+        match self {
+            Stop::After(count) => done >= count,
+            Stop::At(instant) => now >= instant,
+        }
+    }
+}
+
+impl Script {
+    /// Adds one sample to a distribution.
+    pub fn record(&self, series: Series, duration: Duration) {
+        if let Some(recorder) = &self.recorder {
+            recorder.record(series, duration);
+        }
+    }
+}
+
+/// What one connection has done so far.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Messages by class.
+    pub tally: Tally,
+    /// What "per message" divides by: round trips, acknowledged messages, deliveries or handshakes.
+    pub units: u64,
+    /// Next sequence number of each class.
+    sequences: [u64; Class::ALL.len()],
+}
+
+impl Progress {
+    fn take_sequence(&mut self, class: Class) -> u64 {
+        let sequence = self.sequences[class as usize];
+        self.sequences[class as usize] += 1;
+        sequence
+    }
+}
+
+/// Why a connection's part of a trial failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkloadError {
+    /// The connection failed.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The server ended the connection while an answer was due.
+    #[error("the server closed the connection while {0} was due")]
+    Closed(String),
+    /// An answer was not what it should be.
+    #[error("wrong answer: {0}")]
+    Wrong(String),
+}
+
+/// Closed loop, one in flight: the time from before the send until the echo has been read.
+pub async fn ping_pong<S: Socket>(
+    socket: &mut S,
+    script: &Script,
+    progress: &mut Progress,
+) -> Result<(), WorkloadError> {
+    let mut done = 0;
+    let mut start = Instant::now();
+    while !script.stop.reached(done, start) {
+        let sequence = progress.take_sequence(script.class);
+        let payload = script.payloads.payload(script.class, sequence);
+        let bytes = payload.len();
+        let message = S::message(script.load.kind, payload);
+        start = Instant::now();
+        socket.feed(message).await?;
+        let echo = socket.recv().await?;
+        script.record(Series::RoundTrip, start.elapsed());
+        progress.tally.class_mut(script.class).sent(bytes);
+        check_echo::<S>(echo, script, sequence, progress)?;
+        done += 1;
+    }
+    Ok(())
+}
+
+/// Closed loop with `window` in flight: primed, then one sent for each echo, then drained.
+pub async fn window<S: Socket>(
+    socket: &mut S,
+    script: &Script,
+    progress: &mut Progress,
+) -> Result<(), WorkloadError> {
+    let mut in_flight = VecDeque::with_capacity(script.load.window as usize);
+    let mut started = 0;
+    let mut now = Instant::now();
+    loop {
+        while in_flight.len() < script.load.window as usize && !script.stop.reached(started, now) {
+            let sequence = progress.take_sequence(script.class);
+            let payload = script.payloads.payload(script.class, sequence);
+            progress.tally.class_mut(script.class).sent(payload.len());
+            let message = S::message(script.load.kind, payload);
+            now = Instant::now();
+            in_flight.push_back((sequence, now));
+            socket.feed(message).await?;
+            started += 1;
+        }
+        let Some((sequence, start)) = in_flight.pop_front() else { return Ok(()) };
+        let echo = socket.recv().await?;
+        now = Instant::now();
+        script.record(Series::RoundTrip, now - start);
+        check_echo::<S>(echo, script, sequence, progress)?;
+    }
+}
+
+/// Batches of messages, each acknowledged by the server's count when its last one is in.
+pub async fn one_way<S: Socket>(
+    socket: &mut S,
+    script: &Script,
+    progress: &mut Progress,
+) -> Result<(), WorkloadError> {
+    let batch = script.load.batch();
+    let mut batches = 0;
+    loop {
+        let start = Instant::now();
+        for _ in 0..batch {
+            let sequence = progress.take_sequence(script.class);
+            let payload = script.payloads.payload(script.class, sequence);
+            progress.tally.class_mut(script.class).sent(payload.len());
+            socket.feed(S::message(script.load.kind, payload)).await?;
+        }
+        socket.flush().await?;
+        script.record(Series::BatchSent, start.elapsed());
+        let answer = socket.recv().await?;
+        script.record(Series::BatchAcknowledged, start.elapsed());
+        let answer = answer.ok_or_else(|| WorkloadError::Closed("an acknowledgement".to_owned()))?;
+        let text = S::payload(&answer);
+        progress.tally.class_mut(script.class).received(text.len());
+        if S::kind(&answer) != Kind::Text || text != batch.to_string().as_bytes() {
+            return Err(WorkloadError::Wrong(format!(
+                "{batch} messages were acknowledged by {}",
+                shown(S::kind(&answer), text)
+            )));
+        }
+        progress.units += batch;
+        batches += 1;
+        if script.stop.reached(batches, Instant::now()) {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for pushes; how late each arrives behind the instant at which it was due.
+pub async fn push<S: Socket>(
+    socket: &mut S,
+    plan: &Push,
+    script: &Script,
+    progress: &mut Progress,
+) -> Result<(), WorkloadError> {
+    let mut first_ns = plan.first_ns;
+    for sequence in 0..plan.count {
+        let message = socket.recv().await?;
+        let arrived_ns = now_ns();
+        let message = message.ok_or_else(|| WorkloadError::Closed(format!("push {sequence}")))?;
+        let due_ns = check_push::<S>(&message, plan, sequence)?;
+        progress.tally.class_mut(plan.class).received(S::payload(&message).len());
+        progress.units += 1;
+        // A server that was given no first instant states it with its first push.
+        let first = *first_ns.get_or_insert(due_ns);
+        let expected_ns = first + sequence * plan.every_us * 1_000;
+        if due_ns != expected_ns {
+            return Err(WorkloadError::Wrong(format!(
+                "push {sequence} says that it was due at {due_ns} ns where {expected_ns} ns was agreed"
+            )));
+        }
+        let lag_ns = arrived_ns.checked_sub(due_ns).ok_or_else(|| {
+            WorkloadError::Wrong(format!(
+                "push {sequence} arrived {} ns before it was due",
+                due_ns - arrived_ns
+            ))
+        })?;
+        script.record(Series::PushLag, Duration::from_nanos(lag_ns));
+    }
+    Ok(())
+}
+
+/// Waits for the single push that answers a new connection.
+pub async fn first_push<S: Socket>(
+    socket: &mut S,
+    plan: &Push,
+    progress: &mut Progress,
+) -> Result<(), WorkloadError> {
+    let message = socket.recv().await?;
+    let message = message.ok_or_else(|| WorkloadError::Closed("the first push".to_owned()))?;
+    check_push::<S>(&message, plan, 0)?;
+    progress.tally.class_mut(plan.class).received(S::payload(&message).len());
+    progress.units += 1;
+    Ok(())
+}
+
+fn check_push<S: Socket>(
+    message: &S::Message,
+    plan: &Push,
+    sequence: u64,
+) -> Result<u64, WorkloadError> {
+    let (kind, payload) = (S::kind(message), S::payload(message));
+    let due_ns = payload::push_due_ns(plan.class, sequence, payload)
+        .filter(|_| kind == Kind::Text && payload.len() as u64 == plan.payload_bytes);
+    due_ns.ok_or_else(|| {
+        WorkloadError::Wrong(format!(
+            "push {sequence} is not a text of {} B that begins with `{}`: {}",
+            plan.payload_bytes,
+            String::from_utf8_lossy(&payload::header(plan.class, sequence)),
+            shown(kind, payload)
+        ))
+    })
+}
+
+fn check_echo<S: Socket>(
+    echo: Option<S::Message>,
+    script: &Script,
+    sequence: u64,
+    progress: &mut Progress,
+) -> Result<(), WorkloadError> {
+    let echo = echo.ok_or_else(|| WorkloadError::Closed(format!("the echo of message {sequence}")))?;
+    let (kind, payload) = (S::kind(&echo), S::payload(&echo));
+    progress.tally.class_mut(script.class).received(payload.len());
+    progress.units += 1;
+    if kind == script.load.kind && script.payloads.is_payload(script.class, sequence, payload) {
+        return Ok(());
+    }
+    let expected = script.payloads.payload(script.class, sequence);
+    Err(WorkloadError::Wrong(format!(
+        "the echo of {} is {}",
+        shown(script.load.kind, &expected),
+        shown(kind, payload)
+    )))
+}
+
+/// A message as an error names it: kind, length and the header, which tells a lost or doubled message from a damaged
+/// one.
+fn shown(kind: Kind, payload: &[u8]) -> String {
+    let kind = match kind {
+        Kind::Text => "text",
+        Kind::Binary => "binary",
+    };
+    let head = &payload[..payload.len().min(HEADER_BYTES)];
+    format!("{kind} `{}…` of {} B", head.escape_ascii(), payload.len())
+}

@@ -1,0 +1,7 @@
+//! Runner of the row `async-std`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bench_core::cli::main(runner_async_std::ROWS, build_info::build())
+}

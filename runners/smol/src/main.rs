@@ -1,0 +1,7 @@
+//! Runner of the row `smol`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bench_core::cli::main(runner_smol::ROWS, build_info::build())
+}

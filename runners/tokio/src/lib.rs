@@ -1,0 +1,124 @@
+//! The row `tokio`: tokio on its current-thread scheduler.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use bench_core::{
+    DriveSpec, Job, Row, RowInfo, Runner, Runtime, ServeSpec, ServerContext, SocketError, Timer,
+    drive::{Drove, Lane},
+    net,
+    protocol::{Control, Ready},
+    serve_connection,
+    service::Served,
+    spec::SocketSpec,
+    websocket::{self, WebSocket},
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+/// The rows that this runner offers.
+pub const ROWS: &[Row] = &[Row { name: "tokio", runner: &CurrentThread }];
+
+struct CurrentThread;
+
+impl Runner for CurrentThread {
+    fn describe(&self) -> anyhow::Result<RowInfo> {
+        Ok(RowInfo {
+            scheduler: "current_thread".to_owned(),
+            io_mode: "readiness (epoll, edge-triggered)".to_owned(),
+            websocket: format!(
+                "async-tungstenite {} on tungstenite {}",
+                build_info::version("async-tungstenite"),
+                build_info::version("tungstenite")
+            ),
+            ..RowInfo::new("tokio", "tokio", build_info::version("tokio"))
+        })
+    }
+
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+        runtime()?.block_on(async {
+            let listener = TcpListener::from_std(net::listen(spec.listen)?)?;
+            let stop = ready.listening(listener.local_addr()?)?;
+            let context = ServerContext::new(spec);
+            let accepting = tokio::spawn(accept_loop(listener, context.clone()));
+            stop.await;
+            accepting.abort();
+            Ok(context.finish(&TokioTimer).await)
+        })
+    }
+
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+        runtime()?.block_on(bench_core::drive(Tokio, spec, control))
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+async fn accept_loop(listener: TcpListener, context: Arc<ServerContext>) {
+    loop {
+        let accepted = listener.accept().await;
+        match accepted.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => {
+                let context = context.clone();
+                tokio::spawn(async move {
+                    let handshake = websocket::accept(stream.compat(), &context.spec().socket);
+                    serve_connection(handshake, TokioTimer, context.clone()).await;
+                });
+            }
+            Err(error) => {
+                context.accept_failed();
+                if let Some(pause) = net::accept_back_off(&error) {
+                    TokioTimer.sleep_until(Instant::now() + pause).await;
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Tokio;
+
+impl Runtime for Tokio {
+    type Stream = TcpStream;
+    type Socket = WebSocket<Compat<TcpStream>>;
+    type Timer = TokioTimer;
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn upgrade(
+        &self,
+        stream: TcpStream,
+        url: &str,
+        spec: &SocketSpec,
+    ) -> Result<Self::Socket, SocketError> {
+        websocket::upgrade(stream.compat(), url, spec).await
+    }
+
+    fn timer(&self) -> TokioTimer {
+        TokioTimer
+    }
+
+    fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>> {
+        let task = tokio::spawn(job.run());
+        async { task.await.ok() }
+    }
+}
+
+struct TokioTimer;
+
+impl Timer for TokioTimer {
+    async fn sleep_until(&self, at: Instant) {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}

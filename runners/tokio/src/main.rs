@@ -1,0 +1,7 @@
+//! Runner of the row `tokio`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bench_core::cli::main(runner_tokio::ROWS, build_info::build())
+}
