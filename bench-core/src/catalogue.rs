@@ -1,1 +1,244 @@
-//! stub
+//! The catalogue: scenarios and profiles, as data.
+//!
+//! One TOML file of them is part of every program; a user's file adds to it or replaces entries.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    spec::{Load, SocketSpec},
+    trial::placement::Placement,
+};
+
+/// The catalogue that every program carries, as its TOML text.
+pub const BUILT_IN: &str = include_str!("catalogue.toml");
+
+/// A workload with all its parameters, under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it shows, in one sentence.
+    pub about: String,
+    /// Where server and client run, unless the run says otherwise.
+    pub placement: Placement,
+    /// What the client does.
+    pub load: Load,
+    /// Settings of every connection.
+    pub socket: SocketSpec,
+}
+
+impl Scenario {
+    /// Load and connections in a few words, for headings.
+    pub fn summary(&self) -> String {
+        use crate::spec::Workload::{Connect, Idle, OneWay, PingPong, Push, Window};
+
+        let load = &self.load;
+        let connections = match load.connections {
+            1 => "1 connection".to_owned(),
+            many => format!("{many} connections"),
+        };
+        let kind = match load.kind {
+            crate::Kind::Text => "text",
+            crate::Kind::Binary => "binary",
+        };
+        let size = bytesize::ByteSize(load.payload_bytes).display().iec().to_string();
+        match load.workload {
+            PingPong => format!("{connections} · {size} {kind} · closed loop"),
+            Window => format!("{connections} · {size} {kind} · closed loop, {} in flight", load.window),
+            OneWay => format!("{connections} · {size} {kind} · batches of {}, acknowledged", load.batch()),
+            Push => {
+                let every = std::time::Duration::from_micros(load.every_us);
+                format!("{connections} · {} pushes every {every:?}", load.pushes())
+            }
+            Connect => "connect, upgrade, first push".to_owned(),
+            Idle => format!("{connections}, silent"),
+        }
+    }
+}
+
+/// A list of scenarios with a number of rounds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// What it is for, in one sentence.
+    pub about: String,
+    /// Rounds.
+    pub rounds: u32,
+    /// Which rows meet which, unless the run says otherwise.
+    #[serde(default)]
+    pub pairs: Pairing,
+    /// Names of its scenarios.
+    pub scenarios: Vec<String>,
+}
+
+/// Which server rows meet which client rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// Every row as a server, against one fixed client.
+    #[default]
+    Servers,
+    /// Every row as a client, against one fixed server.
+    Clients,
+    /// Every row with itself.
+    Same,
+    /// Every row with every row.
+    All,
+}
+
+/// Scenarios and profiles by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Catalogue {
+    /// The scenarios.
+    pub scenarios: BTreeMap<String, Scenario>,
+    /// The profiles.
+    pub profiles: BTreeMap<String, Profile>,
+}
+
+/// A catalogue file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct File {
+    scenario: BTreeMap<String, Entry>,
+    profile: BTreeMap<String, Profile>,
+}
+
+/// A scenario as it is written: what it does not say has the default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    about: String,
+    #[serde(default)]
+    placement: Placement,
+    load: Load,
+    #[serde(default)]
+    socket: SocketSpec,
+}
+
+impl Catalogue {
+    /// The built-in catalogue.
+    pub fn built_in() -> Catalogue {
+        let mut catalogue = Catalogue { scenarios: BTreeMap::new(), profiles: BTreeMap::new() };
+        catalogue.extend(BUILT_IN).expect("a test reads the built-in catalogue");
+        catalogue
+    }
+
+    /// Adds the scenarios and profiles of a TOML text; one that exists already is replaced. Returns the names of the
+    /// profiles that the text defines.
+    ///
+    /// # Errors
+    /// When the text is no catalogue, a scenario's values are out of range, or a profile names an unknown scenario.
+    pub fn extend(&mut self, text: &str) -> Result<Vec<String>, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        for (name, entry) in file.scenario {
+            entry.load.validate(&entry.socket).map_err(|reason| format!("scenario `{name}`: {reason}"))?;
+            let Entry { about, placement, load, socket } = entry;
+            let scenario = Scenario { name: name.clone(), about, placement, load, socket };
+            self.scenarios.insert(name, scenario);
+        }
+        let names = file.profile.keys().cloned().collect();
+        for (name, profile) in file.profile {
+            if profile.rounds == 0 || profile.scenarios.is_empty() {
+                return Err(format!("profile `{name}`: at least one round and one scenario are needed"));
+            }
+            for scenario in &profile.scenarios {
+                if !self.scenarios.contains_key(scenario) {
+                    return Err(format!("profile `{name}`: there is no scenario `{scenario}`"));
+                }
+            }
+            self.profiles.insert(name, profile);
+        }
+        Ok(names)
+    }
+
+    /// The scenarios whose names match `pattern`, in which `*` stands for any characters.
+    pub fn matching<'a>(&'a self, pattern: &'a str) -> impl Iterator<Item = &'a Scenario> {
+        self.scenarios.values().filter(move |scenario| matches(pattern, &scenario.name))
+    }
+
+    /// The scenarios of a profile, in its order.
+    pub fn of_profile(&self, profile: &Profile) -> Vec<Scenario> {
+        profile.scenarios.iter().filter_map(|name| self.scenarios.get(name)).cloned().collect()
+    }
+}
+
+/// Whether `name` matches `pattern`, in which `*` stands for any characters.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(place) => rest = &rest[place + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_catalogue_is_sound() {
+        let catalogue = Catalogue::built_in();
+        for name in ["seed", "quick", "full"] {
+            assert!(catalogue.profiles.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_users_file_adds_and_replaces() {
+        let mut catalogue = Catalogue::built_in();
+        let before = catalogue.scenarios.len();
+        let names = catalogue
+            .extend(
+                r#"
+                [scenario.mine]
+                about = "ours"
+                load = { workload = "ping-pong", connections = 7 }
+                [profile.ours]
+                about = "ours"
+                rounds = 2
+                scenarios = ["mine", "rtt-24"]
+                "#,
+            )
+            .unwrap();
+        assert_eq!(names, ["ours"]);
+        assert_eq!(catalogue.scenarios.len(), before + 1);
+        assert_eq!(catalogue.scenarios["mine"].load.connections, 7);
+        assert_eq!(catalogue.of_profile(&catalogue.profiles["ours"]).len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_named() {
+        let wrong = |text: &str| Catalogue::built_in().extend(text).unwrap_err();
+        assert!(wrong("x = 1").contains("unknown field `x`"));
+        let window = "[scenario.w]\nabout = ''\nload = { workload = 'window', window = 0 }";
+        assert!(wrong(window).contains("scenario `w`: window: 0"));
+        let profile = "[profile.p]\nabout = ''\nrounds = 1\nscenarios = ['nope']";
+        assert!(wrong(profile).contains("no scenario `nope`"));
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("rtt-24", "rtt-24", true),
+            ("rtt-24", "rtt-240", false),
+            ("rtt-*", "rtt-240", true),
+            ("*-64*", "window-64-each", true),
+            ("*-64", "window-64-each", false),
+            ("*", "anything", true),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -22,18 +22,35 @@ pub const EXIT_USAGE: u8 = 2;
 /// Exit code: this row is not available on this machine.
 pub const EXIT_UNAVAILABLE: u8 = 3;
 
+mod run;
+
 #[derive(Parser)]
 #[command(
-    about = "One runtime as a WebSocket server and client, for wsbench",
+    about = "One async runtime as a WebSocket server and client",
+    long_about = "One async runtime as a WebSocket server and client.\n\nWithout a subcommand it runs the four tests of \
+                  the original evaluation (latency, throughput, resources, scalability) against a server process of its \
+                  own and prints each figure beside its corrected twin. `describe`, `serve` and `drive` speak the runner \
+                  protocol (docs/PROTOCOL.md) and are what wsbench calls.",
     args_conflicts_with_subcommands = true
 )]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    row: RowArgument,
+    #[command(flatten)]
+    run: run::RunArguments,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the four tests of the original evaluation and print them (the default)
+    Run {
+        #[command(flatten)]
+        row: RowArgument,
+        #[command(flatten)]
+        run: run::RunArguments,
+    },
     /// Print what a row is, as one line of JSON
     Describe {
         #[command(flatten)]
@@ -66,8 +83,8 @@ struct RowArgument {
 /// Runs the command line of a runner that offers `rows`.
 pub fn main(rows: &[Row], build: BuildInfo) -> ExitCode {
     runner::count_panics();
-    let command = Arguments::parse().command;
-    match run(rows, build, command) {
+    let Arguments { command, row, run } = Arguments::parse();
+    match carry_out(rows, build, command.unwrap_or(Command::Run { row, run })) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -76,8 +93,12 @@ pub fn main(rows: &[Row], build: BuildInfo) -> ExitCode {
     }
 }
 
-fn run(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result<u8> {
+fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result<u8> {
     match command {
+        Command::Run { row, run } => {
+            let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
+            run::run(row, &build, &run)
+        }
         Command::Describe { row } => {
             let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
             match describe(row, &build) {

@@ -82,17 +82,14 @@ impl Distribution {
         Ok(histogram)
     }
 
-    /// The value at quantile `q` (0 to 1), in nanoseconds.
+    /// The value at quantile `q` (0 to 1) of `decoded`, this distribution's histogram, in nanoseconds.
     ///
     /// `None` where fewer than 10 / (1 − q) samples were taken: such a percentile is decided by a handful of
     /// samples and is not stated.
-    pub fn quantile_ns(&self, q: f64) -> Option<u64> {
+    pub fn quantile_of_ns(&self, decoded: &Histogram<u64>, q: f64) -> Option<u64> {
         // Rounded up against the floating-point error of 1 − q, so that p99 is stated from exactly 1,000 samples on.
         let needed = (10.0 / (1.0 - q) - 1e-6).ceil() as u64;
-        if self.count < needed {
-            return None;
-        }
-        self.histogram().ok().map(|histogram| histogram.value_at_quantile(q).min(self.max_ns))
+        (self.count >= needed).then(|| decoded.value_at_quantile(q).min(self.max_ns))
     }
 }
 
@@ -174,6 +171,10 @@ impl Recorder {
 mod tests {
     use super::*;
 
+    fn quantile(series: &Distribution, q: f64) -> Option<u64> {
+        series.quantile_of_ns(&series.histogram().unwrap(), q)
+    }
+
     #[test]
     fn distributions_survive_the_wire_and_merge() {
         let (left, right) = (Recorder::default(), Recorder::default());
@@ -187,7 +188,7 @@ mod tests {
         let series = &back[&Series::RoundTrip];
         assert_eq!((series.count, series.min_ns, series.max_ns), (1000, 1_000, 1_000_000));
         assert_eq!(series.sum_ns, 500_500_000);
-        let median = series.quantile_ns(0.5).unwrap();
+        let median = quantile(series, 0.5).unwrap();
         assert!((499_000..=501_000).contains(&median), "{median}");
     }
 
@@ -197,11 +198,12 @@ mod tests {
         for _ in 0..999 {
             recorder.record(Series::RoundTrip, Duration::from_micros(5));
         }
-        assert_eq!(Recorder::merge(&[recorder.clone()])[&Series::RoundTrip].quantile_ns(0.99), None);
+        let merged = Recorder::merge(std::slice::from_ref(&recorder));
+        assert_eq!(quantile(&merged[&Series::RoundTrip], 0.99), None);
         recorder.record(Series::RoundTrip, Duration::from_micros(5));
         let series = &Recorder::merge(&[recorder])[&Series::RoundTrip];
-        assert!(series.quantile_ns(0.99).is_some());
-        assert_eq!(series.quantile_ns(0.999), None);
+        assert!(quantile(series, 0.99).is_some());
+        assert_eq!(quantile(series, 0.999), None);
     }
 
     #[test]

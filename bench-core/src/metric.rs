@@ -1,1 +1,254 @@
-//! stub
+//! Metrics: the figures of one trial, derived from its record.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    histogram::{Distribution, Series},
+    record::Record,
+    spec::Workload,
+    trial::Role,
+};
+
+/// What a figure is counted in. Values are kept in these base units and scaled when they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Nanoseconds.
+    Nanoseconds,
+    /// A number each second.
+    PerSecond,
+    /// Bytes.
+    Bytes,
+    /// Hundredths of the whole.
+    Percent,
+    /// A number for each unit of work.
+    Count,
+}
+
+impl Unit {
+    /// Name in JSON and CSV.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Nanoseconds => "ns",
+            Unit::PerSecond => "1/s",
+            Unit::Bytes => "B",
+            Unit::Percent => "%",
+            Unit::Count => "count",
+        }
+    }
+}
+
+/// A figure that a trial yields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Name in JSON, CSV and on the command line.
+    pub name: &'static str,
+    /// Heading in a table.
+    pub label: &'static str,
+    /// What it is counted in.
+    pub unit: Unit,
+    /// Whether more is better.
+    pub higher_is_better: bool,
+}
+
+macro_rules! metrics {
+    ($($constant:ident: $name:literal, $label:literal, $unit:ident, $higher:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $label, ".")]
+            pub const $constant: Metric = Metric {
+                name: $name,
+                label: $label,
+                unit: Unit::$unit,
+                higher_is_better: $higher,
+            };
+        )*
+        /// Every metric.
+        pub const ALL: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    RATE: "rate", "rate", PerSecond, true;
+    P50: "p50", "p50", Nanoseconds, false;
+    P99: "p99", "p99", Nanoseconds, false;
+    P99_9: "p99_9", "p99.9", Nanoseconds, false;
+    P99_99: "p99_99", "p99.99", Nanoseconds, false;
+    MAX: "max", "max", Nanoseconds, false;
+    SEND_RATE: "send_rate", "sent rate", PerSecond, true;
+    TCP_CONNECT_P50: "tcp_connect_p50", "TCP p50", Nanoseconds, false;
+    UPGRADE_P50: "upgrade_p50", "upgrade p50", Nanoseconds, false;
+    FIRST_PUSH_P50: "first_push_p50", "first push p50", Nanoseconds, false;
+    CONNECT_TO_FIRST_PUSH_P50: "connect_to_first_push_p50", "connect to push p50", Nanoseconds, false;
+    LAG_P50: "lag_p50", "lag p50", Nanoseconds, false;
+    LAG_P99: "lag_p99", "lag p99", Nanoseconds, false;
+    LAG_MAX: "lag_max", "lag max", Nanoseconds, false;
+    TOTAL_TIME: "total_time", "total time", Nanoseconds, false;
+    SERVER_CPU: "server_cpu_per_message", "server CPU", Nanoseconds, false;
+    CLIENT_CPU: "client_cpu_per_message", "client CPU", Nanoseconds, false;
+    SERVER_SWITCHES: "server_switches_per_message", "server switches", Count, false;
+    CLIENT_SWITCHES: "client_switches_per_message", "client switches", Count, false;
+    SERVER_RSS: "server_rss", "server memory", Bytes, false;
+    SERVER_RSS_PEAK: "server_rss_peak", "server peak", Bytes, false;
+    CLIENT_RSS_PEAK: "client_rss_peak", "client peak", Bytes, false;
+    SERVER_THREADS: "server_threads", "server threads", Count, false;
+    SERVER_IDLE_CPU: "server_cpu_share", "server CPU share", Percent, false;
+    MACHINE_CPU: "machine_cpu", "machine CPU", Percent, false;
+    MACHINE_MEMORY: "machine_memory", "machine memory", Percent, false;
+}
+
+/// The metric of that name.
+pub fn by_name(name: &str) -> Option<Metric> {
+    ALL.iter().find(|metric| metric.name == name).copied()
+}
+
+/// The metric that ranks the rows of a scenario.
+///
+/// In a closed loop both ends are saturated, so the rates are squeezed together at the top, while CPU time for each
+/// message still tells the rows apart.
+pub fn ranking(workload: Workload, role: Role) -> Metric {
+    match (workload, role) {
+        (Workload::Push, _) => LAG_P99,
+        (Workload::Idle, _) => SERVER_RSS,
+        (_, Role::Server) => SERVER_CPU,
+        (_, Role::Client) => CLIENT_CPU,
+    }
+}
+
+/// The columns that a table shows for a workload, after the ranking metric.
+pub fn columns(workload: Workload, role: Role) -> Vec<Metric> {
+    let other_cpu = match role {
+        Role::Server => CLIENT_CPU,
+        Role::Client => SERVER_CPU,
+    };
+    match workload {
+        Workload::PingPong | Workload::Window => vec![RATE, P50, P99, P99_9, other_cpu],
+        Workload::OneWay => vec![RATE, SEND_RATE, other_cpu],
+        Workload::Connect => {
+            vec![TCP_CONNECT_P50, UPGRADE_P50, FIRST_PUSH_P50, CONNECT_TO_FIRST_PUSH_P50, other_cpu]
+        }
+        Workload::Push => vec![LAG_P50, LAG_MAX, TOTAL_TIME, SERVER_CPU, CLIENT_CPU],
+        Workload::Idle => vec![SERVER_IDLE_CPU, SERVER_THREADS, MACHINE_CPU, MACHINE_MEMORY],
+    }
+}
+
+/// All figures of one trial, by the name of their metric. A failed trial has none.
+pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
+    let mut figures = BTreeMap::new();
+    if record.error.is_some() {
+        return figures;
+    }
+    let mut set = |metric: Metric, value: Option<f64>| {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            figures.insert(metric.name, value);
+        }
+    };
+    let seconds = record.elapsed_ns as f64 / 1e9;
+    let units = (record.units > 0).then_some(record.units as f64);
+    let per_unit = |total: f64| units.map(|units| total / units);
+
+    set(RATE, units.map(|units| units / seconds));
+    if record.scenario.load.workload == Workload::Push {
+        set(TOTAL_TIME, Some(record.elapsed_ns as f64));
+    }
+    let sent = record.series.get(&Series::BatchSent);
+    set(SEND_RATE, sent.and_then(|sent| per_unit(sent.sum_ns as f64)).map(|each| 1e9 / each));
+
+    for (series, quantiles, max) in [
+        (Series::RoundTrip, &[(P50, 0.5), (P99, 0.99), (P99_9, 0.999), (P99_99, 0.9999)][..], Some(MAX)),
+        (Series::TcpConnect, &[(TCP_CONNECT_P50, 0.5)], None),
+        (Series::Upgrade, &[(UPGRADE_P50, 0.5)], None),
+        (Series::FirstPush, &[(FIRST_PUSH_P50, 0.5)], None),
+        (Series::ConnectToFirstPush, &[(CONNECT_TO_FIRST_PUSH_P50, 0.5)], None),
+        (Series::PushLag, &[(LAG_P50, 0.5), (LAG_P99, 0.99)], Some(LAG_MAX)),
+    ] {
+        let Some(distribution) = record.series.get(&series) else { continue };
+        for (metric, value) in quantiles_of(distribution, quantiles) {
+            set(metric, Some(value));
+        }
+        if let Some(max) = max {
+            set(max, Some(distribution.max_ns as f64));
+        }
+    }
+
+    if let Some((before, after)) = record.server.samples.both() {
+        let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
+        set(SERVER_CPU, per_unit(cpu_ns));
+        set(SERVER_IDLE_CPU, Some(cpu_ns / record.elapsed_ns as f64 * 100.0));
+        set(SERVER_SWITCHES, per_unit(switches(before, after)));
+        set(SERVER_RSS, Some(after.rss_bytes as f64));
+        set(SERVER_RSS_PEAK, Some(after.peak_rss_bytes as f64));
+        set(SERVER_THREADS, Some(after.threads as f64));
+    }
+    if let Some((before, after)) = record.client.samples.both() {
+        set(CLIENT_CPU, per_unit(after.cpu_ns.saturating_sub(before.cpu_ns) as f64));
+        set(CLIENT_SWITCHES, per_unit(switches(before, after)));
+        set(CLIENT_RSS_PEAK, Some(after.peak_rss_bytes as f64));
+    }
+    if let Some(machine) = record.machine_samples.measured {
+        set(MACHINE_CPU, Some(f64::from(machine.cpu_permille) / 10.0));
+        let share = machine.memory_used_bytes as f64 / machine.memory_total_bytes as f64;
+        set(MACHINE_MEMORY, Some(share * 100.0));
+    }
+    figures
+}
+
+fn quantiles_of<'a>(
+    distribution: &'a Distribution,
+    quantiles: &'a [(Metric, f64)],
+) -> impl Iterator<Item = (Metric, f64)> + 'a {
+    // Decoded once: a report holds several percentiles of the same histogram.
+    let decoded = distribution.histogram().ok();
+    quantiles.iter().filter_map(move |(metric, q)| {
+        let value = distribution.quantile_of_ns(decoded.as_ref()?, *q)?;
+        Some((*metric, value as f64))
+    })
+}
+
+fn switches(before: &crate::trial::Sample, after: &crate::trial::Sample) -> f64 {
+    let all = |sample: &crate::trial::Sample| sample.voluntary_switches + sample.involuntary_switches;
+    all(after).saturating_sub(all(before)) as f64
+}
+
+/// Shows a value with a unit that suits its size and with three significant digits.
+pub fn human(value: f64, unit: Unit) -> String {
+    let (scaled, suffix) = match unit {
+        Unit::Nanoseconds if value.abs() >= 1e9 => (value / 1e9, " s"),
+        Unit::Nanoseconds if value.abs() >= 1e6 => (value / 1e6, " ms"),
+        Unit::Nanoseconds => (value / 1e3, " µs"),
+        Unit::PerSecond if value.abs() >= 1e6 => (value / 1e6, " M/s"),
+        Unit::PerSecond if value.abs() >= 1e3 => (value / 1e3, " k/s"),
+        Unit::PerSecond => (value, " /s"),
+        Unit::Bytes if value.abs() >= 1_048_576.0 => (value / 1_048_576.0, " MiB"),
+        Unit::Bytes => (value / 1024.0, " KiB"),
+        Unit::Percent => (value, " %"),
+        Unit::Count => (value, ""),
+    };
+    format!("{}{suffix}", three_digits(scaled))
+}
+
+/// Three significant digits, without an exponent.
+pub fn three_digits(value: f64) -> String {
+    let whole_digits = value.abs().max(1.0).log10().floor() as usize + 1;
+    format!("{value:.*}", 3_usize.saturating_sub(whole_digits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_with_a_fitting_unit() {
+        assert_eq!(human(5_210.0, Unit::Nanoseconds), "5.21 µs");
+        assert_eq!(human(19_012_345_678.0, Unit::Nanoseconds), "19.0 s");
+        assert_eq!(human(0.0, Unit::Nanoseconds), "0.00 µs");
+        assert_eq!(human(173_456.0, Unit::PerSecond), "173 k/s");
+        assert_eq!(human(6.5 * 1_048_576.0, Unit::Bytes), "6.50 MiB");
+        assert_eq!(human(1234.5, Unit::Count), "1234");
+    }
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for metric in ALL {
+            assert_eq!(by_name(metric.name), Some(*metric));
+        }
+    }
+}

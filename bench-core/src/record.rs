@@ -1,1 +1,325 @@
-//! stub
+//! Records: what is kept of every trial, one JSON object a line.
+//!
+//! Numbers are integers with their unit in the key, and absolutes only: whatever is a ratio or a rate is derived when
+//! it is printed. docs/RESULTS.md is the reference, and the JSON Schema beside it is made from these types.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::Path,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    RowInfo,
+    catalogue::Scenario,
+    histogram::{Distribution, Series},
+    runner::BuildInfo,
+    tally::Tally,
+    trial::{
+        Edges, Failure, MachineSample, Outcome, Program, Role, Sample, Setup,
+        placement::{Cores, Placement},
+    },
+};
+
+/// Version of the record format. A reader refuses any other.
+pub const SCHEMA: u32 = 1;
+
+/// A line of a result file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+// Nearly every line is a trial, so that a box would only add an indirection.
+#[allow(clippy::large_enum_variant)]
+pub enum Line {
+    /// The first line of a run: what was asked for. Enough to go on with the run after an interruption.
+    Session(Session),
+    /// One trial.
+    Trial(Record),
+    /// Trials of a block that was not finished and has been repeated: they stay in the file and count for nothing.
+    Orphaned(Orphaned),
+}
+
+/// What a run was asked to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// Version of the format, [`SCHEMA`].
+    pub schema: u32,
+    /// Identifies the run.
+    pub session: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// When it started, in milliseconds since 1970-01-01 UTC.
+    pub started_unix_ms: u64,
+    /// Seed of the shuffled order.
+    pub seed: u64,
+    /// Rounds.
+    pub rounds: u32,
+    /// Name of the profile, where one was asked for.
+    pub profile: Option<String>,
+    /// Which side is compared.
+    pub role: Role,
+    /// The pairs of rows of every scenario.
+    pub pairs: Vec<Pair>,
+    /// Name of the row that the others are compared with.
+    pub baseline: String,
+    /// Rows that were left out because they are not available here, with the reason.
+    pub unavailable: BTreeMap<String, String>,
+    /// The scenarios in full.
+    pub scenarios: Vec<Scenario>,
+    /// The machine.
+    pub machine: Machine,
+    /// The build of the program that ran the trials.
+    pub build: BuildInfo,
+}
+
+/// A server row and a client row that meet in a trial.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Pair {
+    /// Name of the server's row; the twin of a row `R` is `R#aa`.
+    pub server: String,
+    /// Name of the client's row.
+    pub client: String,
+}
+
+/// What was left out of a result file's evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Orphaned {
+    /// The run.
+    pub session: String,
+    /// The block.
+    pub block: u32,
+    /// The attempt at it that was not finished.
+    pub attempt: u32,
+}
+
+/// One trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// Version of the format, [`SCHEMA`].
+    pub schema: u32,
+    /// Identifies the run.
+    pub session: String,
+    /// Round, from 0.
+    pub round: u32,
+    /// Block, counted through the run from 0.
+    pub block: u32,
+    /// Attempt at this block, from 0: an interrupted block is repeated whole.
+    pub attempt: u32,
+    /// Place of the trial in its block, from 0.
+    pub order: u32,
+    /// Seed of the shuffled order.
+    pub seed: u64,
+    /// The scenario in full.
+    pub scenario: Scenario,
+    /// Which side is compared.
+    pub role: Role,
+    /// Where the processes ran.
+    pub placement: Placement,
+    /// Cores they ran on.
+    pub cores: Cores,
+    /// The server.
+    pub server: End,
+    /// The client.
+    pub client: End,
+    /// When the trial started, in milliseconds since 1970-01-01 UTC.
+    pub started_unix_ms: u64,
+    /// How long it took, processes and all, in nanoseconds.
+    pub took_ns: u64,
+    /// Units of the measured window: round trips, acknowledged messages, deliveries or handshakes.
+    pub units: u64,
+    /// Length of the measured window in nanoseconds.
+    pub elapsed_ns: u64,
+    /// Distributions of the measured window, as the client took them.
+    pub series: BTreeMap<Series, Distribution>,
+    /// The whole machine at both edges of the measured window.
+    pub machine_samples: Edges<MachineSample>,
+    /// The machine.
+    pub machine: Machine,
+    /// The build of the program that ran the trial.
+    pub build: BuildInfo,
+    /// Why the trial failed; absent when it counts.
+    pub error: Option<Failure>,
+}
+
+/// One end of a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct End {
+    /// Name of the row in the results.
+    pub row: String,
+    /// What the row says of itself.
+    pub info: RowInfo,
+    /// SHA-256 of its executable, in hexadecimal.
+    pub binary_sha256: String,
+    /// What its process had used at both edges of the measured window.
+    pub samples: Edges<Sample>,
+    /// Messages that it counted, by class.
+    pub tally: Tally,
+}
+
+/// The machine that a trial ran on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Machine {
+    /// Host name.
+    pub host: String,
+    /// Processor model.
+    pub cpu: String,
+    /// Logical CPUs that are online.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Operating system.
+    pub os: String,
+    /// Kernel version.
+    pub kernel: String,
+    /// Processor architecture.
+    pub arch: String,
+}
+
+impl Machine {
+    /// The machine that this program runs on.
+    pub fn this() -> Machine {
+        let mut system = sysinfo::System::new().ok();
+        if let Some(system) = &mut system {
+            system.refresh_memory();
+            system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
+        }
+        let cpus = system.as_ref().map_or(&[][..], |system| system.cpus());
+        let cpu = cpus.first().map_or(String::new(), |cpu| cpu.brand().trim().to_owned());
+        let unknown = || "unknown".to_owned();
+        Machine {
+            host: sysinfo::System::host_name().unwrap_or_else(|_| unknown()),
+            cpu: if cpu.is_empty() { unknown() } else { cpu },
+            cpus: cpus.len() as u32,
+            memory_bytes: system.as_ref().map_or(0, |system| system.total_memory()),
+            os: sysinfo::System::long_os_version().unwrap_or_else(|_| unknown()),
+            kernel: sysinfo::System::kernel_version().unwrap_or_else(|_| unknown()),
+            arch: sysinfo::System::cpu_arch(),
+        }
+    }
+
+    /// One line for a person.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} · {} CPUs · {:.0} GiB · {} · kernel {} · {}",
+            self.cpu,
+            self.cpus,
+            self.memory_bytes as f64 / (1_u64 << 30) as f64,
+            self.os,
+            self.kernel,
+            self.arch
+        )
+    }
+}
+
+/// Where a trial stands in its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Round, from 0.
+    pub round: u32,
+    /// Block, counted through the run from 0.
+    pub block: u32,
+    /// Attempt at this block, from 0.
+    pub attempt: u32,
+    /// Place in the block, from 0.
+    pub order: u32,
+}
+
+/// What is the same for all trials of a run.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Identifies the run.
+    pub session: String,
+    /// Seed of the shuffled order.
+    pub seed: u64,
+    /// Which side is compared.
+    pub role: Role,
+    /// The machine.
+    pub machine: Machine,
+    /// The build of the program that runs the trials.
+    pub build: BuildInfo,
+}
+
+impl Record {
+    /// The record of a trial.
+    pub fn new(
+        origin: &Origin,
+        position: Position,
+        setup: Setup<'_>,
+        started_unix_ms: u64,
+        took_ns: u64,
+        outcome: Outcome,
+    ) -> Record {
+        let drove = outcome.drove.unwrap_or_default();
+        let served = outcome.served.unwrap_or_default();
+        let end = |row: &str, program: &Program, samples, tally| End {
+            row: row.to_owned(),
+            info: program.info.clone(),
+            binary_sha256: program.sha256.clone(),
+            samples,
+            tally,
+        };
+        Record {
+            schema: SCHEMA,
+            session: origin.session.clone(),
+            round: position.round,
+            block: position.block,
+            attempt: position.attempt,
+            order: position.order,
+            seed: origin.seed,
+            scenario: setup.scenario.clone(),
+            role: origin.role,
+            placement: setup.placement,
+            cores: setup.cores.clone(),
+            server: end(&setup.pair.server, setup.server, outcome.server_samples, served.tally),
+            client: end(&setup.pair.client, setup.client, outcome.client_samples, drove.tally),
+            started_unix_ms,
+            took_ns,
+            units: drove.units,
+            elapsed_ns: drove.elapsed_ns,
+            series: drove.series,
+            machine_samples: outcome.machine_samples,
+            machine: origin.machine.clone(),
+            build: origin.build.clone(),
+            error: outcome.failure,
+        }
+    }
+}
+
+/// Appends lines to a result file, each whole and flushed, so that what is finished is never lost.
+#[derive(Debug)]
+pub struct Writer(File);
+
+impl Writer {
+    /// Opens `path` for appending and creates it where it does not exist.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn append(path: &Path) -> io::Result<Writer> {
+        OpenOptions::new().append(true).create(true).open(path).map(Writer)
+    }
+
+    /// Writes one line.
+    ///
+    /// # Errors
+    /// When the file cannot be written, for instance because the disk is full.
+    pub fn write(&mut self, line: &Line) -> io::Result<()> {
+        let mut json = serde_json::to_vec(line)?;
+        json.push(b'\n');
+        // One write, so that an interruption leaves at most one line without its end.
+        self.0.write_all(&json)?;
+        self.0.flush()
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+pub fn unix_ms() -> u64 {
+    jiff::Timestamp::now().as_millisecond().unsigned_abs()
+}
+
+/// A new session's identity: when it started and which process ran it.
+pub fn new_session() -> String {
+    format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), std::process::id())
+}

@@ -1,1 +1,305 @@
-//! stub
+//! One trial: a server and a client in fresh processes, from start to accounting.
+//!
+//! The order of steps is written once, in [`run`], over [`Stage`]: the real stage starts processes, and a scripted one
+//! tests the order without any process or clock.
+
+use std::{fmt, net::SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    DriveSpec, ServeSpec,
+    drive::Drove,
+    payload::Class,
+    protocol::{Event, Measured},
+    service::Served,
+    tally::reconcile,
+};
+
+pub mod execute;
+pub mod placement;
+pub mod probe;
+pub mod process;
+pub mod program;
+pub mod sample;
+
+pub use execute::{Setup, execute};
+pub use program::{DescribeError, Program};
+pub use sample::{MachineSample, Sample};
+
+/// The two ends of a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The end that listens.
+    Server,
+    /// The end that connects and measures.
+    Client,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Role::Server => "server",
+            Role::Client => "client",
+        })
+    }
+}
+
+/// Where a trial stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Starting the server until it listens.
+    Listen,
+    /// The verified echo of a nonce.
+    Probe,
+    /// Starting the client until it is connected and warmed up.
+    Ready,
+    /// The measured window.
+    Measure,
+    /// Closing the connections, until the client has reported.
+    Finish,
+    /// Stopping the server, until it has reported.
+    Stop,
+    /// Comparing what both ends counted.
+    Accounting,
+}
+
+/// Why a trial failed: part of its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[error("{step:?}: {message}")]
+pub struct Failure {
+    /// Where it stopped.
+    pub step: Step,
+    /// What happened, with the last lines that the processes wrote to stderr.
+    pub message: String,
+}
+
+/// Everything a trial yields; what was not reached is absent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Cost of the server at both edges of the measured window.
+    pub server_samples: Edges<Sample>,
+    /// Cost of the client at both edges of the measured window.
+    pub client_samples: Edges<Sample>,
+    /// The whole machine at both edges of the measured window.
+    pub machine_samples: Edges<MachineSample>,
+    /// The client's report.
+    pub drove: Option<Drove>,
+    /// The server's report.
+    pub served: Option<Served>,
+    /// Why the trial failed; absent when it counts.
+    pub failure: Option<Failure>,
+}
+
+/// Readings at the two quiescent edges of the measured window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Edges<T> {
+    /// Before it.
+    pub ready: Option<T>,
+    /// After it.
+    pub measured: Option<T>,
+}
+
+impl<T> Edges<T> {
+    /// Both readings, where both exist.
+    pub fn both(&self) -> Option<(&T, &T)> {
+        self.ready.as_ref().zip(self.measured.as_ref())
+    }
+}
+
+/// Where the two ends of one trial come from. Everything that takes time has a limit of its own there.
+pub trait Stage {
+    /// A started process.
+    type Peer: Peer;
+
+    /// Starts the server.
+    ///
+    /// # Errors
+    /// When there is no such program or it cannot be started.
+    fn start_server(&mut self, spec: &ServeSpec) -> Result<Self::Peer, String>;
+
+    /// Starts the client.
+    ///
+    /// # Errors
+    /// When there is no such program or it cannot be started.
+    fn start_client(&mut self, spec: &DriveSpec) -> Result<Self::Peer, String>;
+
+    /// A full handshake and a verified echo of a nonce that no other trial has.
+    ///
+    /// # Errors
+    /// When the server does not answer, or wrongly.
+    fn probe(&mut self, addr: SocketAddr) -> Result<(), String>;
+
+    /// Reads the whole machine's state.
+    fn sample_machine(&mut self) -> Option<MachineSample>;
+}
+
+/// One end of a trial, as wsbench sees it. Dropping it leaves no process behind.
+pub trait Peer {
+    /// The next event that the process prints.
+    ///
+    /// # Errors
+    /// When it prints anything else, ends, or takes too long.
+    fn event(&mut self) -> Result<Event, String>;
+
+    /// Writes a line to its stdin.
+    ///
+    /// # Errors
+    /// When it has closed it.
+    fn tell(&mut self, line: &str) -> Result<(), String>;
+
+    /// Reads its cost so far.
+    fn sample(&mut self) -> Option<Sample>;
+
+    /// Ends its stdin.
+    fn end_input(&mut self);
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it takes too long or does not exit with code 0.
+    fn wait(&mut self) -> Result<(), String>;
+
+    /// Ends it at once and returns the last lines that it wrote to stderr.
+    fn abandon(&mut self) -> String;
+}
+
+/// Runs one trial. A trial that fails is a result too: see [`Outcome::failure`].
+pub fn run<S: Stage>(stage: &mut S, serve: &ServeSpec, drive: &DriveSpec) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut ends = Ends { server: None, client: None };
+    if let Err(mut failure) = steps(stage, serve, drive, &mut outcome, &mut ends) {
+        for (role, peer) in [(Role::Client, ends.client), (Role::Server, ends.server)] {
+            let stderr = peer.map(|mut peer| peer.abandon()).unwrap_or_default();
+            if !stderr.is_empty() {
+                failure.message += &format!("; the {role} said: {stderr}");
+            }
+        }
+        outcome.failure = Some(failure);
+    }
+    outcome
+}
+
+struct Ends<P> {
+    server: Option<P>,
+    client: Option<P>,
+}
+
+fn steps<S: Stage>(
+    stage: &mut S,
+    serve: &ServeSpec,
+    drive: &DriveSpec,
+    outcome: &mut Outcome,
+    ends: &mut Ends<S::Peer>,
+) -> Result<(), Failure> {
+    let server = ends.server.insert(stage.start_server(serve).map_err(at(Step::Listen))?);
+    let addr = match expect(server, Role::Server, Step::Listen)? {
+        Event::Listening { addr, .. } => addr,
+        other => return Err(unexpected(Role::Server, Step::Listen, &other)),
+    };
+    stage.probe(addr).map_err(at(Step::Probe))?;
+
+    let drive = DriveSpec { target: addr.to_string(), ..drive.clone() };
+    let client = ends.client.insert(stage.start_client(&drive).map_err(at(Step::Ready))?);
+    match expect(client, Role::Client, Step::Ready)? {
+        Event::Ready => {}
+        other => return Err(unexpected(Role::Client, Step::Ready, &other)),
+    }
+
+    outcome.machine_samples.ready = stage.sample_machine();
+    outcome.server_samples.ready = server.sample();
+    outcome.client_samples.ready = client.sample();
+    client.tell("go").map_err(at(Step::Measure))?;
+    let measured = match expect(client, Role::Client, Step::Measure)? {
+        Event::Measured(measured) => measured,
+        other => return Err(unexpected(Role::Client, Step::Measure, &other)),
+    };
+    outcome.server_samples.measured = server.sample();
+    outcome.client_samples.measured = client.sample();
+    outcome.machine_samples.measured = stage.sample_machine();
+
+    client.tell("finish").map_err(at(Step::Finish))?;
+    let drove = match expect(client, Role::Client, Step::Finish)? {
+        Event::Drove(drove) => outcome.drove.insert(drove),
+        other => return Err(unexpected(Role::Client, Step::Finish, &other)),
+    };
+    client_is_sound(drove, &measured).map_err(at(Step::Finish))?;
+    client.wait().map_err(|reason| at(Step::Finish)(format!("the client {reason}")))?;
+
+    server.end_input();
+    let served = match expect(server, Role::Server, Step::Stop)? {
+        Event::Served(served) => outcome.served.insert(served),
+        other => return Err(unexpected(Role::Server, Step::Stop, &other)),
+    };
+    server.wait().map_err(|reason| at(Step::Stop)(format!("the server {reason}")))?;
+    server_is_sound(served).map_err(at(Step::Accounting))?;
+    reconcile(&drove.tally, &served.tally, served.dropped_messages).map_err(at(Step::Accounting))
+}
+
+fn at<M: Into<String>>(step: Step) -> impl Fn(M) -> Failure {
+    move |message| Failure { step, message: message.into() }
+}
+
+fn expect<P: Peer>(peer: &mut P, role: Role, step: Step) -> Result<Event, Failure> {
+    peer.event().map_err(|reason| Failure { step, message: format!("the {role} {reason}") })
+}
+
+fn unexpected(role: Role, step: Step, event: &Event) -> Failure {
+    let json = serde_json::to_value(event).unwrap_or_default();
+    let message = format!("the {role} reported `{}` out of turn", json["event"].as_str().unwrap_or("?"));
+    Failure { step, message }
+}
+
+fn client_is_sound(drove: &Drove, measured: &Measured) -> Result<(), String> {
+    if let Some(first) = drove.errors.first() {
+        let others = match drove.failed_connections {
+            0 | 1 => String::new(),
+            many => format!(" (and {} more connections failed)", many - 1),
+        };
+        return Err(format!("{first}{others}"));
+    }
+    if drove.failed_connections > 0 || drove.panics > 0 {
+        return Err(format!(
+            "{} connections failed and {} tasks panicked in the client",
+            drove.failed_connections, drove.panics
+        ));
+    }
+    if drove.units != measured.units || drove.elapsed_ns != measured.elapsed_ns {
+        return Err(format!(
+            "the client first reported {} in {} ns and then {} in {} ns",
+            measured.units, measured.elapsed_ns, drove.units, drove.elapsed_ns
+        ));
+    }
+    drove
+        .series
+        .values()
+        .try_for_each(|series| series.histogram().map(drop))
+        .map_err(|error| format!("the client's report: {error:#}"))
+}
+
+fn server_is_sound(served: &Served) -> Result<(), String> {
+    let probe = served.tally.class(Class::Probe);
+    if (probe.received_messages, probe.sent_messages) != (1, 1) {
+        return Err(format!(
+            "one message was sent to check readiness, but the server counted {} in and {} out",
+            probe.received_messages, probe.sent_messages
+        ));
+    }
+    let faults = [
+        (served.panics, "panics"),
+        (served.open_at_end, "connections that did not close"),
+        (served.handshake_errors, "failed handshakes"),
+        (served.protocol_errors, "protocol errors"),
+        (served.io_errors, "transport errors"),
+    ];
+    match faults.into_iter().find(|(count, _)| *count > 0) {
+        None => Ok(()),
+        Some((count, what)) => Err(format!("the server counted {count} {what}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! A trial with real processes, from its setup to its record.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Program,
+    placement::{Cores, Placement},
+    process::Processes,
+    run,
+    sample::MachineSampler,
+};
+use crate::{
+    DriveSpec, ServeSpec,
+    catalogue::Scenario,
+    record::{Origin, Pair, Position, Record, unix_ms},
+};
+
+/// Time that a trial may take beyond its load: starting two processes and closing, on a machine that does other things
+/// as well.
+const SLACK: Duration = Duration::from_secs(20);
+
+/// Time that each connection may add: opening and closing, several times what the slowest row takes.
+const SLACK_PER_CONNECTION: Duration = Duration::from_millis(5);
+
+/// What a trial is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Names of the two rows in the results.
+    pub pair: &'a Pair,
+    /// Program of the server.
+    pub server: &'a Program,
+    /// Program of the client.
+    pub client: &'a Program,
+    /// Where they run.
+    pub placement: Placement,
+    /// Cores they run on.
+    pub cores: &'a Cores,
+}
+
+impl Setup<'_> {
+    fn serve_spec(&self) -> ServeSpec {
+        let socket = self.scenario.socket.clone();
+        ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket }
+    }
+
+    fn drive_spec(&self) -> DriveSpec {
+        let Scenario { load, socket, .. } = self.scenario.clone();
+        DriveSpec { target: String::new(), threads: 1, load, socket }
+    }
+}
+
+/// How long a trial of `scenario` takes, roughly: for estimates.
+pub fn expected(scenario: &Scenario) -> Duration {
+    /// Two processes started, described, connected and ended.
+    const PROCESSES: Duration = Duration::from_millis(80);
+    /// Opening and closing one connection.
+    const CONNECTION: Duration = Duration::from_micros(250);
+    let load = &scenario.load;
+    PROCESSES
+        + CONNECTION * load.connections
+        + Duration::from_millis(load.warm_up_ms)
+        + load.expected()
+}
+
+/// The limit of a trial of `scenario`, unless the user sets one: far beyond what it takes.
+pub fn limit(scenario: &Scenario) -> Duration {
+    expected(scenario) * 3 + SLACK + SLACK_PER_CONNECTION * scenario.load.connections
+}
+
+/// Runs one trial in fresh processes, which are gone when this returns.
+pub fn execute(
+    origin: &Origin,
+    position: Position,
+    setup: Setup<'_>,
+    limit: Duration,
+    machine: &mut MachineSampler,
+) -> Record {
+    let started_unix_ms = unix_ms();
+    let start = Instant::now();
+    let mut stage = Processes::new(setup.server, setup.client, setup.cores, machine, limit);
+    let outcome = run(&mut stage, &setup.serve_spec(), &setup.drive_spec());
+    let took_ns = start.elapsed().as_nanos() as u64;
+    Record::new(origin, position, setup, started_unix_ms, took_ns, outcome)
+}

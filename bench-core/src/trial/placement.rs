@@ -1,0 +1,231 @@
+//! Which cores a trial's processes run on.
+
+use std::{
+    fmt, io,
+    process::{Child, Command},
+};
+
+use clap::ValueEnum;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where server and client run.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// Both on one core: the only steady round trip on a virtual machine, and the rule of the original evaluation.
+    #[default]
+    Shared,
+    /// Each on a physical core of its own.
+    Split,
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Placement::Shared => "shared",
+            Placement::Split => "split",
+        })
+    }
+}
+
+/// The cores of one placement on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cores {
+    /// Cores of the server; empty where processes cannot be pinned.
+    pub server: Vec<u32>,
+    /// Cores of the client; empty where processes cannot be pinned.
+    pub client: Vec<u32>,
+    /// Whether server and client sit on two threads of one physical core, because there is no other.
+    pub siblings: bool,
+}
+
+impl Cores {
+    /// No pinning.
+    pub fn anywhere() -> Cores {
+        Cores { server: Vec::new(), client: Vec::new(), siblings: false }
+    }
+}
+
+/// One logical CPU as sysfs describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cpu {
+    id: u32,
+    package: u32,
+    core: u32,
+    /// Relative speed, where cores are of different kinds.
+    capacity: u32,
+}
+
+/// Chooses cores among those that this process may use. Made once per run, so that every trial gets the same.
+///
+/// # Errors
+/// Where the placement is not possible, with the reason.
+#[cfg(target_os = "linux")]
+pub fn choose(placement: Placement) -> Result<Cores, String> {
+    select(placement, &linux::usable_cpus()?)
+}
+
+/// Chooses cores: on this system processes cannot be pinned.
+///
+/// # Errors
+/// Always for `split`, which means nothing without pinning.
+#[cfg(not(target_os = "linux"))]
+pub fn choose(placement: Placement) -> Result<Cores, String> {
+    match placement {
+        Placement::Shared => Ok(Cores::anywhere()),
+        Placement::Split => Err("pinning is not available on this system".to_owned()),
+    }
+}
+
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+fn select(placement: Placement, cpus: &[Cpu]) -> Result<Cores, String> {
+    // The last ones: interrupts and whatever else the machine does tend to sit on the first.
+    let Some(server) = cpus.iter().max_by_key(|cpu| (cpu.capacity, cpu.id)) else {
+        return Err("this process may use no core at all".to_owned());
+    };
+    if placement == Placement::Shared {
+        return Ok(Cores { server: vec![server.id], client: vec![server.id], siblings: false });
+    }
+    let others = cpus.iter().filter(|cpu| cpu.id != server.id && cpu.capacity == server.capacity);
+    let same_core = |cpu: &Cpu| (cpu.package, cpu.core) == (server.package, server.core);
+    // Another physical core before a sibling, the same package before another one.
+    let client = others.max_by_key(|cpu| (!same_core(cpu), cpu.package == server.package, cpu.id));
+    match client {
+        Some(client) => Ok(Cores {
+            server: vec![server.id],
+            client: vec![client.id],
+            siblings: same_core(client),
+        }),
+        None => Err(format!(
+            "the placement `split` needs two cores of one kind, and this process may use {} core(s), of which {} of the \
+             fastest kind; use --placement shared",
+            cpus.len(),
+            cpus.iter().filter(|cpu| cpu.capacity == server.capacity).count()
+        )),
+    }
+}
+
+/// Starts a process that may only run on `cores`; on any when there are none.
+///
+/// The calling thread moves there for the time of the start and the child inherits it, so the child never runs
+/// anywhere else.
+///
+/// # Errors
+/// When the thread cannot be moved or the process cannot be started.
+pub fn spawn_on(command: &mut Command, cores: &[u32]) -> io::Result<Child> {
+    #[cfg(target_os = "linux")]
+    if !cores.is_empty() {
+        return linux::spawn_on(command, cores);
+    }
+    let _ = cores;
+    command.spawn()
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{
+        fs, io,
+        process::{Child, Command},
+    };
+
+    use nix::{
+        sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+        unistd::Pid,
+    };
+
+    use super::Cpu;
+
+    /// The calling thread.
+    const SELF: Pid = Pid::from_raw(0);
+
+    pub(super) fn usable_cpus() -> Result<Vec<Cpu>, String> {
+        let usable = sched_getaffinity(SELF)
+            .map_err(|error| format!("the cores of this process cannot be read: {error}"))?;
+        let cpus = (0..CpuSet::count()).filter(|id| usable.is_set(*id).unwrap_or(false));
+        Ok(cpus.map(|id| describe(id as u32)).collect())
+    }
+
+    /// What sysfs does not tell counts as a physical core of its own, of the common kind.
+    fn describe(id: u32) -> Cpu {
+        let read = |file: &str| {
+            let text = fs::read_to_string(format!("/sys/devices/system/cpu/cpu{id}/{file}"));
+            text.ok().and_then(|text| text.trim().parse().ok())
+        };
+        Cpu {
+            id,
+            package: read("topology/physical_package_id").unwrap_or(0),
+            core: read("topology/core_id").unwrap_or(id),
+            capacity: read("cpu_capacity").unwrap_or(1024),
+        }
+    }
+
+    pub(super) fn spawn_on(command: &mut Command, cores: &[u32]) -> io::Result<Child> {
+        let before = sched_getaffinity(SELF)?;
+        let mut wanted = CpuSet::new();
+        for core in cores {
+            wanted.set(*core as usize)?;
+        }
+        sched_setaffinity(SELF, &wanted)?;
+        let child = command.spawn();
+        sched_setaffinity(SELF, &before)?;
+        child
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpu(id: u32, core: u32) -> Cpu {
+        Cpu { id, package: 0, core, capacity: 1024 }
+    }
+
+    fn split(cpus: &[Cpu]) -> Result<Cores, String> {
+        select(Placement::Split, cpus)
+    }
+
+    #[test]
+    fn shared_takes_one_core() {
+        let cores = select(Placement::Shared, &[cpu(0, 0), cpu(1, 1)]).unwrap();
+        assert_eq!((cores.server, cores.client), (vec![1], vec![1]));
+    }
+
+    #[test]
+    fn split_takes_physical_cores_before_siblings() {
+        // Two physical cores with two threads each, numbered as Linux does: 0 and 2 share a core, and 1 and 3.
+        let cores = split(&[cpu(0, 0), cpu(1, 1), cpu(2, 0), cpu(3, 1)]).unwrap();
+        assert_eq!((cores.server, cores.client, cores.siblings), (vec![3], vec![2], false));
+        let cores = split(&[cpu(1, 1), cpu(3, 1)]).unwrap();
+        assert_eq!((cores.server, cores.client, cores.siblings), (vec![3], vec![1], true));
+    }
+
+    #[test]
+    fn split_takes_cores_of_one_kind() {
+        let fast = |id| Cpu { capacity: 2048, ..cpu(id, id) };
+        let cores = split(&[cpu(0, 0), fast(1), fast(2), cpu(3, 3)]).unwrap();
+        assert_eq!((cores.server, cores.client), (vec![2], vec![1]));
+        assert!(split(&[cpu(0, 0), fast(1)]).unwrap_err().contains("two cores of one kind"));
+    }
+
+    #[test]
+    fn split_on_one_core_is_refused_with_the_reason() {
+        let reason = split(&[cpu(0, 0)]).unwrap_err();
+        assert!(reason.contains("1 core(s)") && reason.contains("--placement shared"), "{reason}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_child_starts_where_it_is_told_and_this_thread_stays() {
+        let cpus = linux::usable_cpus().unwrap();
+        let core = cpus.last().unwrap().id;
+        let mut command = Command::new("grep");
+        command.args(["Cpus_allowed_list", "/proc/self/status"]).stdout(std::process::Stdio::piped());
+        let output = spawn_on(&mut command, &[core]).unwrap().wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.split_whitespace().last(), Some(core.to_string().as_str()));
+        assert_eq!(linux::usable_cpus().unwrap(), cpus);
+    }
+}

@@ -1,0 +1,255 @@
+//! The real stage of a trial: pinned child processes with limits.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead, BufReader, Read, Write},
+    net::SocketAddr,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    MachineSample, Peer, Program, Sample, Stage,
+    placement::{Cores, spawn_on},
+    probe,
+    sample::{MachineSampler, sample},
+};
+use crate::{DriveSpec, ServeSpec, protocol::Event};
+
+/// Longest line a runner may print. A report with its histograms takes some ten kilobytes.
+const LONGEST_LINE: u64 = 4 << 20;
+
+/// Lines of stderr that an error quotes.
+const STDERR_LINES: usize = 5;
+
+/// Longest stretch of one stderr line that is kept.
+const STDERR_LINE_BYTES: u64 = 400;
+
+/// How long an ended process may take to be gone.
+const EXIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Starts real processes for one trial, on given cores, all under one deadline.
+#[derive(Debug)]
+pub struct Processes<'a> {
+    server: &'a Program,
+    client: &'a Program,
+    cores: &'a Cores,
+    machine: &'a mut MachineSampler,
+    deadline: Deadline,
+}
+
+impl<'a> Processes<'a> {
+    /// A stage for one trial that may take `limit` in all.
+    pub fn new(
+        server: &'a Program,
+        client: &'a Program,
+        cores: &'a Cores,
+        machine: &'a mut MachineSampler,
+        limit: Duration,
+    ) -> Processes<'a> {
+        let deadline = Deadline { at: Instant::now() + limit, limit };
+        Processes { server, client, cores, machine, deadline }
+    }
+}
+
+impl Stage for Processes<'_> {
+    type Peer = Process;
+
+    fn start_server(&mut self, spec: &ServeSpec) -> Result<Process, String> {
+        let command = self.server.command("serve", spec.to_args());
+        Process::start(command, &self.cores.server, self.deadline)
+    }
+
+    fn start_client(&mut self, spec: &DriveSpec) -> Result<Process, String> {
+        let command = self.client.command("drive", spec.to_args());
+        Process::start(command, &self.cores.client, self.deadline)
+    }
+
+    fn probe(&mut self, addr: SocketAddr) -> Result<(), String> {
+        probe::echo_nonce(addr, self.deadline.left())
+    }
+
+    fn sample_machine(&mut self) -> Option<MachineSample> {
+        self.machine.sample()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+}
+
+/// A child process that speaks the runner protocol. It is ended when this value is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: mpsc::Receiver<Result<String, String>>,
+    stderr: Arc<Mutex<VecDeque<String>>>,
+    deadline: Deadline,
+}
+
+impl Process {
+    /// Starts `command` on `cores` (anywhere when there are none); it has to be done by the deadline.
+    fn start(command: Command, cores: &[u32], deadline: Deadline) -> Result<Process, String> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut command = command;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            spawn_on(&mut command, cores).map_err(|error| format!("cannot start {program}: {error}"))?;
+        let (sender, lines) = mpsc::channel();
+        let stdout = child.stdout.take();
+        thread::spawn(move || {
+            if let Some(stdout) = stdout {
+                forward_lines(BufReader::new(stdout), &sender);
+            }
+        });
+        let tail = Arc::new(Mutex::new(VecDeque::new()));
+        let stderr = child.stderr.take();
+        let kept = tail.clone();
+        thread::spawn(move || {
+            if let Some(stderr) = stderr {
+                keep_tail(BufReader::new(stderr), &kept);
+            }
+        });
+        Ok(Process { stdin: child.stdin.take(), child, lines, stderr: tail, deadline })
+    }
+
+    /// Starts `command` on `cores` with a limit on its whole life.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch(command: Command, cores: &[u32], limit: Duration) -> Result<Process, String> {
+        Process::start(command, cores, Deadline { at: Instant::now() + limit, limit })
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn end_now(&mut self) {
+        self.stdin = None;
+        // Both fail only when the process is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn too_long(&self) -> String {
+        format!("did not get there within the trial's {} s and was ended", self.deadline.limit.as_secs())
+    }
+
+    /// How it ended, when its output has.
+    fn ending(&mut self) -> String {
+        let limit = Instant::now() + EXIT_LIMIT;
+        while Instant::now() < limit {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return format!("ended early ({status})");
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        "closed its output and goes on".to_owned()
+    }
+}
+
+impl Peer for Process {
+    fn event(&mut self) -> Result<Event, String> {
+        match self.lines.recv_timeout(self.deadline.left()) {
+            Ok(Ok(line)) => serde_json::from_str(&line)
+                .map_err(|error| format!("printed `{}`, which is no event: {error}", shortened(&line))),
+            Ok(Err(reason)) => Err(reason),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(self.too_long()),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(self.ending()),
+        }
+    }
+
+    fn tell(&mut self, line: &str) -> Result<(), String> {
+        let stdin = self.stdin.as_mut().ok_or("its input has ended")?;
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).map_err(|error| {
+            format!("`{line}` could not be said: {error}")
+        })
+    }
+
+    fn sample(&mut self) -> Option<Sample> {
+        sample(self.child.id())
+    }
+
+    fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        self.stdin = None;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(format!("ended with {status}")),
+                Ok(None) if self.deadline.left().is_zero() => {
+                    self.end_now();
+                    return Err(self.too_long());
+                }
+                Ok(None) => thread::sleep(Duration::from_millis(1)),
+                Err(error) => return Err(format!("cannot be waited for: {error}")),
+            }
+        }
+    }
+
+    fn abandon(&mut self) -> String {
+        self.end_now();
+        let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.iter().map(String::as_str).collect::<Vec<_>>().join(" | ")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end_now();
+    }
+}
+
+fn forward_lines(mut stdout: impl BufRead, lines: &mpsc::Sender<Result<String, String>>) {
+    loop {
+        let mut bytes = Vec::new();
+        let line = match stdout.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes) {
+            Ok(0) | Err(_) => return,
+            Ok(_) if bytes.last() != Some(&b'\n') && bytes.len() as u64 == LONGEST_LINE => {
+                Err(format!("printed a line of over {LONGEST_LINE} B"))
+            }
+            Ok(_) => String::from_utf8(bytes).map_err(|_| "printed bytes that are no text".to_owned()),
+        };
+        let over = line.is_err();
+        if lines.send(line).is_err() || over {
+            return;
+        }
+    }
+}
+
+fn keep_tail(mut stderr: impl BufRead, tail: &Mutex<VecDeque<String>>) {
+    let mut bytes = Vec::new();
+    while stderr.by_ref().take(STDERR_LINE_BYTES).read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if tail.len() == STDERR_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(String::from_utf8_lossy(&bytes).trim_end().to_owned());
+        bytes.clear();
+    }
+}
+
+fn shortened(line: &str) -> String {
+    const SHOWN: usize = 80;
+    let line = line.trim_end();
+    match line.char_indices().nth(SHOWN) {
+        None => line.escape_debug().to_string(),
+        Some((end, _)) => format!("{}…", line[..end].escape_debug()),
+    }
+}

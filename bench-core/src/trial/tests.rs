@@ -1,0 +1,252 @@
+//! The order of a trial's steps, against a script: no process, no clock.
+
+use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+
+use super::*;
+use crate::{
+    spec::{Load, SocketSpec},
+    tally::Tally,
+};
+
+type Log = Rc<RefCell<Vec<String>>>;
+
+/// What a scripted process does next.
+type Line = Result<Event, String>;
+
+struct Scripted {
+    role: Role,
+    lines: VecDeque<Line>,
+    exit: Result<(), String>,
+    log: Log,
+}
+
+impl Scripted {
+    fn note(&self, what: &str) {
+        self.log.borrow_mut().push(format!("{} {what}", self.role));
+    }
+}
+
+impl Peer for Scripted {
+    fn event(&mut self) -> Result<Event, String> {
+        self.lines.pop_front().unwrap_or_else(|| Err("ended early (exit status: 1)".to_owned()))
+    }
+
+    fn tell(&mut self, line: &str) -> Result<(), String> {
+        self.note(line);
+        Ok(())
+    }
+
+    fn sample(&mut self) -> Option<Sample> {
+        self.note("sampled");
+        Some(Sample::default())
+    }
+
+    fn end_input(&mut self) {
+        self.note("stdin ends");
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        self.note("waited for");
+        self.exit.clone()
+    }
+
+    fn abandon(&mut self) -> String {
+        self.note("ended");
+        String::new()
+    }
+}
+
+struct Script {
+    server: Vec<Line>,
+    client: Vec<Line>,
+    probe: Result<(), String>,
+    client_exit: Result<(), String>,
+    log: Log,
+}
+
+impl Script {
+    fn sound() -> Script {
+        let listening = Event::Listening { addr: ([127, 0, 0, 1], 9).into(), pid: 1 };
+        let measured = Measured { units: 10, elapsed_ns: 1_000 };
+        let drove = Drove { units: 10, elapsed_ns: 1_000, tally: tally(10, 10), ..Drove::default() };
+        Script {
+            server: vec![Ok(listening), Ok(Event::Served(served(10, 10)))],
+            client: vec![Ok(Event::Ready), Ok(Event::Measured(measured)), Ok(Event::Drove(drove))],
+            probe: Ok(()),
+            client_exit: Ok(()),
+            log: Log::default(),
+        }
+    }
+
+    fn run(mut self) -> (Outcome, Vec<String>) {
+        let serve = ServeSpec {
+            listen: ([127, 0, 0, 1], 0).into(),
+            threads: 1,
+            socket: SocketSpec::default(),
+        };
+        let drive = DriveSpec {
+            target: String::new(),
+            threads: 1,
+            load: Load::default(),
+            socket: SocketSpec::default(),
+        };
+        let outcome = super::run(&mut self, &serve, &drive);
+        let log = self.log.borrow().clone();
+        (outcome, log)
+    }
+
+    fn failure(self) -> Failure {
+        self.run().0.failure.expect("the trial fails")
+    }
+}
+
+impl Stage for Script {
+    type Peer = Scripted;
+
+    fn start_server(&mut self, _: &ServeSpec) -> Result<Scripted, String> {
+        let lines = std::mem::take(&mut self.server).into();
+        Ok(Scripted { role: Role::Server, lines, exit: Ok(()), log: self.log.clone() })
+    }
+
+    fn start_client(&mut self, spec: &DriveSpec) -> Result<Scripted, String> {
+        assert_eq!(spec.target, "127.0.0.1:9");
+        let lines = std::mem::take(&mut self.client).into();
+        let exit = self.client_exit.clone();
+        Ok(Scripted { role: Role::Client, lines, exit, log: self.log.clone() })
+    }
+
+    fn probe(&mut self, _: SocketAddr) -> Result<(), String> {
+        self.log.borrow_mut().push("probe".to_owned());
+        self.probe.clone()
+    }
+
+    fn sample_machine(&mut self) -> Option<MachineSample> {
+        self.log.borrow_mut().push("machine sampled".to_owned());
+        None
+    }
+}
+
+fn tally(sent: u64, received: u64) -> Tally {
+    let mut tally = Tally::default();
+    let count = tally.class_mut(Class::Measured);
+    (0..sent).for_each(|_| count.sent(24));
+    (0..received).for_each(|_| count.received(24));
+    tally
+}
+
+fn served(received: u64, sent: u64) -> Served {
+    let mut tally = tally(sent, received);
+    tally.class_mut(Class::Probe).received(24);
+    tally.class_mut(Class::Probe).sent(24);
+    Served { tally, ..Served::default() }
+}
+
+#[test]
+fn the_steps_come_in_order_and_both_edges_are_quiet() {
+    let (outcome, log) = Script::sound().run();
+    assert_eq!(outcome.failure, None);
+    assert!(outcome.drove.is_some() && outcome.served.is_some());
+    let expected = [
+        "probe",
+        "machine sampled",
+        "server sampled",
+        "client sampled",
+        "client go",
+        "server sampled",
+        "client sampled",
+        "machine sampled",
+        "client finish",
+        "client waited for",
+        "server stdin ends",
+        "server waited for",
+    ];
+    assert_eq!(log, expected);
+}
+
+#[test]
+fn a_server_that_crashes_hangs_or_prints_garbage_ends_the_trial_and_both_processes() {
+    for fault in ["ended early (signal: 9)", "did not get there within", "printed `garbage`"] {
+        let mut script = Script::sound();
+        script.server[1] = Err(fault.to_owned());
+        let (outcome, log) = script.run();
+        let failure = outcome.failure.unwrap();
+        assert_eq!(failure.step, Step::Stop);
+        assert!(failure.message.starts_with("the server") && failure.message.contains(fault));
+        assert!(log.ends_with(&["client ended".to_owned(), "server ended".to_owned()]), "{log:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_never_ready_meets_no_client() {
+    let mut script = Script::sound();
+    script.server = vec![Err("did not get there within".to_owned())];
+    let (outcome, log) = script.run();
+    assert_eq!(outcome.failure.unwrap().step, Step::Listen);
+    assert_eq!(log, ["server ended"]);
+
+    let mut script = Script::sound();
+    script.probe = Err("no echo".to_owned());
+    let (outcome, log) = script.run();
+    assert_eq!(outcome.failure.unwrap().step, Step::Probe);
+    assert_eq!(log, ["probe", "server ended"]);
+}
+
+#[test]
+fn a_client_that_speaks_out_of_turn_is_named() {
+    let mut script = Script::sound();
+    script.client.remove(0);
+    let failure = script.failure();
+    assert_eq!(failure.step, Step::Ready);
+    assert!(failure.message.contains("`measured` out of turn"), "{failure}");
+}
+
+#[test]
+fn a_wrong_answer_a_client_saw_fails_the_trial() {
+    let mut script = Script::sound();
+    let errors = vec!["connection 3: wrong answer".to_owned()];
+    let drove = Drove { errors, failed_connections: 2, ..Drove::default() };
+    script.client[2] = Ok(Event::Drove(drove));
+    let failure = script.failure();
+    assert_eq!(failure.step, Step::Finish);
+    assert!(failure.message.contains("wrong answer") && failure.message.contains("1 more"));
+}
+
+#[test]
+fn a_report_that_contradicts_itself_fails_the_trial() {
+    let mut script = Script::sound();
+    script.client[1] = Ok(Event::Measured(Measured { units: 11, elapsed_ns: 1_000 }));
+    assert!(script.failure().message.contains("first reported 11"));
+}
+
+#[test]
+fn a_client_that_exits_with_an_error_fails_the_trial() {
+    let mut script = Script::sound();
+    script.client_exit = Err("ended with exit status: 1".to_owned());
+    assert_eq!(script.failure().step, Step::Finish);
+}
+
+#[test]
+fn a_server_that_counts_wrongly_fails_the_trial() {
+    let mut script = Script::sound();
+    script.server[1] = Ok(Event::Served(served(11, 11)));
+    let failure = script.failure();
+    assert_eq!(failure.step, Step::Accounting);
+    assert!(failure.message.contains("client sent 10 measured messages"), "{failure}");
+
+    let mut script = Script::sound();
+    let quiet = Served { tally: tally(10, 10), ..Served::default() };
+    script.server[1] = Ok(Event::Served(quiet));
+    assert!(script.failure().message.contains("readiness"));
+}
+
+#[test]
+fn a_panic_or_an_open_connection_fails_the_trial() {
+    for (fault, named) in [
+        (Served { panics: 1, ..served(10, 10) }, "1 panics"),
+        (Served { open_at_end: 2, ..served(10, 10) }, "2 connections that did not close"),
+    ] {
+        let mut script = Script::sound();
+        script.server[1] = Ok(Event::Served(fault));
+        assert!(script.failure().message.contains(named));
+    }
+}
