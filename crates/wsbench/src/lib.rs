@@ -1,1 +1,29 @@
-//! stub
+//! The parts of the `wsbench` command: what is measured, in which order, and what is made of the results.
+
+pub mod check;
+pub mod exit;
+pub mod external;
+pub mod list;
+pub mod plan;
+pub mod results;
+pub mod rows;
+pub mod run;
+pub mod select;
+pub mod summary;
+pub mod table;
+pub mod verify;
+
+/// Prints to stdout. A reader that has seen enough and closed the pipe (`| head`) is no error: the program ends.
+pub fn exit_quietly_on_closed_pipe(text: &str) {
+    use std::io::{ErrorKind, Write};
+
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("error: stdout cannot be written: {error}");
+            std::process::exit(exit::FAILED.into());
+        }
+    }
+}

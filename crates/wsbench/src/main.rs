@@ -1,2 +1,124 @@
-//! stub
-fn main(){}
+//! The `wsbench` command.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use bench_core::{
+    record::Line,
+    spec::{Load, SocketSpec},
+};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use wsbench::{
+    exit::{FAILED, OK, Stop},
+    exit_quietly_on_closed_pipe,
+    external::{self, DriveArguments},
+    list::{self, ListArguments},
+    results::Results,
+    run::{self, RunArguments},
+    summary::Summary,
+    table::{Format, render},
+    verify::{self, VerifyArguments},
+};
+
+#[derive(Parser)]
+#[command(
+    version,
+    about = "Which async runtime should carry a WebSocket service? Measures and compares them",
+    long_about = "Runs the same WebSocket server and the same client on every runtime, each in a process of its own, over \
+                  real sockets, verifies every answer, and compares what they took.\n\nExit codes: 0 all well, 1 could not \
+                  run, 2 usage, 3 verification failed, 5 finished with failed or missing trials.",
+    after_help = "Examples:\n  wsbench run                                     the quick profile on every row\n  \
+                  wsbench run --profile seed --rounds 1           the original comparison\n  \
+                  wsbench run --scenarios 'window-*' --rows tokio,smol\n  \
+                  wsbench run --connections 500 --payload 2KiB --duration 5s\n  \
+                  wsbench table results.ndjson --format markdown\n  \
+                  wsbench drive ws://127.0.0.1:9001/ --connections 10"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+// Parsed once.
+#[allow(clippy::large_enum_variant)]
+enum Command {
+    /// List rows, profiles and scenarios
+    List(ListArguments),
+    /// Check that rows answer as a WebSocket server has to
+    Verify(VerifyArguments),
+    /// Measure rows and print the table
+    ///
+    /// Every trial starts a fresh server and a fresh client, pins them, checks readiness by an echo, measures between
+    /// two quiet moments and compares what both ends counted. Trials come in rounds of shuffled blocks; each block holds
+    /// one scenario with all its rows and the baseline a second time, as the A/A control. Every finished trial is one
+    /// line in the result file at once.
+    Run(RunArguments),
+    /// Print the table of result files again
+    Table {
+        /// Result files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// How the table is written
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Run one client workload against any echo server
+    Drive(DriveArguments),
+    /// Print the JSON Schema of a line of a result file
+    Schema,
+}
+
+fn main() -> ExitCode {
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match carry_out(arguments.command, &matches) {
+        Ok(code) => ExitCode::from(code),
+        Err(stop) => {
+            eprintln!("error: {stop}");
+            ExitCode::from(stop.code)
+        }
+    }
+}
+
+fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
+    let build = build_info::build();
+    match command {
+        Command::List(arguments) => {
+            exit_quietly_on_closed_pipe(&list::list(&arguments, build)?);
+            Ok(OK)
+        }
+        Command::Verify(arguments) => verify::verify(&arguments, build),
+        Command::Run(arguments) => {
+            let own_load = matches.subcommand_matches("run").is_some_and(asks_for_own_load);
+            run::start(arguments, own_load, build)
+        }
+        Command::Table { files, format } => Ok(table(&files, format)),
+        Command::Drive(arguments) => external::drive(arguments, build),
+        Command::Schema => {
+            let schema = schemars::schema_for!(Line);
+            let json = serde_json::to_string_pretty(&schema).map_err(|error| Stop::failed(error.to_string()))?;
+            exit_quietly_on_closed_pipe(&(json + "\n"));
+            Ok(OK)
+        }
+    }
+}
+
+fn table(files: &[PathBuf], format: Format) -> u8 {
+    let results = Results::read(files);
+    if !results.trials.is_empty() {
+        exit_quietly_on_closed_pipe(&render(&Summary::new(&results), format));
+    }
+    for problem in &results.problems {
+        eprintln!("error: {problem}");
+    }
+    if results.trials.is_empty() && results.problems.is_empty() {
+        eprintln!("error: no trial in {}", files[0].display());
+    }
+    if results.problems.is_empty() && !results.trials.is_empty() { OK } else { FAILED }
+}
+
+/// Whether a flag of an ad-hoc load was given, by its value's source: the defaults alone ask for nothing.
+fn asks_for_own_load(run: &ArgMatches) -> bool {
+    let own = SocketSpec::augment_args(Load::augment_args(clap::Command::new("load")));
+    own.get_arguments().any(|flag| run.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine))
+}

@@ -1,0 +1,48 @@
+//! What has to hold before anything is measured: limits of the machine against what the scenarios need.
+
+use bench_core::catalogue::Scenario;
+
+use crate::exit::Stop;
+
+/// File descriptors that a process needs beside its connections: pipes, the listener, the runtime's own.
+#[cfg(unix)]
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Raises this process's limit of open files to what it may have and checks that every scenario fits; children inherit
+/// it.
+///
+/// # Errors
+/// When a scenario has more connections than there may be open files, with both numbers.
+#[cfg(unix)]
+pub fn open_files(scenarios: &[Scenario]) -> Result<(), Stop> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    // Where raising is refused, the limit as it is counts.
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    };
+    for scenario in scenarios {
+        let needed = u64::from(scenario.load.connections) + OTHER_DESCRIPTORS;
+        if needed > limit {
+            return Err(Stop::usage(format!(
+                "`{}` has {} connections and needs {needed} open files, and this process may have {limit}: 1 to {} \
+                 connections are possible, or raise the limit (ulimit -n)",
+                scenario.name,
+                scenario.load.connections,
+                limit.saturating_sub(OTHER_DESCRIPTORS)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Not limited in this way on this system.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn open_files(_scenarios: &[Scenario]) -> Result<(), Stop> {
+    Ok(())
+}

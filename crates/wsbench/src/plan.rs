@@ -1,0 +1,133 @@
+//! The order of a run: rounds of blocks of trials, shuffled by a recorded seed.
+//!
+//! A block is one scenario with all its pairs and the twin, back to back; a round is all blocks. Ratios are formed
+//! only inside a block, where the machine has had the least time to change.
+
+use bench_core::{
+    catalogue::{Pairing, Scenario},
+    record::{Pair, Session},
+    trial::{Role, execute::expected},
+};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_pcg::Pcg64;
+use std::time::Duration;
+
+/// What is appended to the baseline's name for its second measurement in each block: the A/A control.
+pub const TWIN: &str = "#aa";
+
+/// One scenario in one round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Number in the run, from 0.
+    pub number: u32,
+    /// Round, from 0.
+    pub round: u32,
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The pairs in the order in which they are measured.
+    pub pairs: Vec<Pair>,
+}
+
+/// The pairs of rows of every scenario, with the twin.
+pub fn pairs(pairing: Pairing, rows: &[String], baseline: &str, reference: &str) -> Vec<Pair> {
+    let pair = |server: &str, client: &str| Pair { server: server.to_owned(), client: client.to_owned() };
+    let twin = format!("{baseline}{TWIN}");
+    let mut pairs: Vec<Pair> = match pairing {
+        Pairing::Servers => rows.iter().map(|row| pair(row, reference)).collect(),
+        Pairing::Clients => rows.iter().map(|row| pair(reference, row)).collect(),
+        Pairing::Same => rows.iter().map(|row| pair(row, row)).collect(),
+        Pairing::All => {
+            rows.iter().flat_map(|server| rows.iter().map(|client| pair(server, client))).collect()
+        }
+    };
+    pairs.push(match pairing {
+        Pairing::Servers => pair(&twin, reference),
+        Pairing::Clients => pair(reference, &twin),
+        Pairing::Same => pair(&twin, &twin),
+        Pairing::All => pair(&twin, baseline),
+    });
+    pairs
+}
+
+/// The side that a pairing compares.
+pub fn role(pairing: Pairing) -> Role {
+    match pairing {
+        Pairing::Clients => Role::Client,
+        Pairing::Servers | Pairing::Same | Pairing::All => Role::Server,
+    }
+}
+
+/// The row behind a name in the results: a twin is its baseline.
+pub fn row_of(name: &str) -> &str {
+    name.strip_suffix(TWIN).unwrap_or(name)
+}
+
+/// All blocks of a session, in order. The same session always gives the same order.
+pub fn blocks(session: &Session) -> Vec<Block> {
+    let mut random = Pcg64::seed_from_u64(session.seed);
+    let mut blocks = Vec::new();
+    for round in 0..session.rounds {
+        let mut scenarios = session.scenarios.clone();
+        scenarios.shuffle(&mut random);
+        for scenario in scenarios {
+            let mut pairs = session.pairs.clone();
+            pairs.shuffle(&mut random);
+            blocks.push(Block { number: blocks.len() as u32, round, scenario, pairs });
+        }
+    }
+    blocks
+}
+
+/// How long blocks take, roughly.
+pub fn duration(blocks: &[Block]) -> Duration {
+    blocks.iter().map(|block| expected(&block.scenario) * block.pairs.len() as u32).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use bench_core::catalogue::Catalogue;
+
+    use super::*;
+    use crate::results::tests::session;
+
+    fn names(pairs: &[Pair]) -> Vec<String> {
+        pairs.iter().map(|pair| format!("{}/{}", pair.server, pair.client)).collect()
+    }
+
+    #[test]
+    fn pairings_and_their_twin() {
+        let rows = ["tokio".to_owned(), "smol".to_owned()];
+        let of = |pairing| names(&pairs(pairing, &rows, "tokio", "tokio"));
+        assert_eq!(of(Pairing::Servers), ["tokio/tokio", "smol/tokio", "tokio#aa/tokio"]);
+        assert_eq!(of(Pairing::Clients), ["tokio/tokio", "tokio/smol", "tokio/tokio#aa"]);
+        assert_eq!(of(Pairing::Same), ["tokio/tokio", "smol/smol", "tokio#aa/tokio#aa"]);
+        assert_eq!(of(Pairing::All).len(), 5);
+        assert_eq!(row_of("tokio#aa"), "tokio");
+    }
+
+    #[test]
+    fn every_round_holds_every_trial_once_and_a_seed_fixes_the_order() {
+        let catalogue = Catalogue::built_in();
+        let mut session = session();
+        session.rounds = 5;
+        session.scenarios = catalogue.of_profile(&catalogue.profiles["quick"]);
+        let first = blocks(&session);
+        assert_eq!(first.len(), 5 * session.scenarios.len());
+        for round in first.chunks(session.scenarios.len()) {
+            let mut scenarios: Vec<&str> =
+                round.iter().map(|block| block.scenario.name.as_str()).collect();
+            scenarios.sort();
+            assert_eq!(scenarios, ["closed-100", "one-way-10000", "rtt-24", "window-64"]);
+            for block in round {
+                let mut pairs = block.pairs.clone();
+                pairs.sort();
+                let mut all = session.pairs.clone();
+                all.sort();
+                assert_eq!(pairs, all);
+            }
+        }
+        assert_eq!(first, blocks(&session));
+        session.seed += 1;
+        assert_ne!(first, blocks(&session));
+    }
+}

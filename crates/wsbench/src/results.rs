@@ -1,0 +1,275 @@
+//! Reading result files. What cannot be read is named with file and line, and the rest still counts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use bench_core::record::{Line, Orphaned, Record, SCHEMA, Session};
+use serde::Deserialize;
+
+/// The contents of result files.
+#[derive(Clone, Debug, Default)]
+pub struct Results {
+    /// The runs.
+    pub sessions: Vec<Session>,
+    /// The trials that count, failed ones included.
+    pub trials: Vec<Record>,
+    /// Trials of unfinished blocks that were left out.
+    pub orphaned: usize,
+    /// What could not be read: file, line and reason.
+    pub problems: Vec<String>,
+}
+
+impl Results {
+    /// Reads one or more files.
+    pub fn read(paths: &[impl AsRef<Path>]) -> Results {
+        let mut results = Results::default();
+        for path in paths {
+            results.add(path.as_ref());
+        }
+        results.leave_out_orphans();
+        results
+    }
+
+    fn add(&mut self, path: &Path) {
+        let name = path.display();
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.problems.push(format!("{name}: {error}")),
+        };
+        if bytes.is_empty() {
+            return self.problems.push(format!("{name}: the file is empty"));
+        }
+        for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+            if line.last() != Some(&b'\n') {
+                self.problems.push(format!(
+                    "{name}:{number}: the last line has no end: it was interrupted and does not count"
+                ));
+            } else if let Err(reason) = self.add_line(line) {
+                self.problems.push(format!("{name}:{number}: {reason}"));
+            }
+        }
+    }
+
+    fn add_line(&mut self, line: &[u8]) -> Result<(), String> {
+        /// What every version of the format has.
+        #[derive(Deserialize)]
+        struct Version {
+            schema: Option<u32>,
+        }
+        let version: Version =
+            serde_json::from_slice(line).map_err(|error| format!("no record: {error}"))?;
+        if let Some(other) = version.schema.filter(|schema| *schema != SCHEMA) {
+            return Err(format!("a record of schema {other}, and this program reads schema {SCHEMA}"));
+        }
+        match serde_json::from_slice(line).map_err(|error| format!("no record: {error}"))? {
+            Line::Session(session) => self.sessions.push(session),
+            Line::Trial(record) => {
+                for series in record.series.values() {
+                    series.histogram().map_err(|error| error.to_string())?;
+                }
+                self.trials.push(record);
+            }
+            // An orphan is known by the later attempt at its block; the line tells a person.
+            Line::Orphaned(Orphaned { .. }) => {}
+        }
+        Ok(())
+    }
+
+    /// Only the last attempt at a block counts.
+    fn leave_out_orphans(&mut self) {
+        let mut last: BTreeMap<(String, u32), u32> = BTreeMap::new();
+        for trial in &self.trials {
+            let attempt = last.entry((trial.session.clone(), trial.block)).or_default();
+            *attempt = (*attempt).max(trial.attempt);
+        }
+        let before = self.trials.len();
+        self.trials.retain(|trial| last[&(trial.session.clone(), trial.block)] == trial.attempt);
+        self.orphaned = before - self.trials.len();
+    }
+
+    /// For every block of `session` that was begun: its last attempt, and which places of it are done.
+    pub fn progress(&self, session: &str) -> BTreeMap<u32, (u32, BTreeSet<u32>)> {
+        let mut blocks: BTreeMap<u32, (u32, BTreeSet<u32>)> = BTreeMap::new();
+        for trial in self.trials.iter().filter(|trial| trial.session == session) {
+            let (attempt, orders) = blocks.entry(trial.block).or_default();
+            *attempt = trial.attempt;
+            orders.insert(trial.order);
+        }
+        blocks
+    }
+}
+
+/// Cuts a last line without its end off a file, and says whether there was one.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn cut_unfinished_line(path: &Path) -> std::io::Result<bool> {
+    let bytes = fs::read(path)?;
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+    if whole == bytes.len() {
+        return Ok(false);
+    }
+    fs::OpenOptions::new().write(true).open(path)?.set_len(whole as u64)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::{collections::BTreeMap, io::Write};
+
+    use bench_core::{
+        RowInfo,
+        catalogue::Catalogue,
+        record::{End, Machine, Pair},
+        runner::BuildInfo,
+        tally::Tally,
+        trial::{
+            Edges, Role, Sample,
+            placement::{Cores, Placement},
+        },
+    };
+
+    use super::*;
+
+    pub(crate) fn build() -> BuildInfo {
+        BuildInfo {
+            commit: "0123456789abcdef".to_owned(),
+            dirty: false,
+            profile: "release".to_owned(),
+            lock_sha256: "00".repeat(32),
+            rustc: "rustc 1".to_owned(),
+        }
+    }
+
+    fn machine() -> Machine {
+        Machine {
+            host: "host".to_owned(),
+            cpu: "cpu".to_owned(),
+            cpus: 2,
+            memory_bytes: 1 << 30,
+            os: "Linux".to_owned(),
+            kernel: "6".to_owned(),
+            arch: "x86_64".to_owned(),
+        }
+    }
+
+    fn pair(server: &str) -> Pair {
+        Pair { server: server.to_owned(), client: "tokio".to_owned() }
+    }
+
+    pub(crate) fn session() -> Session {
+        Session {
+            schema: SCHEMA,
+            session: "s".to_owned(),
+            command: vec![],
+            started_unix_ms: 0,
+            seed: 7,
+            rounds: 3,
+            profile: None,
+            role: Role::Server,
+            pairs: vec![pair("tokio"), pair("smol"), pair("tokio#aa")],
+            baseline: "tokio".to_owned(),
+            unavailable: BTreeMap::new(),
+            scenarios: vec![Catalogue::built_in().scenarios["rtt-24"].clone()],
+            machine: machine(),
+            build: build(),
+        }
+    }
+
+    /// A trial whose server used `cpu_ns` for 1,000 round trips in a second.
+    pub(crate) fn trial(server: &str, block: u32, order: u32, cpu_ns: u64) -> Record {
+        let sample = |cpu_ns| Sample { cpu_ns, rss_bytes: 1 << 20, ..Sample::default() };
+        let end = |row: &str, cpu_ns| End {
+            row: row.to_owned(),
+            info: RowInfo::new(row, row, "1"),
+            binary_sha256: String::new(),
+            samples: Edges { ready: Some(sample(1_000)), measured: Some(sample(1_000 + cpu_ns)) },
+            tally: Tally::default(),
+        };
+        Record {
+            schema: SCHEMA,
+            session: "s".to_owned(),
+            round: block,
+            block,
+            attempt: 0,
+            order,
+            seed: 7,
+            scenario: Catalogue::built_in().scenarios["rtt-24"].clone(),
+            role: Role::Server,
+            placement: Placement::Shared,
+            cores: Cores::anywhere(),
+            server: end(server, cpu_ns),
+            client: end("tokio", 3_000_000),
+            started_unix_ms: 0,
+            took_ns: 0,
+            units: 1_000,
+            elapsed_ns: 1_000_000_000,
+            series: BTreeMap::new(),
+            machine_samples: Edges::default(),
+            machine: machine(),
+            build: build(),
+            error: None,
+        }
+    }
+
+    fn file(lines: &[Line], tail: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for line in lines {
+            writeln!(file, "{}", serde_json::to_string(line).unwrap()).unwrap();
+        }
+        file.write_all(tail.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let record = trial("smol", 0, 1, 5_000_000);
+        let file = file(&[Line::Session(session()), Line::Trial(record.clone())], "");
+        let results = Results::read(&[file.path()]);
+        assert!(results.problems.is_empty(), "{:?}", results.problems);
+        assert_eq!((results.sessions.len(), &results.trials), (1, &vec![record]));
+    }
+
+    #[test]
+    fn damage_is_named_and_the_rest_counts() {
+        let other = serde_json::to_string(&Line::Session(session())).unwrap().replace("\"schema\":1", "\"schema\":9");
+        let lines = [Line::Trial(trial("smol", 0, 1, 1))];
+        let file = file(&lines, &format!("garbage\n{other}\n{{\"kind\":\"trial\""));
+        let results = Results::read(&[file.path()]);
+        assert_eq!(results.trials.len(), 1);
+        let [garbage, schema, cut] = &results.problems[..] else { panic!("{:?}", results.problems) };
+        assert!(garbage.contains(":2: no record"), "{garbage}");
+        assert!(schema.contains(":3: a record of schema 9"), "{schema}");
+        assert!(cut.contains(":4: the last line has no end"), "{cut}");
+        assert!(cut_unfinished_line(file.path()).unwrap());
+        assert!(!cut_unfinished_line(file.path()).unwrap());
+        assert_eq!(Results::read(&[file.path()]).problems.len(), 2);
+    }
+
+    #[test]
+    fn empty_and_missing_files_are_named() {
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        assert!(Results::read(&[empty.path()]).problems[0].ends_with("the file is empty"));
+        let missing = Results::read(&["no/such/file"]);
+        assert!(missing.problems[0].starts_with("no/such/file: "));
+    }
+
+    #[test]
+    fn only_the_last_attempt_at_a_block_counts() {
+        let again = |record: Record| Line::Trial(Record { attempt: 1, ..record });
+        let lines = [
+            Line::Trial(trial("tokio", 0, 0, 1)),
+            Line::Trial(trial("tokio", 1, 0, 1)),
+            again(trial("tokio", 1, 0, 2)),
+            again(trial("smol", 1, 1, 2)),
+        ];
+        let results = Results::read(&[file(&lines, "").path()]);
+        assert_eq!((results.trials.len(), results.orphaned), (3, 1));
+        let progress = results.progress("s");
+        assert_eq!(progress[&0], (0, [0].into()));
+        assert_eq!(progress[&1], (1, [0, 1].into()));
+    }
+}

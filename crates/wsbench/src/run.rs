@@ -1,0 +1,554 @@
+//! `run`: measures a plan, block after block, and keeps every record as soon as it exists.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use bench_core::{
+    catalogue::{Pairing, Scenario},
+    record::{
+        Line, Machine, Origin, Orphaned, Pair, Position, Record, SCHEMA, Session, Writer, new_session,
+        unix_ms,
+    },
+    runner::BuildInfo,
+    spec::{Load, SocketSpec, parse_millis},
+    trial::{
+        Program, Setup, execute,
+        execute::limit,
+        placement::{self, Cores, Placement},
+        sample::MachineSampler,
+    },
+};
+use clap::Args;
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::{
+    check,
+    exit::{FAILED, INCOMPLETE, OK, Stop},
+    plan::{self, Block, row_of},
+    results::{Results, cut_unfinished_line},
+    rows::{AVAILABLE, Finder, short},
+    select::{Selection, ad_hoc, select},
+    summary::Summary,
+    table::{Format, render},
+};
+
+/// Most rounds of a run: beyond this no interval gets noticeably narrower.
+const MAX_ROUNDS: u32 = 1_000;
+
+/// Flags of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArguments {
+    /// Profile to run, or a TOML file with one (FILE, or FILE#NAME)
+    ///
+    /// `quick` when neither scenarios nor an ad-hoc load are given. `wsbench list profiles` shows all.
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Scenarios by name or pattern (`window-*`), separated by commas, from the whole catalogue or from --profile
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    scenarios: Vec<String>,
+    /// Rows: `available`, `all`, names, or ROW@PATH for another build of a row
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', default_value = AVAILABLE)]
+    rows: Vec<String>,
+    /// Which rows meet which; the profile decides, and otherwise every server meets one fixed client
+    #[arg(long, value_enum)]
+    pairs: Option<Pairing>,
+    /// Row that the others are compared with; the first one where it is not measured
+    #[arg(long, value_name = "ROW", default_value = "tokio")]
+    baseline: String,
+    /// Row of the fixed client (or server, with --pairs clients)
+    #[arg(long, value_name = "ROW", default_value = "tokio")]
+    reference: String,
+    /// Rounds; the profile decides, and 7 otherwise
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_ROUNDS as i64))]
+    rounds: Option<u32>,
+    /// Seed of the shuffled order; from the clock, and printed, when not given
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Where server and client run; each scenario decides when not given
+    #[arg(long, value_enum)]
+    placement: Option<Placement>,
+    /// File that the records are appended to; wsbench-SESSION.ndjson when not given
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Go on with an interrupted run; its own settings count
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    resume: Option<PathBuf>,
+    /// Print the trials in order and the time they take, and run nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Longest time for one trial; several times the expected time when not given
+    #[arg(long, value_name = "TIME", value_parser = parse_millis)]
+    trial_timeout: Option<u64>,
+    /// Folder of the runners; beside wsbench's own executable when not given
+    #[arg(long, value_name = "DIR", env = "WSBENCH_RUNNER_DIR")]
+    runner_dir: Option<PathBuf>,
+    /// How the table at the end is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// A load of your own, instead of a profile or scenarios.
+    #[command(flatten, next_help_heading = "A load of your own, instead of --profile or --scenarios")]
+    load: Load,
+    /// Settings of its connections.
+    #[command(flatten, next_help_heading = "Its connections")]
+    socket: SocketSpec,
+}
+
+/// Runs what the flags ask for. `own_load` says whether any flag of an ad-hoc load was given, and `build` which build
+/// this program comes from.
+///
+/// # Errors
+/// When nothing can be run, with the reason and the exit code.
+pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Result<u8, Stop> {
+    let finder = Finder::new(arguments.runner_dir.clone(), build.clone())?;
+    let time = arguments.trial_timeout.map(Duration::from_millis);
+    if let Some(path) = &arguments.resume {
+        return resume(path, &finder, &build);
+    }
+    let selection = selection(&arguments, own_load)?;
+    let rows = finder.select(&arguments.rows)?;
+    for (row, reason) in &rows.unavailable {
+        eprintln!("{row}: not available: {reason}");
+    }
+    let Some(first) = rows.programs.first() else {
+        return Err(Stop::failed("no row can be measured"));
+    };
+    let measured = |name: &str| rows.programs.iter().any(|program| program.row == name);
+    let baseline =
+        if measured(&arguments.baseline) { arguments.baseline.clone() } else { first.row.clone() };
+    let pairing = arguments.pairs.unwrap_or(selection.pairing);
+    let names: Vec<String> = rows.programs.iter().map(|program| program.row.clone()).collect();
+    let mut programs = rows.programs;
+    if matches!(pairing, Pairing::Servers | Pairing::Clients)
+        && !names.contains(&arguments.reference)
+    {
+        programs.push(finder.find(&arguments.reference)?);
+    }
+    let session = Session {
+        schema: SCHEMA,
+        session: new_session(),
+        command: std::env::args().collect(),
+        started_unix_ms: unix_ms(),
+        seed: arguments.seed.unwrap_or_else(|| unix_ms() % 100_000),
+        rounds: arguments.rounds.unwrap_or(selection.rounds),
+        profile: selection.profile,
+        role: plan::role(pairing),
+        pairs: plan::pairs(pairing, &names, &baseline, &arguments.reference),
+        baseline,
+        unavailable: rows.unavailable,
+        scenarios: selection.scenarios,
+        machine: Machine::this(),
+        build,
+    };
+    let bench = Bench::new(&session, programs, time)?;
+    if arguments.dry_run {
+        crate::exit_quietly_on_closed_pipe(&dry_run(&session));
+        return Ok(OK);
+    }
+    let path = arguments.out.unwrap_or_else(|| format!("wsbench-{}.ndjson", session.session).into());
+    let mut writer = writer(&path)?;
+    write(&mut writer, &path, &Line::Session(session.clone()))?;
+    finish(bench, &session, BTreeMap::new(), writer, &path, arguments.format, rows.missing)
+}
+
+fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop> {
+    let named = arguments.profile.is_some() || !arguments.scenarios.is_empty();
+    if own_load && named {
+        return Err(Stop::usage(
+            "a scenario's load is part of its name: give either --profile or --scenarios, or a load of your own \
+             (--connections, --payload, --duration …)",
+        ));
+    }
+    let mut selection = if own_load {
+        let placement = arguments.placement.unwrap_or_default();
+        ad_hoc(arguments.load.clone(), arguments.socket.clone(), placement)?
+    } else {
+        select(arguments.profile.as_deref(), &arguments.scenarios)?
+    };
+    if let Some(placement) = arguments.placement {
+        selection.scenarios.iter_mut().for_each(|scenario| scenario.placement = placement);
+    }
+    check::open_files(&selection.scenarios)?;
+    Ok(selection)
+}
+
+/// Completes the last run of a file: unfinished blocks are repeated whole.
+fn resume(path: &Path, finder: &Finder, build: &BuildInfo) -> Result<u8, Stop> {
+    let results = Results::read(&[path]);
+    let Some(session) = results.sessions.last().cloned() else {
+        let reason = results.problems.first().map_or("there is none", String::as_str);
+        return Err(Stop::usage(format!("{}: no run to go on with: {reason}", path.display())));
+    };
+    if session.build != *build {
+        return Err(Stop::usage(format!(
+            "{}: the run is of another build ({}, and this is {}): results of two builds are not mixed",
+            path.display(),
+            short(&session.build),
+            short(build)
+        )));
+    }
+    let wanted: Vec<String> = session
+        .pairs
+        .iter()
+        .flat_map(|pair| [&pair.server, &pair.client])
+        .map(|name| row_of(name).to_owned())
+        .collect();
+    let rows = finder.select(&wanted)?;
+    if let Some((row, reason)) = rows.unavailable.iter().next() {
+        return Err(Stop::failed(format!("{row}: not available any more: {reason}")));
+    }
+    for program in &rows.programs {
+        let ends = results.trials.iter().flat_map(|trial| [&trial.server, &trial.client]);
+        let mut of_this_row = ends.filter(|end| row_of(&end.row) == program.row);
+        if of_this_row.any(|end| end.binary_sha256 != program.sha256) {
+            return Err(Stop::usage(format!(
+                "{}: {} has changed since the run began: results of two builds are not mixed",
+                path.display(),
+                program.path.display()
+            )));
+        }
+    }
+    check::open_files(&session.scenarios)?;
+    let bench = Bench::new(&session, rows.programs, None)?;
+
+    if cut_unfinished_line(path)
+        .map_err(|error| Stop::failed(format!("{}: {error}", path.display())))?
+    {
+        eprintln!("{}: the last line was interrupted and is discarded", path.display());
+    }
+    let mut writer = writer(path)?;
+    let progress = results.progress(&session.session);
+    for (block, (attempt, orders)) in &progress {
+        if orders.len() < session.pairs.len() {
+            let (session, block, attempt) = (session.session.clone(), *block, *attempt);
+            eprintln!("block {} was not finished and is repeated", block + 1);
+            write(&mut writer, path, &Line::Orphaned(Orphaned { session, block, attempt }))?;
+        }
+    }
+    finish(bench, &session, progress, writer, path, Format::Terminal, false)
+}
+
+fn writer(path: &Path) -> Result<Writer, Stop> {
+    Writer::append(path)
+        .map_err(|error| Stop::usage(format!("{} cannot be written: {error}", path.display())))
+}
+
+fn write(writer: &mut Writer, path: &Path, line: &Line) -> Result<(), Stop> {
+    writer.write(line).map_err(|error| {
+        Stop::failed(format!("{} cannot be written any more: {error}; what is finished is in it", path.display()))
+    })
+}
+
+/// Measures what is not done yet and prints the table.
+fn finish(
+    mut bench: Bench,
+    session: &Session,
+    done: BTreeMap<u32, (u32, BTreeSet<u32>)>,
+    mut writer: Writer,
+    path: &Path,
+    format: Format,
+    missing_row: bool,
+) -> Result<u8, Stop> {
+    let progress = Progress::start(session);
+    let result = run_blocks(
+        session,
+        &done,
+        |block, pair, position| {
+            progress.trial(block, pair);
+            let record = bench.trial(block, pair, position);
+            progress.done(&record);
+            record
+        },
+        |line| write(&mut writer, path, line),
+    );
+    progress.end();
+    let failed = result?;
+
+    let results = Results::read(&[path]);
+    let own = Results {
+        trials: results.trials.into_iter().filter(|trial| trial.session == session.session).collect(),
+        sessions: vec![session.clone()],
+        ..results
+    };
+    crate::exit_quietly_on_closed_pipe(&render(&Summary::new(&own), format));
+    eprintln!("records: {}", path.display());
+    if let Some(problem) = own.problems.first() {
+        eprintln!("error: {problem}");
+        return Ok(FAILED);
+    }
+    Ok(if failed || missing_row { INCOMPLETE } else { OK })
+}
+
+/// Runs all blocks of a session that are not done, and says whether a trial failed.
+///
+/// `done` gives the last attempt at a block and the places in it that have a record; a block that lacks one is repeated
+/// whole, as a further attempt.
+///
+/// # Errors
+/// When a record cannot be kept: nothing more is measured then.
+pub fn run_blocks(
+    session: &Session,
+    done: &BTreeMap<u32, (u32, BTreeSet<u32>)>,
+    mut trial: impl FnMut(&Block, &Pair, Position) -> Record,
+    mut keep: impl FnMut(&Line) -> Result<(), Stop>,
+) -> Result<bool, Stop> {
+    let mut failed = false;
+    for block in plan::blocks(session) {
+        let attempt = match done.get(&block.number) {
+            Some((_, orders)) if orders.len() == block.pairs.len() => continue,
+            Some((attempt, _)) => attempt + 1,
+            None => 0,
+        };
+        for (order, pair) in (0..).zip(&block.pairs) {
+            let position = Position { round: block.round, block: block.number, attempt, order };
+            let record = trial(&block, pair, position);
+            failed |= record.error.is_some();
+            keep(&Line::Trial(record))?;
+        }
+    }
+    Ok(failed)
+}
+
+fn dry_run(session: &Session) -> String {
+    use std::fmt::Write;
+
+    let blocks = plan::blocks(session);
+    let mut text = String::new();
+    for block in &blocks {
+        let trials: Vec<String> = block
+            .pairs
+            .iter()
+            .map(|pair| {
+                if pair.server == pair.client { pair.server.clone() } else { format!("{}/{}", pair.server, pair.client) }
+            })
+            .collect();
+        let _ = writeln!(
+            text,
+            "round {:>2}  {:<22} {:<6}  {}",
+            block.round + 1,
+            block.scenario.name,
+            block.scenario.placement,
+            trials.join("  ")
+        );
+    }
+    let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
+    let _ = writeln!(
+        text,
+        "{trials} trials, about {}, seed {} (server/client; {} is the baseline again)",
+        HumanDuration(plan::duration(&blocks)),
+        session.seed,
+        format_args!("{}{}", session.baseline, plan::TWIN),
+    );
+    text
+}
+
+/// Everything that trials need and that stays the same through a run.
+struct Bench {
+    origin: Origin,
+    programs: Vec<Program>,
+    cores: BTreeMap<Placement, Cores>,
+    machine: MachineSampler,
+    time: Option<Duration>,
+}
+
+impl Bench {
+    /// Checks that every trial of the session is possible.
+    fn new(session: &Session, programs: Vec<Program>, time: Option<Duration>) -> Result<Bench, Stop> {
+        if !cfg!(target_os = "linux") {
+            return Err(Stop::failed(
+                "pinning and the cost of a process are not available on this system, and without them there is no fair \
+                 comparison: wsbench compares on Linux only; `cargo run -p runner-tokio` shows one runtime anywhere",
+            ));
+        }
+        let mut cores = BTreeMap::new();
+        for scenario in &session.scenarios {
+            let chosen = placement::choose(scenario.placement)
+                .map_err(|reason| Stop::usage(format!("`{}`: {reason}", scenario.name)))?;
+            cores.insert(scenario.placement, chosen);
+        }
+        for scenario in &session.scenarios {
+            for pair in &session.pairs {
+                for row in [&pair.server, &pair.client] {
+                    supports(&programs, row_of(row), scenario)?;
+                }
+            }
+        }
+        let origin = Origin {
+            session: session.session.clone(),
+            seed: session.seed,
+            role: session.role,
+            machine: session.machine.clone(),
+            build: session.build.clone(),
+        };
+        Ok(Bench { origin, programs, cores, machine: MachineSampler::new(), time })
+    }
+
+    fn trial(&mut self, block: &Block, pair: &Pair, position: Position) -> Record {
+        let program = |name: &str| {
+            let row = row_of(name);
+            self.programs
+                .iter()
+                .find(|program| program.row == row)
+                .expect("`Bench::new` has seen a program for every row of the session")
+        };
+        let setup = Setup {
+            scenario: &block.scenario,
+            pair,
+            server: program(&pair.server),
+            client: program(&pair.client),
+            placement: block.scenario.placement,
+            cores: &self.cores[&block.scenario.placement],
+        };
+        let time = self.time.unwrap_or_else(|| limit(&block.scenario));
+        execute(&self.origin, position, setup, time, &mut self.machine)
+    }
+}
+
+fn supports(programs: &[Program], row: &str, scenario: &Scenario) -> Result<(), Stop> {
+    let Some(program) = programs.iter().find(|program| program.row == row) else {
+        return Err(Stop::failed(format!("there is no program for the row `{row}`")));
+    };
+    let (workload, flush) = (scenario.load.workload, scenario.socket.flush);
+    if !program.info.workloads.contains(&workload) || !program.info.flush.contains(&flush) {
+        return Err(Stop::usage(format!(
+            "the row `{row}` does not offer what `{}` needs (workload {}, flush policy {flush:?}): leave one of them out",
+            scenario.name,
+            workload.name()
+        )));
+    }
+    Ok(())
+}
+
+/// What is being measured and what is left: a bar on a terminal, a line a round elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    start: Instant,
+    rounds: u32,
+    round: std::cell::Cell<Option<u32>>,
+    total: Duration,
+}
+
+impl Progress {
+    fn start(session: &Session) -> Progress {
+        let blocks = plan::blocks(session);
+        let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
+        let total = plan::duration(&blocks);
+        eprintln!(
+            "{trials} trials in {} rounds, about {}, seed {}",
+            session.rounds,
+            HumanDuration(total),
+            session.seed
+        );
+        let bar = if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::new(trials as u64);
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {prefix}  {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        Progress { bar, start: Instant::now(), rounds: session.rounds, round: None.into(), total }
+    }
+
+    fn trial(&self, block: &Block, pair: &Pair) {
+        let left = self.total.saturating_sub(self.start.elapsed());
+        if self.bar.is_hidden() {
+            if self.round.replace(Some(block.round)) != Some(block.round) {
+                eprintln!("round {} of {}, about {} left", block.round + 1, self.rounds, HumanDuration(left));
+            }
+            return;
+        }
+        self.bar.set_prefix(format!("{} left", HumanDuration(left)));
+        self.bar.set_message(format!("{} · {}", block.scenario.name, pair.server));
+    }
+
+    fn done(&self, record: &Record) {
+        if let Some(error) = &record.error {
+            let (name, server, client) = (&record.scenario.name, &record.server.row, &record.client.row);
+            let line = format!("failed: {name}, server {server}, client {client}: {error}");
+            if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
+        }
+        self.bar.inc(1);
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bench_core::trial::{Failure, Step};
+
+    use super::*;
+    use crate::results::tests::{session, trial};
+
+    /// Runs a session against a script; returns the records kept.
+    fn scripted(
+        done: &BTreeMap<u32, (u32, BTreeSet<u32>)>,
+        fail: impl Fn(Position) -> bool,
+    ) -> (Vec<Record>, bool) {
+        let mut kept = Vec::new();
+        let failed = run_blocks(
+            &session(),
+            done,
+            |block, pair, position| {
+                let mut record = trial(&pair.server, block.number, position.order, 1_000);
+                record.attempt = position.attempt;
+                record.error = fail(position)
+                    .then(|| Failure { step: Step::Measure, message: "scripted".to_owned() });
+                record
+            },
+            |line| {
+                if let Line::Trial(record) = line {
+                    kept.push(record.clone());
+                }
+                Ok(())
+            },
+        );
+        (kept, failed.unwrap())
+    }
+
+    #[test]
+    fn every_trial_is_kept_and_a_failed_one_does_not_end_the_run() {
+        let (kept, failed) = scripted(&BTreeMap::new(), |position| position.block == 1);
+        assert_eq!(kept.len(), 9);
+        assert!(failed);
+        assert_eq!(kept.iter().filter(|record| record.error.is_some()).count(), 3);
+    }
+
+    #[test]
+    fn a_resumed_run_repeats_an_unfinished_block_whole() {
+        let done = [(0, (0, [0, 1, 2].into())), (1, (0, [0].into()))].into();
+        let (kept, failed) = scripted(&done, |_| false);
+        let blocks: Vec<(u32, u32)> = kept.iter().map(|record| (record.block, record.attempt)).collect();
+        assert_eq!(blocks, [(1, 1), (1, 1), (1, 1), (2, 0), (2, 0), (2, 0)]);
+        assert!(!failed);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_kept_ends_the_run() {
+        let mut trials = 0;
+        let result = run_blocks(
+            &session(),
+            &BTreeMap::new(),
+            |_, pair, position| {
+                trials += 1;
+                trial(&pair.server, position.block, position.order, 1)
+            },
+            |_| Err(Stop::failed("the disk is full")),
+        );
+        assert!(result.is_err());
+        assert_eq!(trials, 1);
+    }
+
+    #[test]
+    fn a_dry_run_lists_every_block() {
+        let text = dry_run(&session());
+        assert_eq!(text.lines().count(), 4);
+        assert!(text.contains("9 trials") && text.contains("seed 7") && text.contains("smol/tokio"));
+    }
+}

@@ -1,0 +1,351 @@
+//! From trials to figures: medians over rounds, and the median of the ratios inside blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bench_core::{
+    catalogue::Scenario,
+    metric::{self, Metric},
+    record::Record,
+    trial::{
+        Role,
+        placement::{Cores, Placement},
+    },
+};
+
+use crate::{
+    plan::{TWIN, row_of},
+    results::Results,
+};
+
+/// Everything that a table shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// One group for each scenario, placement and compared side.
+    pub groups: Vec<Group>,
+    /// Failed trials, one line each.
+    pub failures: Vec<String>,
+    /// Trials of unfinished blocks that were left out.
+    pub orphaned: usize,
+    /// Rows that were not available, with the reason.
+    pub unavailable: BTreeMap<String, String>,
+    /// What was measured where: the machine and the build, once each.
+    pub origins: Vec<String>,
+}
+
+/// All rows of one scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Where the processes ran.
+    pub placement: Placement,
+    /// Cores they ran on.
+    pub cores: Cores,
+    /// Which side is compared.
+    pub role: Role,
+    /// Name of the row that the others are compared with.
+    pub baseline: String,
+    /// Rounds with at least one trial that counts.
+    pub rounds: usize,
+    /// Seeds of the shuffled orders.
+    pub seeds: BTreeSet<u64>,
+    /// The rows, best first; the twin is not among them.
+    pub rows: Vec<RowFigures>,
+    /// The second measurement of the baseline.
+    pub twin: Option<RowFigures>,
+}
+
+/// The figures of one pair of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowFigures {
+    /// Name of the server's row.
+    pub server: String,
+    /// Name of the client's row.
+    pub client: String,
+    /// Maintenance status of the compared row.
+    pub status: Option<String>,
+    /// Failed trials.
+    pub failed: usize,
+    /// Figures by the name of their metric.
+    pub figures: BTreeMap<&'static str, Figure>,
+}
+
+/// One figure over all rounds, in the base unit of its metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    /// Median over rounds.
+    pub median: f64,
+    /// Least.
+    pub min: f64,
+    /// Greatest.
+    pub max: f64,
+    /// Rounds.
+    pub rounds: usize,
+    /// This row over the baseline, from the blocks that hold both; absent for the baseline itself.
+    pub ratio: Option<Ratio>,
+}
+
+/// Ratios to the baseline inside blocks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratio {
+    /// Median over rounds, on a log scale.
+    pub median: f64,
+    /// Least.
+    pub min: f64,
+    /// Greatest.
+    pub max: f64,
+}
+
+/// Which block of which run.
+type BlockKey = (String, u32);
+
+impl Summary {
+    /// The figures of all trials, compared with the baseline of their run.
+    pub fn new(results: &Results) -> Summary {
+        let mut groups: Vec<(&Record, Vec<&Record>)> = Vec::new();
+        for trial in &results.trials {
+            let same = groups.iter_mut().find(|(first, _)| {
+                (&first.scenario, first.placement, first.role)
+                    == (&trial.scenario, trial.placement, trial.role)
+            });
+            match same {
+                Some((_, trials)) => trials.push(trial),
+                None => groups.push((trial, vec![trial])),
+            }
+        }
+        let order = |record: &Record| {
+            let session = results.sessions.iter().find(|session| session.session == record.session);
+            session.and_then(|session| {
+                session.scenarios.iter().position(|scenario| *scenario == record.scenario)
+            })
+        };
+        groups.sort_by_key(|(first, _)| order(first));
+        let failed = results.trials.iter().filter_map(|trial| {
+            let error = trial.error.as_ref()?;
+            let (server, client) = (&trial.server.row, &trial.client.row);
+            let name = &trial.scenario.name;
+            Some(format!("round {}, {name}, server {server}, client {client}: {error}", trial.round + 1))
+        });
+        let mut origins: Vec<String> = Vec::new();
+        for trial in &results.trials {
+            let build = crate::rows::short(&trial.build);
+            let origin = format!("{} · {}\n{build}", trial.machine.host, trial.machine.summary());
+            if !origins.contains(&origin) {
+                origins.push(origin);
+            }
+        }
+        Summary {
+            groups: groups.iter().map(|(_, trials)| group(trials, results)).collect(),
+            failures: failed.collect(),
+            orphaned: results.orphaned,
+            unavailable: results
+                .sessions
+                .iter()
+                .flat_map(|session| session.unavailable.clone())
+                .collect(),
+            origins,
+        }
+    }
+}
+
+fn group(trials: &[&Record], results: &Results) -> Group {
+    let first = trials[0];
+    let session = results.sessions.iter().find(|session| session.session == first.session);
+    let baseline = match session {
+        Some(session) => session.baseline.clone(),
+        None => trials
+            .iter()
+            .find_map(|trial| compared(trial).strip_suffix(TWIN))
+            .unwrap_or(compared(first))
+            .to_owned(),
+    };
+
+    let mut blocks: BTreeMap<BlockKey, Vec<(&Record, BTreeMap<&str, f64>)>> = BTreeMap::new();
+    for &trial in trials {
+        let key = (trial.session.clone(), trial.block);
+        blocks.entry(key).or_default().push((trial, metric::figures(trial)));
+    }
+
+    let mut pairs: Vec<(&str, &str)> =
+        trials.iter().map(|trial| (trial.server.row.as_str(), trial.client.row.as_str())).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let mut rows: Vec<RowFigures> =
+        pairs.iter().map(|pair| row(*pair, &blocks, &baseline, first.role)).collect();
+
+    let is_twin = |row: &RowFigures| row.server.ends_with(TWIN) || row.client.ends_with(TWIN);
+    let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
+    let ranking = metric::ranking(first.scenario.load.workload, first.role);
+    let rank = |row: &RowFigures| {
+        let median = row.figures.get(ranking.name).map(|figure| figure.median);
+        median.map_or(f64::INFINITY, |median| if ranking.higher_is_better { -median } else { median })
+    };
+    rows.sort_by(|left, right| rank(left).total_cmp(&rank(right)));
+
+    let counted = trials.iter().filter(|trial| trial.error.is_none());
+    let rounds: BTreeSet<(&str, u32)> =
+        counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
+    Group {
+        scenario: first.scenario.clone(),
+        placement: first.placement,
+        cores: first.cores.clone(),
+        role: first.role,
+        baseline,
+        rounds: rounds.len(),
+        seeds: trials.iter().map(|trial| trial.seed).collect(),
+        rows,
+        twin,
+    }
+}
+
+/// The name of the row that a trial is about.
+fn compared(trial: &Record) -> &str {
+    match trial.role {
+        Role::Server => &trial.server.row,
+        Role::Client => &trial.client.row,
+    }
+}
+
+fn row(
+    (server, client): (&str, &str),
+    blocks: &BTreeMap<BlockKey, Vec<(&Record, BTreeMap<&str, f64>)>>,
+    baseline: &str,
+    role: Role,
+) -> RowFigures {
+    let is = |trial: &Record, server: &str, client: &str| {
+        trial.server.row == server && trial.client.row == client
+    };
+    let mut failed = 0;
+    let mut status = None;
+    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for block in blocks.values() {
+        let Some((trial, own)) = block.iter().find(|(trial, _)| is(trial, server, client)) else {
+            continue;
+        };
+        failed += usize::from(trial.error.is_some());
+        status = match role {
+            Role::Server => trial.server.info.status.clone(),
+            Role::Client => trial.client.info.status.clone(),
+        };
+        // The same other end where it was measured; where every row meets itself, the baseline with itself.
+        let (fixed_server, fixed_client) = match role {
+            Role::Server => (baseline, row_of(client)),
+            Role::Client => (row_of(server), baseline),
+        };
+        let base = block
+            .iter()
+            .find(|(trial, _)| is(trial, fixed_server, fixed_client))
+            .or_else(|| block.iter().find(|(trial, _)| is(trial, baseline, baseline)));
+        let is_baseline = base.is_some_and(|(base, _)| std::ptr::eq(*base, *trial));
+        for (name, value) in own {
+            values.entry(name).or_default().push(*value);
+            let base = base.filter(|_| !is_baseline).and_then(|(_, figures)| figures.get(name));
+            if let Some(base) = base.filter(|base| **base > 0.0 && *value > 0.0) {
+                ratios.entry(name).or_default().push(value / base);
+            }
+        }
+    }
+    let figures = metric::ALL.iter().filter_map(|Metric { name, .. }| {
+        let values = values.get(name)?;
+        let figure = Figure {
+            median: median(values),
+            min: least(values),
+            max: greatest(values),
+            rounds: values.len(),
+            ratio: ratios.get(name).map(|ratios| Ratio {
+                median: log_median(ratios),
+                min: least(ratios),
+                max: greatest(ratios),
+            }),
+        };
+        Some((*name, figure))
+    });
+    RowFigures {
+        server: server.to_owned(),
+        client: client.to_owned(),
+        status,
+        failed,
+        figures: figures.collect(),
+    }
+}
+
+fn least(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn greatest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// The middle value; between two middle values, their mean. `values` is not empty.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() % 2 {
+        1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+/// The median of ratios: between two middle values, their geometric mean, so that a ratio and its inverse are treated
+/// alike.
+fn log_median(ratios: &[f64]) -> f64 {
+    let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
+    median(&logs).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::{session, trial};
+
+    fn summary(trials: Vec<Record>) -> Summary {
+        Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() })
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0]), 2.5);
+        assert!((log_median(&[4.0, 1.0]) - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn ratios_are_formed_inside_blocks() {
+        // The machine is twice as slow in the second block: the medians differ less than the rows do.
+        let summary = summary(vec![
+            trial("tokio", 0, 0, 5_000_000),
+            trial("smol", 0, 1, 7_500_000),
+            trial("tokio#aa", 0, 2, 5_500_000),
+            trial("smol", 1, 0, 15_000_000),
+            trial("tokio", 1, 1, 10_000_000),
+            trial("tokio#aa", 1, 2, 9_000_000),
+        ]);
+        let [group] = &summary.groups[..] else { panic!("one group") };
+        assert_eq!((group.rounds, group.baseline.as_str()), (2, "tokio"));
+        let names: Vec<&str> = group.rows.iter().map(|row| row.server.as_str()).collect();
+        assert_eq!(names, ["tokio", "smol"]);
+        let cpu = group.rows[1].figures[metric::SERVER_CPU.name];
+        assert_eq!((cpu.median, cpu.min, cpu.max, cpu.rounds), (11_250.0, 7_500.0, 15_000.0, 2));
+        let ratio = cpu.ratio.unwrap();
+        assert!((ratio.median - 1.5).abs() < 1e-9 && ratio.min == ratio.max);
+        assert_eq!(group.rows[0].figures[metric::SERVER_CPU.name].ratio, None);
+        let floor = group.twin.as_ref().unwrap().figures[metric::SERVER_CPU.name].ratio.unwrap();
+        assert!((floor.min - 0.9).abs() < 1e-9 && (floor.max - 1.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_failed_trial_counts_as_failed_and_not_as_a_figure() {
+        let mut failed = trial("smol", 0, 1, 7_500_000);
+        failed.error = Some(bench_core::trial::Failure {
+            step: bench_core::trial::Step::Measure,
+            message: "the server ended early".to_owned(),
+        });
+        let summary = summary(vec![trial("tokio", 0, 0, 5_000_000), failed]);
+        let smol = &summary.groups[0].rows[1];
+        assert_eq!((smol.server.as_str(), smol.failed, smol.figures.len()), ("smol", 1, 0));
+        assert!(summary.failures[0].contains("server smol") && summary.failures[0].contains("ended early"));
+    }
+}
