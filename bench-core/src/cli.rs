@@ -1,6 +1,7 @@
 //! The command line of a runner.
 
 use std::{
+    ffi::OsString,
     process::{Command as Process, ExitCode},
 };
 
@@ -82,8 +83,13 @@ struct RowArgument {
 
 /// Runs the command line of a runner that offers `rows`.
 pub fn main(rows: &[Row], build: BuildInfo) -> ExitCode {
+    main_from(std::env::args_os(), rows, build)
+}
+
+/// The same with other arguments than the process's own; the first one is the name of the program.
+pub fn main_from(arguments: impl IntoIterator<Item = OsString>, rows: &[Row], build: BuildInfo) -> ExitCode {
     runner::count_panics();
-    let Arguments { command, row, run } = Arguments::parse();
+    let Arguments { command, row, run } = Arguments::parse_from(arguments);
     match carry_out(rows, build, command.unwrap_or(Command::Run { row, run })) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -183,10 +189,8 @@ fn prepare(
 /// Some runtimes read their settings from the environment, once, and nothing may change a process's own environment
 /// safely: a runner that was started without them starts itself again.
 fn with_environment(info: &RowInfo) -> anyhow::Result<Option<u8>> {
-    let missing = info
-        .environment
-        .iter()
-        .any(|(name, value)| std::env::var(name).ok().as_deref() != Some(value));
+    let missing =
+        info.environment.iter().any(|(name, value)| std::env::var(name).ok().as_deref() != Some(value));
     if !missing {
         return Ok(None);
     }

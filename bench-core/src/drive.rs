@@ -30,7 +30,7 @@ use crate::{
 
 /// Time between connecting and the first push of an aligned or staggered schedule: wsbench samples both processes in
 /// it, and every connection has to stand before it ends.
-const PUSH_LEAD: Duration = Duration::from_millis(500);
+const PUSH_LEAD: Duration = Duration::from_secs(1);
 
 /// Added to [`PUSH_LEAD`] for each connection: several times what a handshake costs the slowest row.
 const PUSH_LEAD_PER_CONNECTION: Duration = Duration::from_micros(500);
@@ -197,11 +197,7 @@ async fn open<R: Runtime>(
 /// # Errors
 /// When the server cannot be reached, the control is gone, or an agreed push schedule began too early. Errors of
 /// single connections are part of the result.
-pub async fn drive<R: Runtime>(
-    runtime: R,
-    spec: &DriveSpec,
-    mut control: Control,
-) -> anyhow::Result<Drove> {
+pub async fn drive<R: Runtime>(runtime: R, spec: &DriveSpec, mut control: Control) -> anyhow::Result<Drove> {
     let mut client = Client::connect(runtime, spec).await?;
     if spec.load.warm_up_ms > 0 && client.warms_up() {
         let stop = Stop::At(Instant::now() + Duration::from_millis(spec.load.warm_up_ms));
@@ -302,11 +298,7 @@ impl<R: Runtime> Client<R> {
         !matches!(self.load.workload, Workload::Push | Workload::Idle)
     }
 
-    async fn measure(
-        &mut self,
-        messages: Option<u64>,
-        recorders: &[Recorder],
-    ) -> anyhow::Result<Measured> {
+    async fn measure(&mut self, messages: Option<u64>, recorders: &[Recorder]) -> anyhow::Result<Measured> {
         let mut start = Instant::now();
         if let Some(first_due_ns) = self.first_due_ns {
             let first_due = instant_at(first_due_ns);
@@ -314,17 +306,13 @@ impl<R: Runtime> Client<R> {
             start = first_due;
         }
         let counted = match self.load.workload {
-            Workload::Connect | Workload::PingPong | Workload::Window => {
-                messages.or(self.load.messages)
-            }
+            Workload::Connect | Workload::PingPong | Workload::Window => messages.or(self.load.messages),
             // A controller that asks for a number of messages of these asks for so many batches.
             Workload::OneWay => messages,
             Workload::Push | Workload::Idle => None,
         };
-        let stop = counted.map_or_else(
-            || Stop::At(start + Duration::from_millis(self.load.duration_ms)),
-            Stop::After,
-        );
+        let stop = counted
+            .map_or_else(|| Stop::At(start + Duration::from_millis(self.load.duration_ms)), Stop::After);
         let before: u64 = self.units();
         self.phase(Class::Measured, stop, Some(recorders)).await;
         let end = self.lanes.iter().map(|lane| lane.finished).max().unwrap_or(start);

@@ -25,9 +25,7 @@ pub const HIGHEST: Duration = Duration::from_secs(60);
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// What a distribution is of.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Series {
     /// From before a message is sent until its echo has been read.
@@ -104,9 +102,8 @@ struct Growing {
 
 impl Growing {
     fn new() -> Growing {
-        let histogram =
-            Histogram::new_with_bounds(1, HIGHEST.as_nanos() as u64, SIGNIFICANT_DIGITS)
-                .expect("the bounds and digits are constants that HdrHistogram accepts");
+        let histogram = Histogram::new_with_bounds(1, HIGHEST.as_nanos() as u64, SIGNIFICANT_DIGITS)
+            .expect("the bounds and digits are constants that HdrHistogram accepts");
         Growing { histogram, sum_ns: 0, min_ns: u64::MAX, max_ns: 0 }
     }
 

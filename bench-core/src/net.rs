@@ -38,9 +38,7 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 pub fn accept_back_off(error: &io::Error) -> Option<Duration> {
     let of_one_connection = matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     );
     (!of_one_connection).then_some(ACCEPT_BACK_OFF)
 }

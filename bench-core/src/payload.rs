@@ -25,9 +25,7 @@ pub const SEQUENCES: u64 = 1 << 28;
 const BODIES: u64 = 1021;
 
 /// What a message belongs to. Both ends count each class apart.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The readiness check before a trial.
@@ -148,9 +146,9 @@ impl PayloadSource {
 
     /// Whether `payload` is exactly the payload of message `sequence` of `class`.
     pub fn is_payload(&self, class: Class, sequence: u64, payload: &[u8]) -> bool {
-        payload.split_at_checked(HEADER_BYTES).is_some_and(|(head, body)| {
-            head == header(class, sequence) && body == self.body(sequence)
-        })
+        payload
+            .split_at_checked(HEADER_BYTES)
+            .is_some_and(|(head, body)| head == header(class, sequence) && body == self.body(sequence))
     }
 
     fn body(&self, sequence: u64) -> &[u8] {

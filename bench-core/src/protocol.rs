@@ -116,10 +116,7 @@ struct Stopped(oneshot::Receiver<()>);
 impl Future for Stopped {
     type Output = ();
 
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<()> {
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
         std::pin::Pin::new(&mut self.0).poll(cx).map(drop)
     }
 }

@@ -41,6 +41,7 @@ pub trait Runner: Sync {
 }
 
 /// A named row of a runner.
+#[derive(Clone, Copy)]
 pub struct Row {
     /// Name of the row, as in `runners/rows.toml`.
     pub name: &'static str,

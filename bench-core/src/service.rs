@@ -94,9 +94,10 @@ impl Service {
     /// When there is no such service or parameter, or a value is out of range, with the reason.
     pub fn parse(uri: &str) -> Result<Service, String> {
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
-        let parameters = query.split('&').filter(|part| !part.is_empty()).map(|part| {
-            part.split_once('=').ok_or_else(|| format!("`{part}` is not NAME=VALUE"))
-        });
+        let parameters = query
+            .split('&')
+            .filter(|part| !part.is_empty())
+            .map(|part| part.split_once('=').ok_or_else(|| format!("`{part}` is not NAME=VALUE")));
         let unknown = |name: &str| Err(format!("{path} has no parameter `{name}`"));
         match path {
             "/echo" => match parameters.into_iter().next() {
@@ -182,11 +183,7 @@ pub struct ServerContext {
 impl ServerContext {
     /// For a server of this specification.
     pub fn new(spec: &ServeSpec) -> Arc<ServerContext> {
-        Arc::new(ServerContext {
-            spec: spec.clone(),
-            served: Mutex::default(),
-            open: AtomicU64::new(0),
-        })
+        Arc::new(ServerContext { spec: spec.clone(), served: Mutex::default(), open: AtomicU64::new(0) })
     }
 
     /// The server's specification.
@@ -229,14 +226,13 @@ pub async fn serve_connection<S, T>(
 {
     let mut connection = OpenConnection::new(context);
     let limit = connection.context.spec.socket.handshake_timeout();
-    let (service, mut socket) =
-        match timer::within(&timer, limit, "the opening handshake", handshake).await {
-            Ok(upgraded) => upgraded,
-            Err(_) => {
-                connection.ended = Ended::Handshake;
-                return;
-            }
-        };
+    let (service, mut socket) = match timer::within(&timer, limit, "the opening handshake", handshake).await {
+        Ok(upgraded) => upgraded,
+        Err(_) => {
+            connection.ended = Ended::Handshake;
+            return;
+        }
+    };
     connection.ended = Ended::InProtocol;
     connection.context.served().upgraded += 1;
     let tally = &mut connection.tally;
@@ -266,11 +262,7 @@ async fn echo<S: Socket>(socket: &mut S, tally: &mut Tally) -> Result<(), Socket
 
 /// `/sink`: counts, and says so every `messages` messages. The answer counts in the class of the message that
 /// completed the batch.
-async fn sink<S: Socket>(
-    socket: &mut S,
-    messages: u64,
-    tally: &mut Tally,
-) -> Result<(), SocketError> {
+async fn sink<S: Socket>(socket: &mut S, messages: u64, tally: &mut Tally) -> Result<(), SocketError> {
     let mut missing = messages;
     while let Some(message) = socket.recv().await? {
         let count = tally.class_mut(Class::of(S::payload(&message)));

@@ -39,9 +39,7 @@ pub trait Socket {
 }
 
 /// The two kinds of data message (RFC 6455, section 5.6).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// UTF-8 text, opcode 1.

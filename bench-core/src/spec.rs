@@ -29,9 +29,7 @@ pub const MAX_CONNECTIONS: u32 = 28_000;
 const MAX_DURATION_MS: u64 = 3_600_000;
 
 /// When messages that were fed are written to the connection.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Flush {
     /// Before the next read, once no complete message is left in user space.
@@ -42,9 +40,7 @@ pub enum Flush {
 }
 
 /// What the client does.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// Opens a connection, upgrades it, waits for a first pushed message and closes; over and over.
@@ -80,9 +76,7 @@ impl Workload {
 }
 
 /// When the pushes to a connection are due.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
     /// The first at once when the connection stands. Connecting is part of the measured window.
@@ -329,10 +323,7 @@ pub struct ServeSpec {
 impl ServeSpec {
     /// The flags of `serve` that say the same.
     pub fn to_args(&self) -> Vec<String> {
-        let mut args = flags(&[
-            ("listen", self.listen.to_string()),
-            ("threads", self.threads.to_string()),
-        ]);
+        let mut args = flags(&[("listen", self.listen.to_string()), ("threads", self.threads.to_string())]);
         args.extend(self.socket.to_args());
         args
     }
@@ -367,8 +358,7 @@ pub struct DriveSpec {
 impl DriveSpec {
     /// The flags of `drive` that say the same.
     pub fn to_args(&self) -> Vec<String> {
-        let mut args =
-            flags(&[("target", self.target.clone()), ("threads", self.threads.to_string())]);
+        let mut args = flags(&[("target", self.target.clone()), ("threads", self.threads.to_string())]);
         args.extend(self.load.to_args());
         args.extend(self.socket.to_args());
         args
@@ -410,19 +400,14 @@ impl Target {
             None => (text.to_owned(), None),
             Some(rest) => {
                 let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let default_port = if authority.ends_with(']') || !authority.contains(':') {
-                    ":80"
-                } else {
-                    ""
-                };
+                let default_port =
+                    if authority.ends_with(']') || !authority.contains(':') { ":80" } else { "" };
                 (format!("{authority}{default_port}"), Some(format!("/{path}")))
             }
         };
         let addr = authority
             .to_socket_addrs()
-            .with_context(|| {
-                format!("`{text}` is not a target: use HOST:PORT or ws://HOST:PORT/PATH")
-            })?
+            .with_context(|| format!("`{text}` is not a target: use HOST:PORT or ws://HOST:PORT/PATH"))?
             .next()
             .with_context(|| format!("the host of `{text}` has no address"))?;
         Ok(Target { addr, authority, path })
@@ -465,8 +450,7 @@ pub fn parse_micros(text: &str) -> Result<u64, String> {
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; a time has a unit: 700ms, 5s, 2min"))
+    humantime::parse_duration(text).map_err(|error| format!("{error}; a time has a unit: 700ms, 5s, 2min"))
 }
 
 fn whole(nanos: u128, unit: u128, name: &str) -> Result<u64, String> {
@@ -506,9 +490,8 @@ mod tests {
 
     fn drive(args: &[String]) -> DriveSpec {
         let command = <Drive as clap::CommandFactory>::command();
-        let matches = command.try_get_matches_from(
-            std::iter::once("drive".to_owned()).chain(args.iter().cloned()),
-        );
+        let matches =
+            command.try_get_matches_from(std::iter::once("drive".to_owned()).chain(args.iter().cloned()));
         Drive::from_arg_matches(&matches.unwrap()).unwrap().spec
     }
 

@@ -110,22 +110,16 @@ impl JsonSchema for Tally {
 pub fn reconcile(client: &Tally, server: &Tally, server_dropped: u64) -> Result<(), String> {
     for class in [Class::WarmUp, Class::Measured, Class::Other] {
         let (ours, theirs) = (client.class(class), server.class(class));
-        if (ours.sent_messages, ours.sent_bytes) != (theirs.received_messages, theirs.received_bytes)
-        {
+        if (ours.sent_messages, ours.sent_bytes) != (theirs.received_messages, theirs.received_bytes) {
             return Err(format!(
                 "the client sent {} {class} messages ({} B) but the server received {} ({} B)",
-                ours.sent_messages,
-                ours.sent_bytes,
-                theirs.received_messages,
-                theirs.received_bytes
+                ours.sent_messages, ours.sent_bytes, theirs.received_messages, theirs.received_bytes
             ));
         }
         // Only measured messages may be dropped, and only by a policy that the server states.
         let dropped = if class == Class::Measured { server_dropped } else { 0 };
         let arrived = ours.received_messages + dropped;
-        if arrived != theirs.sent_messages
-            || (dropped == 0 && ours.received_bytes != theirs.sent_bytes)
-        {
+        if arrived != theirs.sent_messages || (dropped == 0 && ours.received_bytes != theirs.sent_bytes) {
             return Err(format!(
                 "the server sent {} {class} messages ({} B) but the client received {} ({} B), and {dropped} were \
                  dropped by policy",

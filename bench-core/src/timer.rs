@@ -48,9 +48,7 @@ pub fn instant_at(ns: u64) -> Instant {
     let (instant, anchor_ns) = *ANCHOR.get_or_init(|| (Instant::now(), monotonic_ns()));
     match ns.checked_sub(anchor_ns) {
         Some(later) => instant + Duration::from_nanos(later),
-        None => {
-            instant.checked_sub(Duration::from_nanos(anchor_ns - ns)).unwrap_or_else(Instant::now)
-        }
+        None => instant.checked_sub(Duration::from_nanos(anchor_ns - ns)).unwrap_or_else(Instant::now),
     }
 }
 

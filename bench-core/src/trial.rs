@@ -163,6 +163,9 @@ pub trait Peer {
     /// When it takes too long or does not exit with code 0.
     fn wait(&mut self) -> Result<(), String>;
 
+    /// How it ended, if it has by itself.
+    fn ended(&mut self) -> Option<String>;
+
     /// Ends it at once and returns the last lines that it wrote to stderr.
     fn abandon(&mut self) -> String;
 }
@@ -173,7 +176,12 @@ pub fn run<S: Stage>(stage: &mut S, serve: &ServeSpec, drive: &DriveSpec) -> Out
     let mut ends = Ends { server: None, client: None };
     if let Err(mut failure) = steps(stage, serve, drive, &mut outcome, &mut ends) {
         for (role, peer) in [(Role::Client, ends.client), (Role::Server, ends.server)] {
-            let stderr = peer.map(|mut peer| peer.abandon()).unwrap_or_default();
+            let Some(mut peer) = peer else { continue };
+            // A client that lost its server fails first; what matters is how the server ended.
+            if let Some(ending) = peer.ended().filter(|ending| !failure.message.contains(ending)) {
+                failure.message += &format!("; the {role} {ending}");
+            }
+            let stderr = peer.abandon();
             if !stderr.is_empty() {
                 failure.message += &format!("; the {role} said: {stderr}");
             }

@@ -35,27 +35,22 @@ pub struct WebSocket<S> {
 ///
 /// # Errors
 /// When the peer does not complete a valid handshake, or asks for a service that does not exist (answered by 404).
-pub async fn accept<S>(
-    stream: S,
-    spec: &SocketSpec,
-) -> Result<(Service, WebSocket<S>), SocketError>
+pub async fn accept<S>(stream: S, spec: &SocketSpec) -> Result<(Service, WebSocket<S>), SocketError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut requested = None;
     // The size of the error is tungstenite's choice: it is the HTTP response itself.
     #[allow(clippy::result_large_err)]
-    let choose = |request: &Request, response: Response| {
-        match Service::parse(&request.uri().to_string()) {
-            Ok(service) => {
-                requested = Some(service);
-                Ok(response)
-            }
-            Err(reason) => {
-                let mut refusal = ErrorResponse::new(Some(reason));
-                *refusal.status_mut() = StatusCode::NOT_FOUND;
-                Err(refusal)
-            }
+    let choose = |request: &Request, response: Response| match Service::parse(&request.uri().to_string()) {
+        Ok(service) => {
+            requested = Some(service);
+            Ok(response)
+        }
+        Err(reason) => {
+            let mut refusal = ErrorResponse::new(Some(reason));
+            *refusal.status_mut() = StatusCode::NOT_FOUND;
+            Err(refusal)
         }
     };
     let stream = async_tungstenite::accept_hdr_async_with_config(
@@ -65,8 +60,8 @@ where
     )
     .await
     .map_err(handshake_error)?;
-    let service = requested
-        .ok_or_else(|| SocketError::Handshake("the request was never looked at".to_owned()))?;
+    let service =
+        requested.ok_or_else(|| SocketError::Handshake("the request was never looked at".to_owned()))?;
     Ok((service, WebSocket { stream, flush: spec.flush }))
 }
 
@@ -74,19 +69,14 @@ where
 ///
 /// # Errors
 /// When the server does not complete a valid handshake.
-pub async fn upgrade<S>(
-    stream: S,
-    url: &str,
-    spec: &SocketSpec,
-) -> Result<WebSocket<S>, SocketError>
+pub async fn upgrade<S>(stream: S, url: &str, spec: &SocketSpec) -> Result<WebSocket<S>, SocketError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let stream = WriteBehind::new(stream, spec);
-    let (stream, _) =
-        async_tungstenite::client_async_with_config(url, stream, Some(config(spec)))
-            .await
-            .map_err(handshake_error)?;
+    let (stream, _) = async_tungstenite::client_async_with_config(url, stream, Some(config(spec)))
+        .await
+        .map_err(handshake_error)?;
     Ok(WebSocket { stream, flush: spec.flush })
 }
 
@@ -100,7 +90,8 @@ where
         match kind {
             Kind::Binary => Message::Binary(payload),
             Kind::Text => Message::Text(
-                Utf8Bytes::try_from(payload).expect("a text payload is ASCII: `PayloadSource` makes no other"),
+                Utf8Bytes::try_from(payload)
+                    .expect("a text payload is ASCII: `PayloadSource` makes no other"),
             ),
         }
     }
@@ -229,11 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WriteBehind<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WriteBehind<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.held.len() + bytes.len() > self.limit {
             ready!(self.poll_write_out(cx))?;
             if bytes.len() >= self.limit {
@@ -273,7 +260,11 @@ mod tests {
     }
 
     impl AsyncWrite for Log {
-        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
             self.0.push(bytes.len());
             Poll::Ready(Ok(bytes.len()))
         }

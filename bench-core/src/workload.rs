@@ -230,11 +230,7 @@ pub async fn first_push<S: Socket>(
     Ok(())
 }
 
-fn check_push<S: Socket>(
-    message: &S::Message,
-    plan: &Push,
-    sequence: u64,
-) -> Result<u64, WorkloadError> {
+fn check_push<S: Socket>(message: &S::Message, plan: &Push, sequence: u64) -> Result<u64, WorkloadError> {
     let (kind, payload) = (S::kind(message), S::payload(message));
     let due_ns = payload::push_due_ns(plan.class, sequence, payload)
         .filter(|_| kind == Kind::Text && payload.len() as u64 == plan.payload_bytes);

@@ -171,8 +171,20 @@ const fn figure(
 
 /// The four tests. docs/SEED.md says what each original figure measured and why its twin stands beside it.
 const FIGURES: &[Figure] = &[
-    figure("latency", "seed", "first push, once connected (median of 200)", "seed-latency", metric::FIRST_PUSH_P50),
-    figure("", "seed", "first push, connecting included (median of 200)", "seed-latency", metric::CONNECT_TO_FIRST_PUSH_P50),
+    figure(
+        "latency",
+        "seed",
+        "first push, once connected (median of 200)",
+        "seed-latency",
+        metric::FIRST_PUSH_P50,
+    ),
+    figure(
+        "",
+        "seed",
+        "first push, connecting included (median of 200)",
+        "seed-latency",
+        metric::CONNECT_TO_FIRST_PUSH_P50,
+    ),
     figure("", "corrected", "round trip of 24 B, p50", "seed-latency-rtt", metric::P50),
     figure("", "corrected", "round trip of 24 B, p99", "seed-latency-rtt", metric::P99),
     figure("", "corrected", "round trip of 24 B, p99.9", "seed-latency-rtt", metric::P99_9),
@@ -187,7 +199,13 @@ const FIGURES: &[Figure] = &[
     figure("", "corrected", "client CPU per message", "seed-resources", metric::CLIENT_CPU),
     figure("", "corrected", "client context switches per message", "seed-resources", metric::CLIENT_SWITCHES),
     figure("", "corrected", "client peak memory", "seed-resources", metric::CLIENT_RSS_PEAK),
-    figure("scalability", "seed", "100 clients × 20 pushes at 1 Hz, total", "seed-scalability", metric::TOTAL_TIME),
+    figure(
+        "scalability",
+        "seed",
+        "100 clients × 20 pushes at 1 Hz, total",
+        "seed-scalability",
+        metric::TOTAL_TIME,
+    ),
     figure("", "corrected", "lag of a push behind its due time, p50", "seed-scalability", metric::LAG_P50),
     figure("", "corrected", "lag of a push behind its due time, p99", "seed-scalability", metric::LAG_P99),
     figure("", "corrected", "lag of a push behind its due time, max", "seed-scalability", metric::LAG_MAX),

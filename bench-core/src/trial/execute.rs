@@ -58,10 +58,7 @@ pub fn expected(scenario: &Scenario) -> Duration {
     /// Opening and closing one connection.
     const CONNECTION: Duration = Duration::from_micros(250);
     let load = &scenario.load;
-    PROCESSES
-        + CONNECTION * load.connections
-        + Duration::from_millis(load.warm_up_ms)
-        + load.expected()
+    PROCESSES + CONNECTION * load.connections + Duration::from_millis(load.warm_up_ms) + load.expected()
 }
 
 /// The limit of a trial of `scenario`, unless the user sets one: far beyond what it takes.

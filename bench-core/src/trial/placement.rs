@@ -94,11 +94,9 @@ fn select(placement: Placement, cpus: &[Cpu]) -> Result<Cores, String> {
     // Another physical core before a sibling, the same package before another one.
     let client = others.max_by_key(|cpu| (!same_core(cpu), cpu.package == server.package, cpu.id));
     match client {
-        Some(client) => Ok(Cores {
-            server: vec![server.id],
-            client: vec![client.id],
-            siblings: same_core(client),
-        }),
+        Some(client) => {
+            Ok(Cores { server: vec![server.id], client: vec![client.id], siblings: same_core(client) })
+        }
         None => Err(format!(
             "the placement `split` needs two cores of one kind, and this process may use {} core(s), of which {} of the \
              fastest kind; use --placement shared",

@@ -27,8 +27,12 @@ const STDERR_LINES: usize = 5;
 /// Longest stretch of one stderr line that is kept.
 const STDERR_LINE_BYTES: u64 = 400;
 
-/// How long an ended process may take to be gone.
+/// How long a process whose output has ended may take to be gone.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long after the other end noticed it a process that died may take to be gone: the kernel closes its connections
+/// first.
+const EXIT_NOTICE: Duration = Duration::from_millis(100);
 
 /// Starts real processes for one trial, on given cores, all under one deadline.
 #[derive(Debug)]
@@ -148,16 +152,18 @@ impl Process {
         format!("did not get there within the trial's {} s and was ended", self.deadline.limit.as_secs())
     }
 
-    /// How it ended, when its output has.
-    fn ending(&mut self) -> String {
-        let limit = Instant::now() + EXIT_LIMIT;
-        while Instant::now() < limit {
+    /// How it ended, waiting for that no longer than `limit`.
+    fn ending(&mut self, limit: Duration) -> Option<String> {
+        let limit = Instant::now() + limit;
+        loop {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return format!("ended early ({status})");
+                return Some(format!("ended early ({status})"));
+            }
+            if Instant::now() > limit {
+                return None;
             }
             thread::sleep(Duration::from_millis(1));
         }
-        "closed its output and goes on".to_owned()
     }
 }
 
@@ -168,15 +174,17 @@ impl Peer for Process {
                 .map_err(|error| format!("printed `{}`, which is no event: {error}", shortened(&line))),
             Ok(Err(reason)) => Err(reason),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(self.too_long()),
-            Err(mpsc::RecvTimeoutError::Disconnected) => Err(self.ending()),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                Err(self.ending(EXIT_LIMIT).unwrap_or_else(|| "closed its output and goes on".to_owned()))
+            }
         }
     }
 
     fn tell(&mut self, line: &str) -> Result<(), String> {
         let stdin = self.stdin.as_mut().ok_or("its input has ended")?;
-        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).map_err(|error| {
-            format!("`{line}` could not be said: {error}")
-        })
+        writeln!(stdin, "{line}")
+            .and_then(|()| stdin.flush())
+            .map_err(|error| format!("`{line}` could not be said: {error}"))
     }
 
     fn sample(&mut self) -> Option<Sample> {
@@ -201,6 +209,10 @@ impl Peer for Process {
                 Err(error) => return Err(format!("cannot be waited for: {error}")),
             }
         }
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        self.ending(EXIT_NOTICE)
     }
 
     fn abandon(&mut self) -> String {

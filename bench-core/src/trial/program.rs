@@ -72,7 +72,9 @@ impl Program {
             return Err(broken(format!("was asked for the row `{row}` and describes `{}`", info.row)));
         }
         if info.runtime_version.is_empty() {
-            return Err(broken("states no version of its runtime; without one it is not measured".to_owned()));
+            return Err(broken(
+                "states no version of its runtime; without one it is not measured".to_owned(),
+            ));
         }
         Ok(Program {
             row: row.to_owned(),
@@ -88,6 +90,8 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.prefix).args([subcommand, "--row", &self.info.row]).args(args);
         command.envs(&self.info.environment);
+        // An error quotes the last lines of stderr: they should be the panic's message and not its backtrace.
+        command.env("RUST_BACKTRACE", "0");
         command
     }
 }
@@ -100,8 +104,7 @@ struct Output {
 
 /// Runs a command to its end; one that takes longer is ended.
 fn output_within(mut command: Command, limit: Duration) -> io::Result<Output> {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     // Both pipes are read to their end on threads of their own, so that a full one never holds the child up.
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());

@@ -50,6 +50,10 @@ impl Peer for Scripted {
         self.exit.clone()
     }
 
+    fn ended(&mut self) -> Option<String> {
+        None
+    }
+
     fn abandon(&mut self) -> String {
         self.note("ended");
         String::new()
@@ -79,11 +83,8 @@ impl Script {
     }
 
     fn run(mut self) -> (Outcome, Vec<String>) {
-        let serve = ServeSpec {
-            listen: ([127, 0, 0, 1], 0).into(),
-            threads: 1,
-            socket: SocketSpec::default(),
-        };
+        let serve =
+            ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: SocketSpec::default() };
         let drive = DriveSpec {
             target: String::new(),
             threads: 1,
@@ -194,7 +195,7 @@ fn a_server_that_is_never_ready_meets_no_client() {
 #[test]
 fn a_client_that_speaks_out_of_turn_is_named() {
     let mut script = Script::sound();
-    script.client.remove(0);
+    script.client[0] = script.client[1].clone();
     let failure = script.failure();
     assert_eq!(failure.step, Step::Ready);
     assert!(failure.message.contains("`measured` out of turn"), "{failure}");

@@ -1,0 +1,112 @@
+//! What `cargo bench` is made of: a server and a client in processes of their own, for Criterion to time.
+//!
+//! The processes are copies of the program that uses this crate: with a hidden first argument it *is* a runner of all
+//! rows. Nothing shares a process, because smol and async-std would share one reactor thread in it.
+
+use std::{process::ExitCode, time::Duration};
+
+use bench_core::{
+    DriveSpec, Row, ServeSpec, cli,
+    protocol::Event,
+    spec::{Load, SocketSpec},
+    tally::reconcile,
+    trial::{
+        Peer, Program,
+        placement::{self, Placement},
+        probe,
+        process::Process,
+    },
+};
+
+/// The hidden argument.
+const RUNNER: &str = "__runner";
+
+/// Limit on the life of a pair: far beyond what Criterion takes for one function.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// The rows that are compared, in the order of the report.
+pub fn rows() -> Vec<Row> {
+    [runner_tokio::ROWS, runner_async_std::ROWS, runner_smol::ROWS].concat()
+}
+
+/// Runs this process as a runner, when it was started as one. Call it first in `main`.
+pub fn runner_main() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next()?;
+    (arguments.next()? == RUNNER)
+        .then(|| cli::main_from(std::iter::once(program).chain(arguments), &rows(), build_info::build()))
+}
+
+/// A server and a client of one row, connected, on one core.
+#[derive(Debug)]
+pub struct Pair {
+    server: Process,
+    client: Process,
+    asked: u64,
+}
+
+impl Pair {
+    /// Starts both processes of `row` and waits until the client is connected.
+    ///
+    /// # Errors
+    /// When a process does not start or does not get ready.
+    pub fn start(row: &str, load: Load) -> Result<Pair, String> {
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let program =
+            Program::describe(&own, &[RUNNER.to_owned()], row).map_err(|error| error.to_string())?;
+        let cores = placement::choose(Placement::Shared)?;
+        let socket = SocketSpec::default();
+        let serve = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: socket.clone() };
+        let mut server = Process::launch(program.command("serve", serve.to_args()), &cores.server, LIMIT)?;
+        let Event::Listening { addr, .. } = server.event()? else {
+            return Err("the server did not report that it listens".to_owned());
+        };
+        probe::echo_nonce(addr, LIMIT)?;
+        let drive = DriveSpec { target: addr.to_string(), threads: 1, load, socket };
+        let mut client = Process::launch(program.command("drive", drive.to_args()), &cores.client, LIMIT)?;
+        match client.event()? {
+            Event::Ready => Ok(Pair { server, client, asked: 0 }),
+            other => Err(format!("the client reported {other:?} where `ready` was due")),
+        }
+    }
+
+    /// Ids of the server's and the client's process.
+    pub fn ids(&self) -> (u32, u32) {
+        (self.server.id(), self.client.id())
+    }
+
+    /// The time that the client takes for `n` verified messages (or connects).
+    ///
+    /// # Errors
+    /// When an answer was wrong or missing.
+    pub fn measure(&mut self, n: u64) -> Result<Duration, String> {
+        self.asked += n;
+        self.client.tell(&format!("go {n}"))?;
+        match self.client.event()? {
+            Event::Measured(measured) if measured.units == n => Ok(Duration::from_nanos(measured.elapsed_ns)),
+            other => Err(format!("{n} messages were asked for, and the client reported {other:?}")),
+        }
+    }
+
+    /// Ends both processes and compares what they counted with what was asked for.
+    ///
+    /// # Errors
+    /// When the counts differ, or a process does not end in order.
+    pub fn finish(mut self) -> Result<(), String> {
+        self.client.tell("finish")?;
+        let Event::Drove(drove) = self.client.event()? else {
+            return Err("the client made no report".to_owned());
+        };
+        self.client.wait()?;
+        self.server.end_input();
+        let Event::Served(served) = self.server.event()? else {
+            return Err("the server made no report".to_owned());
+        };
+        self.server.wait()?;
+        reconcile(&drove.tally, &served.tally, served.dropped_messages)?;
+        if drove.units != self.asked {
+            return Err(format!("{} were asked for and {} were counted", self.asked, drove.units));
+        }
+        Ok(())
+    }
+}

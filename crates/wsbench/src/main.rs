@@ -96,7 +96,8 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
         Command::Drive(arguments) => external::drive(arguments, build),
         Command::Schema => {
             let schema = schemars::schema_for!(Line);
-            let json = serde_json::to_string_pretty(&schema).map_err(|error| Stop::failed(error.to_string()))?;
+            let json =
+                serde_json::to_string_pretty(&schema).map_err(|error| Stop::failed(error.to_string()))?;
             exit_quietly_on_closed_pipe(&(json + "\n"));
             Ok(OK)
         }

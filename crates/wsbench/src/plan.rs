@@ -114,8 +114,7 @@ mod tests {
         let first = blocks(&session);
         assert_eq!(first.len(), 5 * session.scenarios.len());
         for round in first.chunks(session.scenarios.len()) {
-            let mut scenarios: Vec<&str> =
-                round.iter().map(|block| block.scenario.name.as_str()).collect();
+            let mut scenarios: Vec<&str> = round.iter().map(|block| block.scenario.name.as_str()).collect();
             scenarios.sort();
             assert_eq!(scenarios, ["closed-100", "one-way-10000", "rtt-24", "window-64"]);
             for block in round {

@@ -59,8 +59,7 @@ impl Results {
         struct Version {
             schema: Option<u32>,
         }
-        let version: Version =
-            serde_json::from_slice(line).map_err(|error| format!("no record: {error}"))?;
+        let version: Version = serde_json::from_slice(line).map_err(|error| format!("no record: {error}"))?;
         if let Some(other) = version.schema.filter(|schema| *schema != SCHEMA) {
             return Err(format!("a record of schema {other}, and this program reads schema {SCHEMA}"));
         }
@@ -235,7 +234,8 @@ pub(crate) mod tests {
 
     #[test]
     fn damage_is_named_and_the_rest_counts() {
-        let other = serde_json::to_string(&Line::Session(session())).unwrap().replace("\"schema\":1", "\"schema\":9");
+        let other =
+            serde_json::to_string(&Line::Session(session())).unwrap().replace("\"schema\":1", "\"schema\":9");
         let lines = [Line::Trial(trial("smol", 0, 1, 1))];
         let file = file(&lines, &format!("garbage\n{other}\n{{\"kind\":\"trial\""));
         let results = Results::read(&[file.path()]);

@@ -180,7 +180,12 @@ fn describe(path: &Path, row: &str) -> Result<Program, Missing> {
 pub fn short(build: &BuildInfo) -> String {
     let commit = &build.commit[..build.commit.len().min(10)];
     let dirty = if build.dirty { ", changed" } else { "" };
-    format!("{} build {commit}{dirty}, lock {}, {}", build.profile, &build.lock_sha256[..build.lock_sha256.len().min(8)], build.rustc)
+    format!(
+        "{} build {commit}{dirty}, lock {}, {}",
+        build.profile,
+        &build.lock_sha256[..build.lock_sha256.len().min(8)],
+        build.rustc
+    )
 }
 
 #[cfg(test)]

@@ -117,14 +117,11 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
         return Err(Stop::failed("no row can be measured"));
     };
     let measured = |name: &str| rows.programs.iter().any(|program| program.row == name);
-    let baseline =
-        if measured(&arguments.baseline) { arguments.baseline.clone() } else { first.row.clone() };
+    let baseline = if measured(&arguments.baseline) { arguments.baseline.clone() } else { first.row.clone() };
     let pairing = arguments.pairs.unwrap_or(selection.pairing);
     let names: Vec<String> = rows.programs.iter().map(|program| program.row.clone()).collect();
     let mut programs = rows.programs;
-    if matches!(pairing, Pairing::Servers | Pairing::Clients)
-        && !names.contains(&arguments.reference)
-    {
+    if matches!(pairing, Pairing::Servers | Pairing::Clients) && !names.contains(&arguments.reference) {
         programs.push(finder.find(&arguments.reference)?);
     }
     let session = Session {
@@ -214,9 +211,7 @@ fn resume(path: &Path, finder: &Finder, build: &BuildInfo) -> Result<u8, Stop> {
     check::open_files(&session.scenarios)?;
     let bench = Bench::new(&session, rows.programs, None)?;
 
-    if cut_unfinished_line(path)
-        .map_err(|error| Stop::failed(format!("{}: {error}", path.display())))?
-    {
+    if cut_unfinished_line(path).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))? {
         eprintln!("{}: the last line was interrupted and is discarded", path.display());
     }
     let mut writer = writer(path)?;
@@ -238,7 +233,10 @@ fn writer(path: &Path) -> Result<Writer, Stop> {
 
 fn write(writer: &mut Writer, path: &Path, line: &Line) -> Result<(), Stop> {
     writer.write(line).map_err(|error| {
-        Stop::failed(format!("{} cannot be written any more: {error}; what is finished is in it", path.display()))
+        Stop::failed(format!(
+            "{} cannot be written any more: {error}; what is finished is in it",
+            path.display()
+        ))
     })
 }
 
@@ -322,7 +320,11 @@ fn dry_run(session: &Session) -> String {
             .pairs
             .iter()
             .map(|pair| {
-                if pair.server == pair.client { pair.server.clone() } else { format!("{}/{}", pair.server, pair.client) }
+                if pair.server == pair.client {
+                    pair.server.clone()
+                } else {
+                    format!("{}/{}", pair.server, pair.client)
+                }
             })
             .collect();
         let _ = writeln!(
@@ -498,8 +500,8 @@ mod tests {
             |block, pair, position| {
                 let mut record = trial(&pair.server, block.number, position.order, 1_000);
                 record.attempt = position.attempt;
-                record.error = fail(position)
-                    .then(|| Failure { step: Step::Measure, message: "scripted".to_owned() });
+                record.error =
+                    fail(position).then(|| Failure { step: Step::Measure, message: "scripted".to_owned() });
                 record
             },
             |line| {

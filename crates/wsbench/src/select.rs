@@ -89,7 +89,9 @@ fn matching(
     let mut chosen: Vec<Scenario> = Vec::new();
     for pattern in patterns {
         let mut hit = false;
-        for scenario in scenarios.iter().filter(|scenario| bench_core::catalogue::matches(pattern, &scenario.name)) {
+        for scenario in
+            scenarios.iter().filter(|scenario| bench_core::catalogue::matches(pattern, &scenario.name))
+        {
             hit = true;
             if !chosen.contains(scenario) {
                 chosen.push(scenario.clone());
@@ -159,7 +161,8 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_named_with_the_nearest() {
-        let refused = |profile: Option<&str>, list: &[&str]| select(profile, &patterns(list)).unwrap_err().message;
+        let refused =
+            |profile: Option<&str>, list: &[&str]| select(profile, &patterns(list)).unwrap_err().message;
         assert!(refused(Some("quik"), &[]).contains("Did you mean `quick`?"));
         assert!(refused(None, &["rtt-25"]).contains("Did you mean `rtt-24`?"));
         assert!(refused(Some("quick"), &["push-100"]).contains("the profile has no scenario"));
@@ -170,7 +173,8 @@ mod tests {
     fn a_file_brings_a_profile() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("mine.toml");
-        let entry = |name: &str| format!("[profile.{name}]\nabout = ''\nrounds = 2\nscenarios = ['rtt-24']\n");
+        let entry =
+            |name: &str| format!("[profile.{name}]\nabout = ''\nrounds = 2\nscenarios = ['rtt-24']\n");
         fs::write(&path, entry("mine")).unwrap();
         let file = path.to_str().unwrap();
         assert_eq!(select(Some(file), &[]).unwrap().rounds, 2);

@@ -96,8 +96,8 @@ pub struct Ratio {
     pub max: f64,
 }
 
-/// Which block of which run.
-type BlockKey = (String, u32);
+/// The trials of each block of each run, with their figures.
+type Blocks<'a> = BTreeMap<(String, u32), Vec<(&'a Record, BTreeMap<&'static str, f64>)>>;
 
 impl Summary {
     /// The figures of all trials, compared with the baseline of their run.
@@ -138,11 +138,7 @@ impl Summary {
             groups: groups.iter().map(|(_, trials)| group(trials, results)).collect(),
             failures: failed.collect(),
             orphaned: results.orphaned,
-            unavailable: results
-                .sessions
-                .iter()
-                .flat_map(|session| session.unavailable.clone())
-                .collect(),
+            unavailable: results.sessions.iter().flat_map(|session| session.unavailable.clone()).collect(),
             origins,
         }
     }
@@ -160,7 +156,7 @@ fn group(trials: &[&Record], results: &Results) -> Group {
             .to_owned(),
     };
 
-    let mut blocks: BTreeMap<BlockKey, Vec<(&Record, BTreeMap<&str, f64>)>> = BTreeMap::new();
+    let mut blocks = Blocks::new();
     for &trial in trials {
         let key = (trial.session.clone(), trial.block);
         blocks.entry(key).or_default().push((trial, metric::figures(trial)));
@@ -183,8 +179,7 @@ fn group(trials: &[&Record], results: &Results) -> Group {
     rows.sort_by(|left, right| rank(left).total_cmp(&rank(right)));
 
     let counted = trials.iter().filter(|trial| trial.error.is_none());
-    let rounds: BTreeSet<(&str, u32)> =
-        counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
+    let rounds: BTreeSet<(&str, u32)> = counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
     Group {
         scenario: first.scenario.clone(),
         placement: first.placement,
@@ -208,13 +203,12 @@ fn compared(trial: &Record) -> &str {
 
 fn row(
     (server, client): (&str, &str),
-    blocks: &BTreeMap<BlockKey, Vec<(&Record, BTreeMap<&str, f64>)>>,
+    blocks: &Blocks<'_>,
     baseline: &str,
     role: Role,
 ) -> RowFigures {
-    let is = |trial: &Record, server: &str, client: &str| {
-        trial.server.row == server && trial.client.row == client
-    };
+    let is =
+        |trial: &Record, server: &str, client: &str| trial.server.row == server && trial.client.row == client;
     let mut failed = 0;
     let mut status = None;
     let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();

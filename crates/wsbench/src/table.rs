@@ -151,7 +151,12 @@ fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
 
 fn name(group: &Group, row: &RowFigures) -> String {
     let compared = match group.role {
-        _ if row.server != row.client && group.rows.iter().any(|other| other.server == other.client && other.server != group.baseline) => {
+        _ if row.server != row.client
+            && group
+                .rows
+                .iter()
+                .any(|other| other.server == other.client && other.server != group.baseline) =>
+        {
             format!("{} with client {}", row.server, row.client)
         }
         Role::Server => row.server.clone(),
@@ -320,18 +325,21 @@ mod tests {
             .map(|figure| {
                 ["scenario", "role", "server", "client", "placement", "metric"]
                     .map(|key| figure[key].to_string())
-                    .join()
+                    .join("/")
             })
             .collect();
         let all = keys.len();
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), all);
-        let smol = figures.iter().find(|figure| {
-            figure["server"] == "smol" && figure["metric"] == "server_cpu_per_message"
-        });
+        let smol = figures
+            .iter()
+            .find(|figure| figure["server"] == "smol" && figure["metric"] == "server_cpu_per_message");
         let smol = smol.unwrap();
-        assert_eq!((smol["median"].as_f64(), smol["ratio"].as_f64().map(|r| (r * 10.0).round())), (Some(6000.0), Some(12.0)));
+        assert_eq!(
+            (smol["median"].as_f64(), smol["ratio"].as_f64().map(|r| (r * 10.0).round())),
+            (Some(6000.0), Some(12.0))
+        );
         assert_eq!(smol["unit"], "ns");
     }
 

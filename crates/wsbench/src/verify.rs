@@ -87,11 +87,7 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
 
 /// What is wrong with a row.
 fn row(program: &Program) -> Vec<String> {
-    let spec = ServeSpec {
-        listen: ([127, 0, 0, 1], 0).into(),
-        threads: 1,
-        socket: SocketSpec::default(),
-    };
+    let spec = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: SocketSpec::default() };
     let command = program.command("serve", spec.to_args());
     let started = Process::launch(command, &[], ROW_LIMIT).and_then(|mut server| match server.event()? {
         Event::Listening { addr, .. } => Ok((server, addr)),
@@ -148,7 +144,13 @@ fn expect_same(sent: &Message, answer: &Message) -> Result<(), String> {
         return Ok(());
     }
     let shown = |message: &Message| {
-        let kind = if message.is_text() { "text" } else if message.is_binary() { "binary" } else { "control" };
+        let kind = if message.is_text() {
+            "text"
+        } else if message.is_binary() {
+            "binary"
+        } else {
+            "control"
+        };
         let data = message.clone().into_data();
         format!("{kind} `{}` of {} B", data[..data.len().min(16)].escape_ascii(), data.len())
     };

@@ -1,13 +1,6 @@
 //! The row `async-std`: async-std's global executor on one thread. async-std is discontinued (RUSTSEC-2025-0052).
 
-use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::Instant,
-};
+use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use async_std::{
     net::{TcpListener, TcpStream},

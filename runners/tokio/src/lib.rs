@@ -1,12 +1,6 @@
 //! The row `tokio`: tokio on its current-thread scheduler.
 
-use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Instant,
-};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
 
 use bench_core::{
     DriveSpec, Job, Row, RowInfo, Runner, Runtime, ServeSpec, ServerContext, SocketError, Timer,

@@ -1,0 +1,196 @@
+//! A runner that misbehaves on request: what wsbench is tested against.
+//!
+//! It is the row `tokio` with one fault, named by the environment variable `WSBENCH_FAULT`. No row of
+//! `runners/rows.toml` is built from it.
+
+use std::{
+    io::Write,
+    process::{ExitCode, abort, exit},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use bench_core::{
+    DriveSpec, Kind, Row, RowInfo, Runner, ServeSpec, ServerContext, Socket, SocketError, Timer,
+    drive::Drove,
+    net,
+    payload::Class,
+    protocol::{Control, Ready},
+    runner::BuildInfo,
+    serve_connection,
+    service::Served,
+    websocket,
+};
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio_util::compat::TokioAsyncReadCompatExt;
+
+/// A fault inside a connection strikes at this message, so that the readiness check still passes.
+const STRIKES_AT: u64 = 100;
+
+/// Far longer than any limit that a test sets.
+const FOREVER: Duration = Duration::from_secs(600);
+
+fn main() -> ExitCode {
+    let rows = ["faulty", "tokio"].map(|name| Row { name, runner: &Faulty });
+    bench_core::cli::main(&rows, build())
+}
+
+fn fault() -> String {
+    std::env::var("WSBENCH_FAULT").unwrap_or_default()
+}
+
+fn build() -> BuildInfo {
+    let build = build_info::build();
+    if fault() == "other-build" {
+        return BuildInfo { commit: "0000000000".to_owned(), ..build };
+    }
+    build
+}
+
+struct Faulty;
+
+impl Runner for Faulty {
+    fn describe(&self) -> anyhow::Result<RowInfo> {
+        let row = std::env::args().skip_while(|argument| argument != "--row").nth(1);
+        let version = if fault() == "no-version" { "" } else { "1" };
+        let info = RowInfo::new(row.as_deref().unwrap_or("faulty"), "faulty", version);
+        match fault().as_str() {
+            "unavailable" => anyhow::bail!("this machine has no faults"),
+            "other-protocol" => Ok(RowInfo { protocol: 99, ..info }),
+            _ => Ok(info),
+        }
+    }
+
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+        match fault().as_str() {
+            "never-ready" => thread::sleep(FOREVER),
+            "early-exit" => exit(0),
+            "garbage" => println!("this is no event"),
+            "flood" => loop {
+                writeln!(std::io::stdout(), "{}", "x".repeat(1 << 20))?;
+            },
+            _ => {}
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut served = runtime.block_on(serve(spec, ready))?;
+        match fault().as_str() {
+            "count" => served.tally.class_mut(Class::Measured).received_messages += 1,
+            "never-stops" => thread::sleep(FOREVER),
+            "fails-at-the-end" => exit(7),
+            _ => {}
+        }
+        Ok(served)
+    }
+
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+        match fault().as_str() {
+            "client-crash" => abort(),
+            "client-hang" => thread::sleep(FOREVER),
+            _ => {}
+        }
+        runner_tokio::ROWS[0].runner.drive(spec, control)
+    }
+}
+
+async fn serve(spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    let listener = TcpListener::from_std(net::listen(spec.listen)?)?;
+    let stop = ready.listening(listener.local_addr()?)?;
+    let context = ServerContext::new(spec);
+    let accepting = tokio::spawn(accept_loop(listener, context.clone()));
+    stop.await;
+    accepting.abort();
+    Ok(context.finish(&TokioTimer).await)
+}
+
+async fn accept_loop(listener: TcpListener, context: Arc<ServerContext>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let context = context.clone();
+        tokio::spawn(async move {
+            let handshake = async {
+                let (service, inner) = websocket::accept(stream.compat(), &context.spec().socket).await?;
+                Ok((service, FaultySocket { inner, fault: fault(), messages: 0, kept: None }))
+            };
+            serve_connection(handshake, TokioTimer, context.clone()).await;
+        });
+    }
+}
+
+struct TokioTimer;
+
+impl Timer for TokioTimer {
+    async fn sleep_until(&self, at: std::time::Instant) {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+struct FaultySocket<S: Socket> {
+    inner: S,
+    fault: String,
+    messages: u64,
+    kept: Option<S::Message>,
+}
+
+impl<S> Socket for FaultySocket<S>
+where
+    S: Socket,
+    S::Message: Clone,
+{
+    type Message = S::Message;
+
+    fn message(kind: Kind, payload: Bytes) -> S::Message {
+        S::message(kind, payload)
+    }
+
+    fn kind(message: &S::Message) -> Kind {
+        S::kind(message)
+    }
+
+    fn payload(message: &S::Message) -> &[u8] {
+        S::payload(message)
+    }
+
+    async fn recv(&mut self) -> Result<Option<S::Message>, SocketError> {
+        self.inner.recv().await
+    }
+
+    async fn feed(&mut self, message: S::Message) -> Result<(), SocketError> {
+        self.messages += 1;
+        if let Some(kept) = self.kept.take() {
+            self.inner.feed(message).await?;
+            return self.inner.feed(kept).await;
+        }
+        if self.messages != STRIKES_AT {
+            return self.inner.feed(message).await;
+        }
+        let payload = Bytes::copy_from_slice(S::payload(&message));
+        match self.fault.as_str() {
+            "crash" => abort(),
+            "panic" => panic!("a fault that was asked for"),
+            "hang" => thread::sleep(FOREVER),
+            "close" => return self.inner.close().await,
+            "drop" => return Ok(()),
+            "twice" => self.inner.feed(message.clone()).await?,
+            "swap" => {
+                self.kept = Some(message);
+                return Ok(());
+            }
+            "kind" => return self.inner.feed(S::message(Kind::Binary, payload)).await,
+            "damage" => {
+                let damaged = [&payload[..payload.len() - 1], b"?"].concat();
+                return self.inner.feed(S::message(S::kind(&message), damaged.into())).await;
+            }
+            _ => {}
+        }
+        self.inner.feed(message).await
+    }
+
+    async fn flush(&mut self) -> Result<(), SocketError> {
+        self.inner.flush().await
+    }
+
+    async fn close(&mut self) -> Result<(), SocketError> {
+        self.inner.close().await
+    }
+}
