@@ -213,7 +213,8 @@ pub fn human(value: f64, unit: Unit) -> String {
     let (scaled, suffix) = match unit {
         Unit::Nanoseconds if value.abs() >= 1e9 => (value / 1e9, " s"),
         Unit::Nanoseconds if value.abs() >= 1e6 => (value / 1e6, " ms"),
-        Unit::Nanoseconds => (value / 1e3, " µs"),
+        Unit::Nanoseconds if value.abs() >= 1e3 => (value / 1e3, " µs"),
+        Unit::Nanoseconds => (value, " ns"),
         Unit::PerSecond if value.abs() >= 1e6 => (value / 1e6, " M/s"),
         Unit::PerSecond if value.abs() >= 1e3 => (value / 1e3, " k/s"),
         Unit::PerSecond => (value, " /s"),
@@ -239,7 +240,7 @@ mod tests {
     fn values_are_shown_with_a_fitting_unit() {
         assert_eq!(human(5_210.0, Unit::Nanoseconds), "5.21 µs");
         assert_eq!(human(19_012_345_678.0, Unit::Nanoseconds), "19.0 s");
-        assert_eq!(human(0.0, Unit::Nanoseconds), "0.00 µs");
+        assert_eq!(human(124.4, Unit::Nanoseconds), "124 ns");
         assert_eq!(human(173_456.0, Unit::PerSecond), "173 k/s");
         assert_eq!(human(6.5 * 1_048_576.0, Unit::Bytes), "6.50 MiB");
         assert_eq!(human(1234.5, Unit::Count), "1234");

@@ -201,12 +201,7 @@ fn compared(trial: &Record) -> &str {
     }
 }
 
-fn row(
-    (server, client): (&str, &str),
-    blocks: &Blocks<'_>,
-    baseline: &str,
-    role: Role,
-) -> RowFigures {
+fn row((server, client): (&str, &str), blocks: &Blocks<'_>, baseline: &str, role: Role) -> RowFigures {
     let is =
         |trial: &Record, server: &str, client: &str| trial.server.row == server && trial.client.row == client;
     let mut failed = 0;

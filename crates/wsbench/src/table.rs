@@ -172,6 +172,9 @@ fn missing(row: &RowFigures) -> String {
 }
 
 fn range(figure: &Figure, metric: Metric) -> String {
+    if figure.rounds == 1 {
+        return "1 round".to_owned();
+    }
     let (min, max) = (human(figure.min, metric.unit), human(figure.max, metric.unit));
     match (min.split_once(' '), max.split_once(' ')) {
         (Some((min, small)), Some((max, large))) if small == large => format!("{min}–{max} {large}"),
@@ -181,6 +184,9 @@ fn range(figure: &Figure, metric: Metric) -> String {
 
 /// `+25.0 % [+22.1 … +28.3]`: the median of the ratios, and their least and greatest.
 fn percentages(ratio: Ratio) -> String {
+    if ratio.min == ratio.max {
+        return format!("{} %", percent(ratio.median));
+    }
     format!("{} % [{} … {}]", percent(ratio.median), percent(ratio.min), percent(ratio.max))
 }
 
@@ -299,7 +305,7 @@ mod tests {
             "client tokio",
             "3 rounds, seed 7",
             "against tokio",
-            "+20.0 % [+20.0 … +20.0]",
+            "+20.0 %",
             "6.00–6.00 µs",
             "A/A, tokio against itself: server CPU +1.0 … +1.0 %",
             "glommio: not available: io_uring is disabled",

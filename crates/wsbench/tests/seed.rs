@@ -157,7 +157,8 @@ fn micros(ns: f64) -> String {
     match ns {
         ns if ns >= 1e9 => format!("{} s", digits(ns / 1e9)),
         ns if ns >= 1e6 => format!("{} ms", digits(ns / 1e6)),
-        ns => format!("{} µs", digits(ns / 1e3)),
+        ns if ns >= 1e3 => format!("{} µs", digits(ns / 1e3)),
+        ns => format!("{} ns", digits(ns)),
     }
 }
 
