@@ -1,6 +1,7 @@
 //! The command line of a runner.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     process::{Command as Process, ExitCode},
 };
@@ -178,24 +179,23 @@ fn prepare(
     };
     if threads > info.max_threads {
         eprintln!(
-            "error: the row `{0}` has one thread and cannot run on {threads}: a row named `{0}-multi` would",
-            row.name
+            "error: the row `{0}` takes at most {1} thread(s) and cannot run on {threads}; `{0}-multi` takes several",
+            row.name, info.max_threads
         );
         return Ok(Some(EXIT_USAGE));
     }
-    with_environment(&info)
+    with_environment(&info.environment_for(threads))
 }
 
 /// Some runtimes read their settings from the environment, once, and nothing may change a process's own environment
 /// safely: a runner that was started without them starts itself again.
-fn with_environment(info: &RowInfo) -> anyhow::Result<Option<u8>> {
-    let missing =
-        info.environment.iter().any(|(name, value)| std::env::var(name).ok().as_deref() != Some(value));
+fn with_environment(environment: &BTreeMap<String, String>) -> anyhow::Result<Option<u8>> {
+    let missing = environment.iter().any(|(name, value)| std::env::var(name).ok().as_deref() != Some(value));
     if !missing {
         return Ok(None);
     }
     let mut again = Process::new(std::env::current_exe().context("own executable")?);
-    again.args(std::env::args_os().skip(1)).envs(&info.environment);
+    again.args(std::env::args_os().skip(1)).envs(environment);
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt;

@@ -87,6 +87,7 @@ metrics! {
     SERVER_SWITCHES: "server_switches_per_message", "server switches", Count, false;
     CLIENT_SWITCHES: "client_switches_per_message", "client switches", Count, false;
     SERVER_RSS: "server_rss", "server memory", Bytes, false;
+    SERVER_RSS_PER_CONNECTION: "server_rss_per_connection", "memory per connection", Bytes, false;
     SERVER_RSS_PEAK: "server_rss_peak", "server peak", Bytes, false;
     CLIENT_RSS_PEAK: "client_rss_peak", "client peak", Bytes, false;
     SERVER_THREADS: "server_threads", "server threads", Count, false;

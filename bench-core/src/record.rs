@@ -67,6 +67,8 @@ pub struct Session {
     pub baseline: String,
     /// Rows that were left out because they are not available here, with the reason.
     pub unavailable: BTreeMap<String, String>,
+    /// Worker threads, and cores, of rows that take several.
+    pub server_cores: u32,
     /// The scenarios in full.
     pub scenarios: Vec<Scenario>,
     /// The machine.
@@ -153,6 +155,8 @@ pub struct End {
     pub info: RowInfo,
     /// SHA-256 of its executable, in hexadecimal.
     pub binary_sha256: String,
+    /// Worker threads that it was told to use.
+    pub workers: u32,
     /// What its process had used at both edges of the measured window.
     pub samples: Edges<Sample>,
     /// Messages that it counted, by class.
@@ -258,6 +262,7 @@ impl Record {
             row: row.to_owned(),
             info: program.info.clone(),
             binary_sha256: program.sha256.clone(),
+            workers: program.threads(setup.threads),
             samples,
             tally,
         };

@@ -40,6 +40,9 @@ pub trait Runner: Sync {
     fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove>;
 }
 
+/// Most worker threads of a row that takes several: more than any machine has cores.
+pub const MAX_THREADS: u32 = 1024;
+
 /// A named row of a runner.
 #[derive(Clone, Copy)]
 pub struct Row {
@@ -70,7 +73,7 @@ pub struct RowInfo {
     pub status: Option<String>,
     /// Most worker threads that the row takes; 1 for a single-thread row.
     pub max_threads: u32,
-    /// Environment that the process must be started with.
+    /// Environment that the process must be started with; `{threads}` in a value stands for the number of worker threads.
     pub environment: BTreeMap<String, String>,
     /// Services offered, by the last word of their path.
     pub services: Vec<String>,
@@ -101,6 +104,14 @@ impl RowInfo {
             flush: vec![Flush::BeforeWait, Flush::Each],
             build: None,
         }
+    }
+
+    /// The environment that the process must be started with for so many worker threads.
+    pub fn environment_for(&self, threads: u32) -> BTreeMap<String, String> {
+        let fill = |(name, value): (&String, &String)| {
+            (name.clone(), value.replace("{threads}", &threads.to_string()))
+        };
+        self.environment.iter().map(fill).collect()
     }
 }
 

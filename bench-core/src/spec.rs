@@ -238,7 +238,9 @@ impl Load {
     /// One line with the value, the range and the reason.
     pub fn validate(&self, socket: &SocketSpec) -> Result<(), String> {
         socket.validate()?;
-        in_range("connections", self.connections.into(), 1, MAX_CONNECTIONS.into(), "")?;
+        // No connection at all is where the memory of idle ones is counted from.
+        let least = u64::from(self.workload != Workload::Idle);
+        in_range("connections", self.connections.into(), least, MAX_CONNECTIONS.into(), "")?;
         let limit = socket.max_message_bytes.min(socket.max_frame_bytes);
         let header = if self.workload == Workload::Push { PUSH_HEADER_BYTES } else { HEADER_BYTES };
         if self.payload_bytes > limit {

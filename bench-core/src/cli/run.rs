@@ -41,7 +41,7 @@ pub(super) struct RunArguments {
 pub(super) fn run(row: &Row, build: &BuildInfo, arguments: &RunArguments) -> anyhow::Result<u8> {
     let own = std::env::current_exe().context("this program's own file")?;
     let program = Program::describe(&own, &[], row.name)?;
-    let cores = match placement::choose(arguments.placement) {
+    let cores = match placement::choose(arguments.placement, 1, 1) {
         Ok(cores) => cores,
         Err(reason) => {
             eprintln!("error: {reason}");
@@ -86,6 +86,7 @@ pub(super) fn run(row: &Row, build: &BuildInfo, arguments: &RunArguments) -> any
             client: &program,
             placement: arguments.placement,
             cores: &cores,
+            threads: 1,
         };
         let position = Position { round: 0, block, attempt: 0, order: 0 };
         let record = execute(&origin, position, setup, limit(scenario), &mut machine);
@@ -120,6 +121,7 @@ fn session(origin: &Origin, scenarios: &[Scenario], pair: &Pair) -> Session {
         pairs: vec![pair.clone()],
         baseline: pair.server.clone(),
         unavailable: Default::default(),
+        server_cores: 1,
         scenarios: scenarios.to_vec(),
         machine: origin.machine.clone(),
         build: origin.build.clone(),

@@ -37,17 +37,19 @@ pub struct Setup<'a> {
     pub placement: Placement,
     /// Cores they run on.
     pub cores: &'a Cores,
+    /// Worker threads of rows that take several.
+    pub threads: u32,
 }
 
 impl Setup<'_> {
     fn serve_spec(&self) -> ServeSpec {
         let socket = self.scenario.socket.clone();
-        ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket }
+        ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: self.server.threads(self.threads), socket }
     }
 
     fn drive_spec(&self) -> DriveSpec {
         let Scenario { load, socket, .. } = self.scenario.clone();
-        DriveSpec { target: String::new(), threads: 1, load, socket }
+        DriveSpec { target: String::new(), threads: self.client.threads(self.threads), load, socket }
     }
 }
 

@@ -40,12 +40,15 @@ pub struct Cores {
     pub client: Vec<u32>,
     /// Whether server and client sit on two threads of one physical core, because there is no other.
     pub siblings: bool,
+    /// Whether server and client share a core although each should have its own, because there are too few: such a
+    /// trial cannot be compared with one of rows that need fewer.
+    pub cores_shared: bool,
 }
 
 impl Cores {
     /// No pinning.
     pub fn anywhere() -> Cores {
-        Cores { server: Vec::new(), client: Vec::new(), siblings: false }
+        Cores { server: Vec::new(), client: Vec::new(), siblings: false, cores_shared: false }
     }
 }
 
@@ -59,13 +62,14 @@ struct Cpu {
     capacity: u32,
 }
 
-/// Chooses cores among those that this process may use. Made once per run, so that every trial gets the same.
+/// Chooses cores among those that this process may use, for a server and a client of so many worker threads. The same
+/// question always has the same answer, so that every trial of a row gets the same cores.
 ///
 /// # Errors
 /// Where the placement is not possible, with the reason.
 #[cfg(target_os = "linux")]
-pub fn choose(placement: Placement) -> Result<Cores, String> {
-    select(placement, &linux::usable_cpus()?)
+pub fn choose(placement: Placement, server_threads: u32, client_threads: u32) -> Result<Cores, String> {
+    select(placement, server_threads, client_threads, &linux::usable_cpus()?)
 }
 
 /// Chooses cores: on this system processes cannot be pinned.
@@ -73,7 +77,7 @@ pub fn choose(placement: Placement) -> Result<Cores, String> {
 /// # Errors
 /// Always for `split`, which means nothing without pinning.
 #[cfg(not(target_os = "linux"))]
-pub fn choose(placement: Placement) -> Result<Cores, String> {
+pub fn choose(placement: Placement, _server_threads: u32, _client_threads: u32) -> Result<Cores, String> {
     match placement {
         Placement::Shared => Ok(Cores::anywhere()),
         Placement::Split => Err("pinning is not available on this system".to_owned()),
@@ -81,29 +85,47 @@ pub fn choose(placement: Placement) -> Result<Cores, String> {
 }
 
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-fn select(placement: Placement, cpus: &[Cpu]) -> Result<Cores, String> {
+fn select(
+    placement: Placement,
+    server_threads: u32,
+    client_threads: u32,
+    cpus: &[Cpu],
+) -> Result<Cores, String> {
     // The last ones: interrupts and whatever else the machine does tend to sit on the first.
-    let Some(server) = cpus.iter().max_by_key(|cpu| (cpu.capacity, cpu.id)) else {
+    let Some(first) = cpus.iter().max_by_key(|cpu| (cpu.capacity, cpu.id)) else {
         return Err("this process may use no core at all".to_owned());
     };
     if placement == Placement::Shared {
-        return Ok(Cores { server: vec![server.id], client: vec![server.id], siblings: false });
+        let one = vec![first.id];
+        return Ok(Cores { server: one.clone(), client: one, siblings: false, cores_shared: false });
     }
-    let others = cpus.iter().filter(|cpu| cpu.id != server.id && cpu.capacity == server.capacity);
-    let same_core = |cpu: &Cpu| (cpu.package, cpu.core) == (server.package, server.core);
+    let same_core = |cpu: &Cpu| (cpu.package, cpu.core) == (first.package, first.core);
     // Another physical core before a sibling, the same package before another one.
-    let client = others.max_by_key(|cpu| (!same_core(cpu), cpu.package == server.package, cpu.id));
-    match client {
-        Some(client) => {
-            Ok(Cores { server: vec![server.id], client: vec![client.id], siblings: same_core(client) })
-        }
-        None => Err(format!(
+    let mut of_one_kind: Vec<&Cpu> = cpus.iter().filter(|cpu| cpu.capacity == first.capacity).collect();
+    of_one_kind.sort_by_key(|cpu| {
+        let first_of_all = cpu.id == first.id;
+        std::cmp::Reverse((first_of_all, !same_core(cpu), cpu.package == first.package, cpu.id))
+    });
+    if of_one_kind.len() < 2 {
+        return Err(format!(
             "the placement `split` needs two cores of one kind, and this process may use {} core(s), of which {} of the \
              fastest kind; use --placement shared",
             cpus.len(),
-            cpus.iter().filter(|cpu| cpu.capacity == server.capacity).count()
-        )),
+            of_one_kind.len()
+        ));
     }
+    let (servers, clients) = (server_threads as usize, client_threads as usize);
+    let ids: Vec<u32> = of_one_kind.iter().map(|cpu| cpu.id).collect();
+    let server = ids.iter().copied().take(servers).collect();
+    // With too few cores the client begins on the one that the server takes last.
+    let start = servers.min(ids.len().saturating_sub(clients));
+    let client = ids.iter().copied().skip(start).take(clients).collect();
+    Ok(Cores {
+        server,
+        client,
+        siblings: servers == 1 && same_core(of_one_kind[1]),
+        cores_shared: servers + clients > ids.len(),
+    })
 }
 
 /// Starts a process that may only run on `cores`; on any when there are none.
@@ -182,12 +204,12 @@ mod tests {
     }
 
     fn split(cpus: &[Cpu]) -> Result<Cores, String> {
-        select(Placement::Split, cpus)
+        select(Placement::Split, 1, 1, cpus)
     }
 
     #[test]
     fn shared_takes_one_core() {
-        let cores = select(Placement::Shared, &[cpu(0, 0), cpu(1, 1)]).unwrap();
+        let cores = select(Placement::Shared, 2, 1, &[cpu(0, 0), cpu(1, 1)]).unwrap();
         assert_eq!((cores.server, cores.client), (vec![1], vec![1]));
     }
 
@@ -206,6 +228,17 @@ mod tests {
         let cores = split(&[cpu(0, 0), fast(1), fast(2), cpu(3, 3)]).unwrap();
         assert_eq!((cores.server, cores.client), (vec![2], vec![1]));
         assert!(split(&[cpu(0, 0), fast(1)]).unwrap_err().contains("two cores of one kind"));
+    }
+
+    #[test]
+    fn several_threads_take_several_cores_and_too_few_are_marked() {
+        let four = [cpu(0, 0), cpu(1, 1), cpu(2, 2), cpu(3, 3)];
+        let cores = select(Placement::Split, 2, 1, &four).unwrap();
+        assert_eq!((cores.server, cores.client, cores.cores_shared), (vec![3, 2], vec![1], false));
+        let cores = select(Placement::Split, 2, 1, &four[..2]).unwrap();
+        assert_eq!((cores.server, cores.client, cores.cores_shared), (vec![1, 0], vec![0], true));
+        let cores = select(Placement::Split, 8, 8, &four[..2]).unwrap();
+        assert_eq!((cores.server, cores.client, cores.cores_shared), (vec![1, 0], vec![1, 0], true));
     }
 
     #[test]

@@ -85,11 +85,18 @@ impl Program {
         })
     }
 
+    /// Worker threads of this row where rows that take several get `several`.
+    pub fn threads(&self, several: u32) -> u32 {
+        several.min(self.info.max_threads)
+    }
+
     /// The command that starts this row as `serve` or `drive`.
     pub fn command(&self, subcommand: &str, args: Vec<String>) -> Command {
+        let threads =
+            args.iter().skip_while(|arg| *arg != "--threads").nth(1).and_then(|count| count.parse().ok());
         let mut command = Command::new(&self.path);
         command.args(&self.prefix).args([subcommand, "--row", &self.info.row]).args(args);
-        command.envs(&self.info.environment);
+        command.envs(self.info.environment_for(threads.unwrap_or(1)));
         // An error quotes the last lines of stderr: they should be the panic's message and not its backtrace.
         command.env("RUST_BACKTRACE", "0");
         command

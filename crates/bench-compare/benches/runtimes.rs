@@ -4,7 +4,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use bench_compare::{Pair, rows, runner_main};
+use bench_compare::{COMPARED, Pair, runner_main};
 use bench_core::spec::{Load, Workload};
 use criterion::{BenchmarkId, Criterion};
 
@@ -32,18 +32,17 @@ fn main() -> ExitCode {
 /// One group with a function for each row.
 fn compare(criterion: &mut Criterion, name: &str, load: &Load) {
     let mut group = criterion.benchmark_group(name);
-    for row in rows() {
+    for row in COMPARED {
         // Started when Criterion first asks: a row that the filter leaves out costs nothing.
         let mut pair: Option<Pair> = None;
-        group.bench_function(BenchmarkId::from_parameter(row.name), |bencher| {
+        group.bench_function(BenchmarkId::from_parameter(row), |bencher| {
             bencher.iter_custom(|n| {
-                let pair =
-                    pair.get_or_insert_with(|| must(name, row.name, Pair::start(row.name, load.clone())));
-                must(name, row.name, pair.measure(n))
+                let pair = pair.get_or_insert_with(|| must(name, row, Pair::start(row, load.clone())));
+                must(name, row, pair.measure(n))
             });
         });
         if let Some(pair) = pair {
-            must(name, row.name, pair.finish());
+            must(name, row, pair.finish());
         }
     }
     group.finish();

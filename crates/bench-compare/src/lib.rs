@@ -24,8 +24,10 @@ const RUNNER: &str = "__runner";
 /// Limit on the life of a pair: far beyond what Criterion takes for one function.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// The rows that are compared, in the order of the report.
-pub fn rows() -> Vec<Row> {
+/// Names of the rows that are compared, in the order of the report: each runtime on one thread.
+pub const COMPARED: [&str; 3] = ["tokio", "async-std", "smol"];
+
+fn rows() -> Vec<Row> {
     [runner_tokio::ROWS, runner_async_std::ROWS, runner_smol::ROWS].concat()
 }
 
@@ -54,7 +56,7 @@ impl Pair {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let program =
             Program::describe(&own, &[RUNNER.to_owned()], row).map_err(|error| error.to_string())?;
-        let cores = placement::choose(Placement::Shared)?;
+        let cores = placement::choose(Placement::Shared, 1, 1)?;
         let socket = SocketSpec::default();
         let serve = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: socket.clone() };
         let mut server = Process::launch(program.command("serve", serve.to_args()), &cores.server, LIMIT)?;

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use bench_compare::{Pair, rows, runner_main};
+use bench_compare::{COMPARED, Pair, runner_main};
 use bench_core::{
     spec::{Load, Workload},
     trial::sample::sample,
@@ -15,10 +15,9 @@ fn main() -> ExitCode {
         return code;
     }
     let workloads = [Workload::PingPong, Workload::Window, Workload::Connect];
-    let tests = rows().into_iter().flat_map(|row| {
-        workloads.map(|workload| {
-            Trial::test(format!("{}::{}", row.name, workload.name()), move || pair(row.name, workload))
-        })
+    let tests = COMPARED.into_iter().flat_map(|row| {
+        workloads
+            .map(|workload| Trial::test(format!("{}::{}", row, workload.name()), move || pair(row, workload)))
     });
     libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit_code()
 }

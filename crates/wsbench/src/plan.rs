@@ -49,6 +49,18 @@ pub fn pairs(pairing: Pairing, rows: &[String], baseline: &str, reference: &str)
     pairs
 }
 
+/// Each of some servers with each of some clients, with the twin.
+pub fn cross(servers: &[String], clients: &[String], role: Role, baseline: &str) -> Vec<Pair> {
+    let twin = format!("{baseline}{TWIN}");
+    let (server, client) = match role {
+        Role::Server => (&twin, &clients[0]),
+        Role::Client => (&servers[0], &twin),
+    };
+    let pair = |server: &String, client: &String| Pair { server: server.clone(), client: client.clone() };
+    let all = servers.iter().flat_map(|server| clients.iter().map(move |client| pair(server, client)));
+    all.chain([pair(server, client)]).collect()
+}
+
 /// The side that a pairing compares.
 pub fn role(pairing: Pairing) -> Role {
     match pairing {

@@ -172,6 +172,7 @@ pub(crate) mod tests {
             pairs: vec![pair("tokio"), pair("smol"), pair("tokio#aa")],
             baseline: "tokio".to_owned(),
             unavailable: BTreeMap::new(),
+            server_cores: 2,
             scenarios: vec![Catalogue::built_in().scenarios["rtt-24"].clone()],
             machine: machine(),
             build: build(),
@@ -185,6 +186,7 @@ pub(crate) mod tests {
             row: row.to_owned(),
             info: RowInfo::new(row, row, "1"),
             binary_sha256: String::new(),
+            workers: 1,
             samples: Edges { ready: Some(sample(1_000)), measured: Some(sample(1_000 + cpu_ns)) },
             tally: Tally::default(),
         };

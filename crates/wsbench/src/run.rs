@@ -16,7 +16,7 @@ use bench_core::{
     runner::BuildInfo,
     spec::{Load, SocketSpec, parse_millis},
     trial::{
-        Program, Setup, execute,
+        Program, Role, Setup, execute,
         execute::limit,
         placement::{self, Cores, Placement},
         sample::MachineSampler,
@@ -30,7 +30,7 @@ use crate::{
     exit::{FAILED, INCOMPLETE, OK, Stop},
     plan::{self, Block, row_of},
     results::{Results, cut_unfinished_line},
-    rows::{AVAILABLE, Finder, short},
+    rows::{AVAILABLE, Finder, Rows, short},
     select::{Selection, ad_hoc, select},
     summary::Summary,
     table::{Format, render},
@@ -56,6 +56,15 @@ pub struct RunArguments {
     /// Which rows meet which; the profile decides, and otherwise every server meets one fixed client
     #[arg(long, value_enum)]
     pairs: Option<Pairing>,
+    /// Server rows, each of which meets each of --client-rows; the fixed row when only the other side is given
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
+    server_rows: Vec<String>,
+    /// Client rows, each of which meets each of --server-rows; the fixed row when only the other side is given
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
+    client_rows: Vec<String>,
+    /// Worker threads of rows that take several (tokio-multi …), and their cores with `--placement split`
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    server_cores: u32,
     /// Row that the others are compared with; the first one where it is not measured
     #[arg(long, value_name = "ROW", default_value = "tokio")]
     baseline: String,
@@ -109,21 +118,7 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
         return resume(path, &finder, &build);
     }
     let selection = selection(&arguments, own_load)?;
-    let rows = finder.select(&arguments.rows)?;
-    for (row, reason) in &rows.unavailable {
-        eprintln!("{row}: not available: {reason}");
-    }
-    let Some(first) = rows.programs.first() else {
-        return Err(Stop::failed("no row can be measured"));
-    };
-    let measured = |name: &str| rows.programs.iter().any(|program| program.row == name);
-    let baseline = if measured(&arguments.baseline) { arguments.baseline.clone() } else { first.row.clone() };
-    let pairing = arguments.pairs.unwrap_or(selection.pairing);
-    let names: Vec<String> = rows.programs.iter().map(|program| program.row.clone()).collect();
-    let mut programs = rows.programs;
-    if matches!(pairing, Pairing::Servers | Pairing::Clients) && !names.contains(&arguments.reference) {
-        programs.push(finder.find(&arguments.reference)?);
-    }
+    let cast = cast(&arguments, selection.pairing, &finder)?;
     let session = Session {
         schema: SCHEMA,
         session: new_session(),
@@ -132,15 +127,16 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
         seed: arguments.seed.unwrap_or_else(|| unix_ms() % 100_000),
         rounds: arguments.rounds.unwrap_or(selection.rounds),
         profile: selection.profile,
-        role: plan::role(pairing),
-        pairs: plan::pairs(pairing, &names, &baseline, &arguments.reference),
-        baseline,
-        unavailable: rows.unavailable,
+        role: cast.role,
+        pairs: cast.pairs,
+        baseline: cast.baseline,
+        unavailable: cast.unavailable,
+        server_cores: arguments.server_cores,
         scenarios: selection.scenarios,
         machine: Machine::this(),
         build,
     };
-    let bench = Bench::new(&session, programs, time)?;
+    let bench = Bench::new(&session, cast.programs, time)?;
     if arguments.dry_run {
         crate::exit_quietly_on_closed_pipe(&dry_run(&session));
         return Ok(OK);
@@ -148,7 +144,82 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
     let path = arguments.out.unwrap_or_else(|| format!("wsbench-{}.ndjson", session.session).into());
     let mut writer = writer(&path)?;
     write(&mut writer, &path, &Line::Session(session.clone()))?;
-    finish(bench, &session, BTreeMap::new(), writer, &path, arguments.format, rows.missing)
+    finish(bench, &session, BTreeMap::new(), writer, &path, arguments.format, cast.missing)
+}
+
+/// Who meets whom.
+struct Cast {
+    programs: Vec<Program>,
+    pairs: Vec<Pair>,
+    role: Role,
+    baseline: String,
+    unavailable: BTreeMap<String, String>,
+    /// Whether a row that was named by hand is not available.
+    missing: bool,
+}
+
+fn cast(arguments: &RunArguments, of_profile: Pairing, finder: &Finder) -> Result<Cast, Stop> {
+    let reference = &arguments.reference;
+    let by_side = !arguments.server_rows.is_empty() || !arguments.client_rows.is_empty();
+    if by_side {
+        let fixed = [reference.clone()];
+        let side = |rows: &[String]| selected(finder, if rows.is_empty() { &fixed } else { rows });
+        let (servers, clients) = (side(&arguments.server_rows)?, side(&arguments.client_rows)?);
+        let (server_names, client_names) = (names(&servers.programs), names(&clients.programs));
+        if server_names.is_empty() || client_names.is_empty() {
+            return Err(Stop::failed("no row can be measured on one of the sides"));
+        }
+        let role =
+            if server_names.len() == 1 && client_names.len() > 1 { Role::Client } else { Role::Server };
+        let compared = if role == Role::Server { &server_names } else { &client_names };
+        let baseline = baseline(compared, &arguments.baseline)?;
+        let pairs = plan::cross(&server_names, &client_names, role, &baseline);
+        let mut programs = servers.programs;
+        programs.extend(clients.programs.into_iter().filter(|program| !server_names.contains(&program.row)));
+        return Ok(Cast {
+            programs,
+            pairs,
+            role,
+            baseline,
+            unavailable: servers.unavailable.into_iter().chain(clients.unavailable).collect(),
+            missing: servers.missing || clients.missing,
+        });
+    }
+    let rows = selected(finder, &arguments.rows)?;
+    let names = names(&rows.programs);
+    let baseline = baseline(&names, &arguments.baseline)?;
+    let pairing = arguments.pairs.unwrap_or(of_profile);
+    let mut programs = rows.programs;
+    if matches!(pairing, Pairing::Servers | Pairing::Clients) && !names.contains(reference) {
+        programs.push(finder.find(reference)?);
+    }
+    Ok(Cast {
+        programs,
+        pairs: plan::pairs(pairing, &names, &baseline, reference),
+        role: plan::role(pairing),
+        baseline,
+        unavailable: rows.unavailable,
+        missing: rows.missing,
+    })
+}
+
+/// The rows that were asked for; says which are not available.
+fn selected(finder: &Finder, wanted: &[String]) -> Result<Rows, Stop> {
+    let rows = finder.select(wanted)?;
+    for (row, reason) in &rows.unavailable {
+        eprintln!("{row}: not available: {reason}");
+    }
+    Ok(rows)
+}
+
+fn names(programs: &[Program]) -> Vec<String> {
+    programs.iter().map(|program| program.row.clone()).collect()
+}
+
+/// The wanted baseline where it is measured, or else the first row.
+fn baseline(measured: &[String], wanted: &String) -> Result<String, Stop> {
+    let first = measured.first().ok_or_else(|| Stop::failed("no row can be measured"))?;
+    Ok(if measured.contains(wanted) { wanted.clone() } else { first.clone() })
 }
 
 fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop> {
@@ -351,7 +422,9 @@ fn dry_run(session: &Session) -> String {
 struct Bench {
     origin: Origin,
     programs: Vec<Program>,
-    cores: BTreeMap<Placement, Cores>,
+    /// By placement and the worker threads of server and client.
+    cores: BTreeMap<(Placement, u32, u32), Cores>,
+    server_cores: u32,
     machine: MachineSampler,
     time: Option<Duration>,
 }
@@ -367,15 +440,15 @@ impl Bench {
         }
         let mut cores = BTreeMap::new();
         for scenario in &session.scenarios {
-            let chosen = placement::choose(scenario.placement)
-                .map_err(|reason| Stop::usage(format!("`{}`: {reason}", scenario.name)))?;
-            cores.insert(scenario.placement, chosen);
-        }
-        for scenario in &session.scenarios {
             for pair in &session.pairs {
                 for row in [&pair.server, &pair.client] {
                     supports(&programs, row_of(row), scenario)?;
                 }
+                let threads = |row| program(&programs, row).threads(session.server_cores);
+                let (server, client) = (threads(&pair.server), threads(&pair.client));
+                let chosen = placement::choose(scenario.placement, server, client)
+                    .map_err(|reason| Stop::usage(format!("`{}`: {reason}", scenario.name)))?;
+                cores.insert((scenario.placement, server, client), chosen);
             }
         }
         let origin = Origin {
@@ -385,28 +458,33 @@ impl Bench {
             machine: session.machine.clone(),
             build: session.build.clone(),
         };
-        Ok(Bench { origin, programs, cores, machine: MachineSampler::new(), time })
+        let server_cores = session.server_cores;
+        Ok(Bench { origin, programs, cores, server_cores, machine: MachineSampler::new(), time })
     }
 
     fn trial(&mut self, block: &Block, pair: &Pair, position: Position) -> Record {
-        let program = |name: &str| {
-            let row = row_of(name);
-            self.programs
-                .iter()
-                .find(|program| program.row == row)
-                .expect("`Bench::new` has seen a program for every row of the session")
-        };
+        let (server, client) = (program(&self.programs, &pair.server), program(&self.programs, &pair.client));
+        let threads = self.server_cores;
+        let placement = block.scenario.placement;
         let setup = Setup {
             scenario: &block.scenario,
             pair,
-            server: program(&pair.server),
-            client: program(&pair.client),
-            placement: block.scenario.placement,
-            cores: &self.cores[&block.scenario.placement],
+            server,
+            client,
+            placement,
+            cores: &self.cores[&(placement, server.threads(threads), client.threads(threads))],
+            threads,
         };
         let time = self.time.unwrap_or_else(|| limit(&block.scenario));
         execute(&self.origin, position, setup, time, &mut self.machine)
     }
+}
+
+/// The program behind a name of the session.
+fn program<'a>(programs: &'a [Program], name: &str) -> &'a Program {
+    let row = row_of(name);
+    let found = programs.iter().find(|program| program.row == row);
+    found.expect("`supports` has found a program for every row of the session")
 }
 
 fn supports(programs: &[Program], row: &str, scenario: &Scenario) -> Result<(), Stop> {

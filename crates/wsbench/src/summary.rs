@@ -15,6 +15,7 @@ use bench_core::{
 use crate::{
     plan::{TWIN, row_of},
     results::Results,
+    slope,
 };
 
 /// Everything that a table shows.
@@ -43,6 +44,10 @@ pub struct Group {
     pub cores: Cores,
     /// Which side is compared.
     pub role: Role,
+    /// The metric that sorts the rows.
+    pub ranking: Metric,
+    /// The metrics that a table shows beside it.
+    pub columns: Vec<Metric>,
     /// Name of the row that the others are compared with.
     pub baseline: String,
     /// Rounds with at least one trial that counts.
@@ -64,6 +69,10 @@ pub struct RowFigures {
     pub client: String,
     /// Maintenance status of the compared row.
     pub status: Option<String>,
+    /// Worker threads of the compared row.
+    pub workers: u32,
+    /// Whether server and client shared a core although each should have its own.
+    pub cores_shared: bool,
     /// Failed trials.
     pub failed: usize,
     /// Figures by the name of their metric.
@@ -83,6 +92,24 @@ pub struct Figure {
     pub rounds: usize,
     /// This row over the baseline, from the blocks that hold both; absent for the baseline itself.
     pub ratio: Option<Ratio>,
+}
+
+impl Figure {
+    /// From the values of the rounds, of which there is at least one, and the ratios to the baseline where there are any.
+    pub(crate) fn new(values: &[f64], ratios: &[f64]) -> Figure {
+        let ratio = (!ratios.is_empty()).then(|| Ratio {
+            median: log_median(ratios),
+            min: least(ratios),
+            max: greatest(ratios),
+        });
+        Figure {
+            median: median(values),
+            min: least(values),
+            max: greatest(values),
+            rounds: values.len(),
+            ratio,
+        }
+    }
 }
 
 /// Ratios to the baseline inside blocks.
@@ -135,7 +162,11 @@ impl Summary {
             }
         }
         Summary {
-            groups: groups.iter().map(|(_, trials)| group(trials, results)).collect(),
+            groups: groups
+                .iter()
+                .map(|(_, trials)| group(trials, results))
+                .chain(slope::groups(results))
+                .collect(),
             failures: failed.collect(),
             orphaned: results.orphaned,
             unavailable: results.sessions.iter().flat_map(|session| session.unavailable.clone()).collect(),
@@ -172,25 +203,36 @@ fn group(trials: &[&Record], results: &Results) -> Group {
     let is_twin = |row: &RowFigures| row.server.ends_with(TWIN) || row.client.ends_with(TWIN);
     let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
     let ranking = metric::ranking(first.scenario.load.workload, first.role);
-    let rank = |row: &RowFigures| {
-        let median = row.figures.get(ranking.name).map(|figure| figure.median);
-        median.map_or(f64::INFINITY, |median| if ranking.higher_is_better { -median } else { median })
-    };
-    rows.sort_by(|left, right| rank(left).total_cmp(&rank(right)));
+    sort(&mut rows, ranking);
 
     let counted = trials.iter().filter(|trial| trial.error.is_none());
     let rounds: BTreeSet<(&str, u32)> = counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
     Group {
         scenario: first.scenario.clone(),
         placement: first.placement,
-        cores: first.cores.clone(),
+        // Those of the rows with the fewest workers: what the others have besides is marked row by row.
+        cores: trials
+            .iter()
+            .min_by_key(|trial| trial.server.workers + trial.client.workers)
+            .map_or(first.cores.clone(), |trial| trial.cores.clone()),
         role: first.role,
+        ranking,
+        columns: metric::columns(first.scenario.load.workload, first.role),
         baseline,
         rounds: rounds.len(),
         seeds: trials.iter().map(|trial| trial.seed).collect(),
         rows,
         twin,
     }
+}
+
+/// Best first; what has no figure comes last.
+pub(crate) fn sort(rows: &mut [RowFigures], ranking: Metric) {
+    let rank = |row: &RowFigures| {
+        let median = row.figures.get(ranking.name).map(|figure| figure.median);
+        median.map_or(f64::INFINITY, |median| if ranking.higher_is_better { -median } else { median })
+    };
+    rows.sort_by(|left, right| rank(left).total_cmp(&rank(right)));
 }
 
 /// The name of the row that a trial is about.
@@ -205,7 +247,7 @@ fn row((server, client): (&str, &str), blocks: &Blocks<'_>, baseline: &str, role
     let is =
         |trial: &Record, server: &str, client: &str| trial.server.row == server && trial.client.row == client;
     let mut failed = 0;
-    let mut status = None;
+    let (mut status, mut workers, mut cores_shared) = (None, 1, false);
     let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for block in blocks.values() {
@@ -213,10 +255,12 @@ fn row((server, client): (&str, &str), blocks: &Blocks<'_>, baseline: &str, role
             continue;
         };
         failed += usize::from(trial.error.is_some());
-        status = match role {
-            Role::Server => trial.server.info.status.clone(),
-            Role::Client => trial.client.info.status.clone(),
+        let end = match role {
+            Role::Server => &trial.server,
+            Role::Client => &trial.client,
         };
+        (status, workers) = (end.info.status.clone(), end.workers);
+        cores_shared |= trial.cores.cores_shared;
         // The same other end where it was measured; where every row meets itself, the baseline with itself.
         let (fixed_server, fixed_client) = match role {
             Role::Server => (baseline, row_of(client)),
@@ -236,24 +280,15 @@ fn row((server, client): (&str, &str), blocks: &Blocks<'_>, baseline: &str, role
         }
     }
     let figures = metric::ALL.iter().filter_map(|Metric { name, .. }| {
-        let values = values.get(name)?;
-        let figure = Figure {
-            median: median(values),
-            min: least(values),
-            max: greatest(values),
-            rounds: values.len(),
-            ratio: ratios.get(name).map(|ratios| Ratio {
-                median: log_median(ratios),
-                min: least(ratios),
-                max: greatest(ratios),
-            }),
-        };
-        Some((*name, figure))
+        let ratios = ratios.get(name).map_or(&[][..], Vec::as_slice);
+        Some((*name, Figure::new(values.get(name)?, ratios)))
     });
     RowFigures {
         server: server.to_owned(),
         client: client.to_owned(),
         status,
+        workers,
+        cores_shared,
         failed,
         figures: figures.collect(),
     }

@@ -8,7 +8,10 @@ use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::summary::{Figure, Group, Ratio, RowFigures, Summary};
+use crate::{
+    matrix::{is_matrix, matrices},
+    summary::{Figure, Group, Ratio, RowFigures, Summary},
+};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -37,6 +40,10 @@ pub fn render(summary: &Summary, format: Format) -> String {
     }
 }
 
+/// What the mark `!` stands for.
+const CORES_SHARED: &str =
+    "! too few cores: server and client share one, which cannot be compared with rows of one thread";
+
 fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str) -> String {
     let mut parts: Vec<String> = summary
         .groups
@@ -45,7 +52,15 @@ fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str) -> Str
             let mut lines = vec![format!("{heading}{}", title(group)), String::new()];
             lines.push(conditions(group));
             lines.push(String::new());
-            lines.push(table(group, style).trim_fmt());
+            if is_matrix(group) {
+                lines.push(matrices(group, style).join("\n\n"));
+            } else {
+                lines.push(table(group, style).trim_fmt());
+            }
+            if group.rows.iter().any(|row| row.cores_shared) {
+                lines.push(String::new());
+                lines.push(CORES_SHARED.to_owned());
+            }
             let floor = floor(group);
             if !floor.is_empty() {
                 lines.push(String::new());
@@ -73,7 +88,12 @@ fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str) -> Str
 }
 
 fn title(group: &Group) -> String {
-    format!("{} · {}", plain(&group.scenario.name), group.scenario.summary())
+    let what = if group.ranking == metric::SERVER_RSS_PER_CONNECTION {
+        group.scenario.about.clone()
+    } else {
+        group.scenario.summary()
+    };
+    format!("{} · {what}", plain(&group.scenario.name))
 }
 
 fn conditions(group: &Group) -> String {
@@ -103,7 +123,6 @@ fn conditions(group: &Group) -> String {
     };
     let rounds = if group.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", group.rounds) };
     let seeds: Vec<String> = group.seeds.iter().map(u64::to_string).collect();
-    let ranking = metric::ranking(group.scenario.load.workload, group.role);
     format!(
         "{} · {cores} · {other} · flushed {} · {rounds}, seed {} · sorted by {}",
         group.placement,
@@ -112,13 +131,12 @@ fn conditions(group: &Group) -> String {
             bench_core::spec::Flush::Each => "after each message",
         },
         seeds.join(", "),
-        ranking.label,
+        group.ranking.label,
     )
 }
 
 fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
-    let ranking = metric::ranking(group.scenario.load.workload, group.role);
-    let columns = metric::columns(group.scenario.load.workload, group.role);
+    let (ranking, columns) = (group.ranking, &group.columns);
     let mut table = Table::new();
     let mut header = vec![
         "row".to_owned(),
@@ -137,7 +155,7 @@ fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
                 cells.extend([human(figure.median, ranking.unit), range(figure, ranking), against]);
             }
         }
-        for column in &columns {
+        for column in columns {
             let figure = row.figures.get(column.name);
             cells.push(figure.map_or("–".to_owned(), |figure| human(figure.median, column.unit)));
         }
@@ -151,20 +169,14 @@ fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
 
 fn name(group: &Group, row: &RowFigures) -> String {
     let compared = match group.role {
-        _ if row.server != row.client
-            && group
-                .rows
-                .iter()
-                .any(|other| other.server == other.client && other.server != group.baseline) =>
-        {
-            format!("{} with client {}", row.server, row.client)
-        }
         Role::Server => row.server.clone(),
         Role::Client => row.client.clone(),
     };
     let status = row.status.as_ref().map_or(String::new(), |status| format!(" ({status})"));
+    let workers = if row.workers > 1 { format!(" ×{}", row.workers) } else { String::new() };
+    let shared = if row.cores_shared { " !" } else { "" };
     let failed = if row.failed > 0 { format!(" [{} failed]", row.failed) } else { String::new() };
-    plain(&format!("{compared}{status}{failed}"))
+    plain(&format!("{compared}{workers}{shared}{status}{failed}"))
 }
 
 fn missing(row: &RowFigures) -> String {
@@ -198,13 +210,14 @@ fn percent(ratio: f64) -> String {
 /// How far the baseline differs from itself: what a difference has to exceed to mean anything.
 fn floor(group: &Group) -> String {
     let Some(twin) = &group.twin else { return String::new() };
-    let ranking = metric::ranking(group.scenario.load.workload, group.role);
-    let columns = metric::columns(group.scenario.load.workload, group.role);
-    let spreads: Vec<String> = std::iter::once(ranking)
-        .chain(columns)
+    let spreads: Vec<String> = std::iter::once(group.ranking)
+        .chain(group.columns.iter().copied())
         .filter_map(|column| {
             let ratio = twin.figures.get(column.name)?.ratio?;
-            Some(format!("{} {} … {} %", column.label, percent(ratio.min), percent(ratio.max)))
+            Some(match ratio.min == ratio.max {
+                true => format!("{} {} %", column.label, percent(ratio.median)),
+                false => format!("{} {} … {} %", column.label, percent(ratio.min), percent(ratio.max)),
+            })
         })
         .collect();
     if spreads.is_empty() {
@@ -214,7 +227,7 @@ fn floor(group: &Group) -> String {
 }
 
 /// A name without what could act on a terminal or break a Markdown table.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).collect::<String>().replace('|', "\\|")
 }
 
@@ -307,7 +320,7 @@ mod tests {
             "against tokio",
             "+20.0 %",
             "6.00–6.00 µs",
-            "A/A, tokio against itself: server CPU +1.0 … +1.0 %",
+            "A/A, tokio against itself: server CPU +1.0 %",
             "glommio: not available: io_uring is disabled",
         ] {
             assert!(text.contains(expected), "`{expected}` is missing in\n{text}");

@@ -116,6 +116,7 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
             client,
             placement: scenario.placement,
             cores: &Cores::anywhere(),
+            threads: 2,
         };
         let record = execute(&origin, position, setup, limit(scenario), &mut MachineSampler::new());
         if let Some(error) = record.error {
@@ -127,8 +128,10 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         }
         let threads = record.server.samples.measured.map(|sample| sample.threads);
         if cfg!(target_os = "linux") {
-            // The main thread, the one that reads stdin, and at most a reactor's and an executor's.
-            assert!(threads.is_some_and(|threads| (2..=4).contains(&threads)), "{threads:?} threads");
+            // The workers, of which the main thread may be one, the thread that reads stdin, and at most a reactor's.
+            let workers = u64::from(record.server.workers);
+            let possible = workers + 1..=workers + 3;
+            assert!(threads.is_some_and(|threads| possible.contains(&threads)), "{threads:?} threads");
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! The row `async-std`: async-std's global executor on one thread. async-std is discontinued (RUSTSEC-2025-0052).
+//! The rows `async-std` and `async-std-multi`: async-std's global executor on one thread and on several. async-std is
+//! discontinued (RUSTSEC-2025-0052).
 
 use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -11,6 +12,7 @@ use bench_core::{
     drive::{Drove, Lane},
     net,
     protocol::{Control, Ready},
+    runner::MAX_THREADS,
     serve_connection,
     service::Served,
     spec::SocketSpec,
@@ -19,14 +21,27 @@ use bench_core::{
 use futures_lite::FutureExt;
 
 /// The rows that this runner offers.
-pub const ROWS: &[Row] = &[Row { name: "async-std", runner: &OneThread }];
+pub const ROWS: &[Row] = &[
+    Row { name: "async-std", runner: &GlobalExecutor::OneThread },
+    Row { name: "async-std-multi", runner: &GlobalExecutor::SeveralThreads },
+];
 
-struct OneThread;
+enum GlobalExecutor {
+    OneThread,
+    SeveralThreads,
+}
 
-impl Runner for OneThread {
+impl Runner for GlobalExecutor {
     fn describe(&self) -> anyhow::Result<RowInfo> {
+        let (row, scheduler, max_threads) = match self {
+            GlobalExecutor::OneThread => ("async-std", "global executor, 1 thread", 1),
+            GlobalExecutor::SeveralThreads => {
+                ("async-std-multi", "global executor, work-stealing", MAX_THREADS)
+            }
+        };
         Ok(RowInfo {
-            scheduler: "global executor, 1 thread".to_owned(),
+            scheduler: scheduler.to_owned(),
+            max_threads,
             io_mode: "readiness (epoll, one-shot, by async-io)".to_owned(),
             websocket: format!(
                 "async-tungstenite {} on tungstenite {}",
@@ -35,8 +50,8 @@ impl Runner for OneThread {
             ),
             status: Some("discontinued".to_owned()),
             // The default is a thread for each core.
-            environment: [("ASYNC_STD_THREAD_COUNT".to_owned(), "1".to_owned())].into(),
-            ..RowInfo::new("async-std", "async-std", build_info::version("async-std"))
+            environment: [("ASYNC_STD_THREAD_COUNT".to_owned(), "{threads}".to_owned())].into(),
+            ..RowInfo::new(row, "async-std", build_info::version("async-std"))
         })
     }
 

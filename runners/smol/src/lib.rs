@@ -1,4 +1,4 @@
-//! The row `smol`: one thread that runs a `LocalExecutor`.
+//! The rows `smol`, one thread that runs a `LocalExecutor`, and `smol-multi`, several that run an `Executor`.
 
 use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
 
@@ -18,23 +18,19 @@ use smol::{
     net::{TcpListener, TcpStream},
 };
 
+mod multi;
+
 /// The rows that this runner offers.
-pub const ROWS: &[Row] = &[Row { name: "smol", runner: &SingleThread }];
+pub const ROWS: &[Row] = &[
+    Row { name: "smol", runner: &SingleThread },
+    Row { name: "smol-multi", runner: &multi::SeveralThreads },
+];
 
 struct SingleThread;
 
 impl Runner for SingleThread {
     fn describe(&self) -> anyhow::Result<RowInfo> {
-        Ok(RowInfo {
-            scheduler: "LocalExecutor".to_owned(),
-            io_mode: "readiness (epoll, one-shot, by async-io)".to_owned(),
-            websocket: format!(
-                "async-tungstenite {} on tungstenite {}",
-                build_info::version("async-tungstenite"),
-                build_info::version("tungstenite")
-            ),
-            ..RowInfo::new("smol", "smol", build_info::version("smol"))
-        })
+        Ok(describe("smol", "LocalExecutor", 1))
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
@@ -55,6 +51,20 @@ impl Runner for SingleThread {
     fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
         let executor = Rc::new(LocalExecutor::new());
         smol::block_on(executor.run(bench_core::drive(Smol(executor.clone()), spec, control)))
+    }
+}
+
+fn describe(row: &str, scheduler: &str, max_threads: u32) -> RowInfo {
+    RowInfo {
+        scheduler: scheduler.to_owned(),
+        max_threads,
+        io_mode: "readiness (epoll, one-shot, by async-io)".to_owned(),
+        websocket: format!(
+            "async-tungstenite {} on tungstenite {}",
+            build_info::version("async-tungstenite"),
+            build_info::version("tungstenite")
+        ),
+        ..RowInfo::new(row, "smol", build_info::version("smol"))
     }
 }
 
@@ -93,9 +103,7 @@ impl Runtime for Smol {
     type Timer = SmolTimer;
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        connect(addr).await
     }
 
     async fn upgrade(
@@ -115,6 +123,12 @@ impl Runtime for Smol {
         let task = self.0.spawn(job.run());
         async { AssertUnwindSafe(task).catch_unwind().await.ok() }
     }
+}
+
+async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 struct SmolTimer;

@@ -1,4 +1,4 @@
-//! The row `tokio`: tokio on its current-thread scheduler.
+//! The rows `tokio`, on the current-thread scheduler, and `tokio-multi`, on the work-stealing one.
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
 
@@ -7,35 +7,61 @@ use bench_core::{
     drive::{Drove, Lane},
     net,
     protocol::{Control, Ready},
+    runner::MAX_THREADS,
     serve_connection,
     service::Served,
     spec::SocketSpec,
     websocket::{self, WebSocket},
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Builder,
+};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 /// The rows that this runner offers.
-pub const ROWS: &[Row] = &[Row { name: "tokio", runner: &CurrentThread }];
+pub const ROWS: &[Row] = &[
+    Row { name: "tokio", runner: &Scheduler::CurrentThread },
+    Row { name: "tokio-multi", runner: &Scheduler::MultiThread },
+];
 
-struct CurrentThread;
+enum Scheduler {
+    CurrentThread,
+    MultiThread,
+}
 
-impl Runner for CurrentThread {
+impl Scheduler {
+    fn start(&self, threads: u32) -> io::Result<tokio::runtime::Runtime> {
+        match self {
+            Scheduler::CurrentThread => Builder::new_current_thread().enable_all().build(),
+            Scheduler::MultiThread => {
+                Builder::new_multi_thread().worker_threads(threads as usize).enable_all().build()
+            }
+        }
+    }
+}
+
+impl Runner for Scheduler {
     fn describe(&self) -> anyhow::Result<RowInfo> {
+        let (row, scheduler, max_threads) = match self {
+            Scheduler::CurrentThread => ("tokio", "current_thread", 1),
+            Scheduler::MultiThread => ("tokio-multi", "multi_thread, work-stealing", MAX_THREADS),
+        };
         Ok(RowInfo {
-            scheduler: "current_thread".to_owned(),
+            scheduler: scheduler.to_owned(),
+            max_threads,
             io_mode: "readiness (epoll, edge-triggered)".to_owned(),
             websocket: format!(
                 "async-tungstenite {} on tungstenite {}",
                 build_info::version("async-tungstenite"),
                 build_info::version("tungstenite")
             ),
-            ..RowInfo::new("tokio", "tokio", build_info::version("tokio"))
+            ..RowInfo::new(row, "tokio", build_info::version("tokio"))
         })
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
-        runtime()?.block_on(async {
+        self.start(spec.threads)?.block_on(async {
             let listener = TcpListener::from_std(net::listen(spec.listen)?)?;
             let stop = ready.listening(listener.local_addr()?)?;
             let context = ServerContext::new(spec);
@@ -47,12 +73,8 @@ impl Runner for CurrentThread {
     }
 
     fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
-        runtime()?.block_on(bench_core::drive(Tokio, spec, control))
+        self.start(spec.threads)?.block_on(bench_core::drive(Tokio, spec, control))
     }
-}
-
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 async fn accept_loop(listener: TcpListener, context: Arc<ServerContext>) {

@@ -1,0 +1,159 @@
+//! What an open connection costs: the slope of the server's memory over the number of idle connections.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bench_core::{
+    metric::{self, figures},
+    record::Record,
+    spec::Workload,
+    trial::{Role, placement::Placement},
+};
+
+use crate::{
+    plan::{TWIN, row_of},
+    results::Results,
+    summary::{Figure, Group, RowFigures, sort},
+};
+
+/// One pair of rows in one round of one run.
+type Key<'a> = (&'a str, u32, &'a str, &'a str);
+
+/// A group for each placement and compared side in which idle connections were measured at several numbers.
+pub(crate) fn groups(results: &Results) -> Vec<Group> {
+    let idle = |trial: &&Record| trial.error.is_none() && trial.scenario.load.workload == Workload::Idle;
+    let mut by_setting: BTreeMap<(Placement, Role), Vec<&Record>> = BTreeMap::new();
+    for trial in results.trials.iter().filter(idle) {
+        by_setting.entry((trial.placement, trial.role)).or_default().push(trial);
+    }
+    by_setting.into_values().filter_map(|trials| group(&trials, results)).collect()
+}
+
+fn group(trials: &[&Record], results: &Results) -> Option<Group> {
+    let mut points: BTreeMap<Key<'_>, Vec<(f64, f64)>> = BTreeMap::new();
+    for trial in trials {
+        let key = (trial.session.as_str(), trial.round, trial.server.row.as_str(), trial.client.row.as_str());
+        if let Some(memory) = figures(trial).get(metric::SERVER_RSS.name) {
+            points.entry(key).or_default().push((f64::from(trial.scenario.load.connections), *memory));
+        }
+    }
+    let slopes: BTreeMap<Key<'_>, f64> =
+        points.into_iter().filter_map(|(key, points)| Some((key, slope(&points)?))).collect();
+    let first = trials[0];
+    let session = results.sessions.iter().find(|session| session.session == first.session);
+    let baseline = session.map_or(first.server.row.clone(), |session| session.baseline.clone());
+
+    let pairs: BTreeSet<(&str, &str)> =
+        slopes.keys().map(|(_, _, server, client)| (*server, *client)).collect();
+    let mut rows: Vec<RowFigures> = pairs
+        .into_iter()
+        .map(|(server, client)| {
+            let own = slopes.iter().filter(|(key, _)| (key.2, key.3) == (server, client));
+            let (mut values, mut ratios) = (Vec::new(), Vec::new());
+            for ((session, round, ..), value) in own {
+                values.push(*value);
+                let base = [(baseline.as_str(), row_of(client)), (baseline.as_str(), baseline.as_str())]
+                    .into_iter()
+                    .find_map(|(server, client)| slopes.get(&(*session, *round, server, client)));
+                if let Some(base) = base.filter(|base| server != baseline && **base > 0.0 && *value > 0.0) {
+                    ratios.push(value / base);
+                }
+            }
+            let of_row = trials.iter().find(|trial| trial.server.row == server);
+            RowFigures {
+                server: server.to_owned(),
+                client: client.to_owned(),
+                status: of_row.and_then(|trial| trial.server.info.status.clone()),
+                workers: of_row.map_or(1, |trial| trial.server.workers),
+                cores_shared: false,
+                failed: 0,
+                figures: [(metric::SERVER_RSS_PER_CONNECTION.name, Figure::new(&values, &ratios))].into(),
+            }
+        })
+        .collect();
+    let twin = rows.iter().position(|row| row.server.ends_with(TWIN)).map(|place| rows.remove(place));
+    sort(&mut rows, metric::SERVER_RSS_PER_CONNECTION);
+    if rows.is_empty() {
+        return None;
+    }
+    let numbers: BTreeSet<u32> = trials.iter().map(|trial| trial.scenario.load.connections).collect();
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    let mut scenario = first.scenario.clone();
+    scenario.name = "idle".to_owned();
+    scenario.about =
+        format!("Memory of an open connection: slope over {} idle connections", numbers.join(", "));
+    Some(Group {
+        scenario,
+        placement: first.placement,
+        cores: first.cores.clone(),
+        role: first.role,
+        ranking: metric::SERVER_RSS_PER_CONNECTION,
+        columns: Vec::new(),
+        baseline,
+        rounds: trials
+            .iter()
+            .map(|trial| (trial.session.as_str(), trial.round))
+            .collect::<BTreeSet<_>>()
+            .len(),
+        seeds: trials.iter().map(|trial| trial.seed).collect(),
+        rows,
+        twin,
+    })
+}
+
+/// Least-squares slope; `None` where all points have the same x.
+fn slope(points: &[(f64, f64)]) -> Option<f64> {
+    let count = points.len() as f64;
+    let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / count;
+    let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / count;
+    let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    let together: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+    (spread > 0.0).then(|| together / spread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::{session, trial};
+
+    /// A trial of an idle server with so many connections and so much memory.
+    fn idle(server: &str, block: u32, connections: u32, memory: u64) -> Record {
+        let mut record = trial(server, block, 0, 1);
+        record.round = 0;
+        record.units = 0;
+        record.scenario.load.workload = Workload::Idle;
+        record.scenario.load.connections = connections;
+        record.server.samples.measured.as_mut().unwrap().rss_bytes = memory;
+        record
+    }
+
+    #[test]
+    fn the_slope_is_that_of_the_memory_over_the_connections() {
+        let trials =
+            [("tokio", 20_000), ("smol", 30_000), ("tokio#aa", 20_000)].iter().flat_map(|(row, each)| {
+                [0, 1_000, 5_000].map(|connections| {
+                    idle(row, connections, connections, 4_000_000 + u64::from(connections) * each)
+                })
+            });
+        let results = Results { sessions: vec![session()], trials: trials.collect(), ..Results::default() };
+        let groups = groups(&results);
+        let [group] = &groups[..] else { panic!("one group") };
+        assert_eq!(group.scenario.name, "idle");
+        assert!(group.scenario.about.contains("0, 1000, 5000"));
+        let slopes: Vec<(&str, f64)> = group
+            .rows
+            .iter()
+            .map(|row| (row.server.as_str(), row.figures["server_rss_per_connection"].median.round()))
+            .collect();
+        assert_eq!(slopes, [("tokio", 20_000.0), ("smol", 30_000.0)]);
+        let ratio = group.rows[1].figures["server_rss_per_connection"].ratio.unwrap();
+        assert!((ratio.median - 1.5).abs() < 1e-9);
+        assert!(group.twin.is_some());
+    }
+
+    #[test]
+    fn one_number_of_connections_has_no_slope() {
+        let results = Results { trials: vec![idle("tokio", 0, 1_000, 1)], ..Results::default() };
+        assert!(groups(&results).is_empty());
+        assert_eq!(slope(&[(1.0, 2.0)]), None);
+    }
+}
