@@ -1,4 +1,5 @@
-//! The rows `tokio`, on the current-thread scheduler, and `tokio-multi`, on the work-stealing one.
+//! The rows `tokio`, on the current-thread scheduler, `tokio-multi`, on the work-stealing one, and `tokio-native`, a control
+//! without the futures-io adapter.
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
 
@@ -19,41 +20,48 @@ use tokio::{
 };
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
+mod native;
+
 /// The rows that this runner offers.
 pub const ROWS: &[Row] = &[
-    Row { name: "tokio", runner: &Scheduler::CurrentThread },
-    Row { name: "tokio-multi", runner: &Scheduler::MultiThread },
+    Row { name: "tokio", runner: &TokioRow::Single },
+    Row { name: "tokio-multi", runner: &TokioRow::Multi },
+    Row { name: "tokio-native", runner: &TokioRow::Native },
 ];
 
-enum Scheduler {
-    CurrentThread,
-    MultiThread,
+enum TokioRow {
+    Single,
+    Multi,
+    Native,
 }
 
-impl Scheduler {
+impl TokioRow {
     fn start(&self, threads: u32) -> io::Result<tokio::runtime::Runtime> {
         match self {
-            Scheduler::CurrentThread => Builder::new_current_thread().enable_all().build(),
-            Scheduler::MultiThread => {
+            TokioRow::Single | TokioRow::Native => Builder::new_current_thread().enable_all().build(),
+            TokioRow::Multi => {
                 Builder::new_multi_thread().worker_threads(threads as usize).enable_all().build()
             }
         }
     }
 }
 
-impl Runner for Scheduler {
+impl Runner for TokioRow {
     fn describe(&self) -> anyhow::Result<RowInfo> {
-        let (row, scheduler, max_threads) = match self {
-            Scheduler::CurrentThread => ("tokio", "current_thread", 1),
-            Scheduler::MultiThread => ("tokio-multi", "multi_thread, work-stealing", MAX_THREADS),
+        let (row, scheduler, stack, max_threads) = match self {
+            TokioRow::Single => ("tokio", "current_thread", "async-tungstenite", 1),
+            TokioRow::Multi => {
+                ("tokio-multi", "multi_thread, work-stealing", "async-tungstenite", MAX_THREADS)
+            }
+            TokioRow::Native => ("tokio-native", "current_thread", "tokio-tungstenite", 1),
         };
         Ok(RowInfo {
             scheduler: scheduler.to_owned(),
             max_threads,
             io_mode: "readiness (epoll, edge-triggered)".to_owned(),
             websocket: format!(
-                "async-tungstenite {} on tungstenite {}",
-                build_info::version("async-tungstenite"),
+                "{stack} {} on tungstenite {}",
+                build_info::version(stack),
                 build_info::version("tungstenite")
             ),
             ..RowInfo::new(row, "tokio", build_info::version("tokio"))
@@ -61,11 +69,12 @@ impl Runner for Scheduler {
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+        let native = matches!(self, TokioRow::Native);
         self.start(spec.threads)?.block_on(async {
             let listener = TcpListener::from_std(net::listen(spec.listen)?)?;
             let stop = ready.listening(listener.local_addr()?)?;
             let context = ServerContext::new(spec);
-            let accepting = tokio::spawn(accept_loop(listener, context.clone()));
+            let accepting = tokio::spawn(accept_loop(listener, context.clone(), native));
             stop.await;
             accepting.abort();
             Ok(context.finish(&TokioTimer).await)
@@ -73,20 +82,31 @@ impl Runner for Scheduler {
     }
 
     fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
-        self.start(spec.threads)?.block_on(bench_core::drive(Tokio, spec, control))
+        let runtime = self.start(spec.threads)?;
+        match self {
+            TokioRow::Native => runtime.block_on(bench_core::drive(native::TokioNative, spec, control)),
+            TokioRow::Single | TokioRow::Multi => runtime.block_on(bench_core::drive(Tokio, spec, control)),
+        }
     }
 }
 
-async fn accept_loop(listener: TcpListener, context: Arc<ServerContext>) {
+async fn accept_loop(listener: TcpListener, context: Arc<ServerContext>, native: bool) {
     loop {
         let accepted = listener.accept().await;
         match accepted.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
             Ok(stream) => {
                 let context = context.clone();
-                tokio::spawn(async move {
-                    let handshake = websocket::accept(stream.compat(), &context.spec().socket);
-                    serve_connection(handshake, TokioTimer, context.clone()).await;
-                });
+                if native {
+                    tokio::spawn(async move {
+                        let handshake = native::accept(stream, &context.spec().socket);
+                        serve_connection(handshake, TokioTimer, context.clone()).await;
+                    });
+                } else {
+                    tokio::spawn(async move {
+                        let handshake = websocket::accept(stream.compat(), &context.spec().socket);
+                        serve_connection(handshake, TokioTimer, context.clone()).await;
+                    });
+                }
             }
             Err(error) => {
                 context.accept_failed();
@@ -107,9 +127,7 @@ impl Runtime for Tokio {
     type Timer = TokioTimer;
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        connect(addr).await
     }
 
     async fn upgrade(
@@ -129,6 +147,12 @@ impl Runtime for Tokio {
         let task = tokio::spawn(job.run());
         async { task.await.ok() }
     }
+}
+
+async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 struct TokioTimer;
