@@ -25,6 +25,7 @@ pub mod timer;
 pub mod trial;
 pub mod websocket;
 pub mod workload;
+pub mod write_behind;
 
 pub use drive::{Job, Runtime, drive};
 pub use runner::{Row, RowInfo, Runner};
@@ -32,3 +33,4 @@ pub use service::{ServerContext, serve_connection};
 pub use socket::{Kind, Socket, SocketError};
 pub use spec::{DriveSpec, ServeSpec};
 pub use timer::Timer;
+pub use write_behind::WriteBehind;

@@ -1,11 +1,5 @@
 //! [`Socket`] on async-tungstenite, over any stream of futures-io.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
-
 use async_tungstenite::WebSocketStream;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -22,6 +16,7 @@ use crate::{
     Kind, Socket, SocketError,
     service::Service,
     spec::{Flush, SocketSpec},
+    write_behind::WriteBehind,
 };
 
 /// A WebSocket connection of async-tungstenite.
@@ -40,18 +35,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut requested = None;
-    // The size of the error is tungstenite's choice: it is the HTTP response itself.
+    // As with `service_of`.
     #[allow(clippy::result_large_err)]
-    let choose = |request: &Request, response: Response| match Service::parse(&request.uri().to_string()) {
-        Ok(service) => {
-            requested = Some(service);
-            Ok(response)
-        }
-        Err(reason) => {
-            let mut refusal = ErrorResponse::new(Some(reason));
-            *refusal.status_mut() = StatusCode::NOT_FOUND;
-            Err(refusal)
-        }
+    let choose = |request: &Request, response: Response| {
+        requested = Some(service_of(request)?);
+        Ok(response)
     };
     let stream = async_tungstenite::accept_hdr_async_with_config(
         WriteBehind::new(stream, spec),
@@ -60,8 +48,7 @@ where
     )
     .await
     .map_err(handshake_error)?;
-    let service =
-        requested.ok_or_else(|| SocketError::Handshake("the request was never looked at".to_owned()))?;
+    let service = requested.ok_or_else(request_not_seen)?;
     Ok((service, WebSocket { stream, flush: spec.flush }))
 }
 
@@ -87,33 +74,22 @@ where
     type Message = Message;
 
     fn message(kind: Kind, payload: Bytes) -> Message {
-        match kind {
-            Kind::Binary => Message::Binary(payload),
-            Kind::Text => Message::Text(
-                Utf8Bytes::try_from(payload)
-                    .expect("a text payload is ASCII: `PayloadSource` makes no other"),
-            ),
-        }
+        message(kind, payload)
     }
 
     fn kind(message: &Message) -> Kind {
-        if message.is_text() { Kind::Text } else { Kind::Binary }
+        kind(message)
     }
 
     fn payload(message: &Message) -> &[u8] {
-        match message {
-            Message::Text(text) => text.as_ref(),
-            Message::Binary(bytes) => bytes,
-            // `recv` hands out no other message.
-            _ => &[],
-        }
+        payload(message)
     }
 
     async fn recv(&mut self) -> Result<Option<Message>, SocketError> {
         while let Some(message) = self.stream.next().await {
             let message = message.map_err(socket_error)?;
             // tungstenite has queued the answer to a ping or close by itself and writes it with the next read.
-            if matches!(message, Message::Text(_) | Message::Binary(_)) {
+            if is_data(&message) {
                 return Ok(Some(message));
             }
         }
@@ -139,6 +115,54 @@ where
         while self.recv().await?.is_some() {}
         Ok(())
     }
+}
+
+/// [`Socket::message`] with tungstenite's messages.
+pub fn message(kind: Kind, payload: Bytes) -> Message {
+    match kind {
+        Kind::Binary => Message::Binary(payload),
+        Kind::Text => Message::Text(
+            Utf8Bytes::try_from(payload).expect("a text payload is ASCII: `PayloadSource` makes no other"),
+        ),
+    }
+}
+
+/// [`Socket::kind`] with tungstenite's messages.
+pub fn kind(message: &Message) -> Kind {
+    if message.is_text() { Kind::Text } else { Kind::Binary }
+}
+
+/// [`Socket::payload`] with tungstenite's messages; empty for a control frame.
+pub fn payload(message: &Message) -> &[u8] {
+    match message {
+        Message::Text(text) => text.as_ref(),
+        Message::Binary(bytes) => bytes,
+        _ => &[],
+    }
+}
+
+/// Whether [`Socket::recv`] hands out this message.
+pub fn is_data(message: &Message) -> bool {
+    matches!(message, Message::Text(_) | Message::Binary(_))
+}
+
+/// The service that an opening handshake asks for, or the answer to one that asks for none: 404 with the reason.
+///
+/// # Errors
+/// When the path names no service.
+// The size of the error is tungstenite's choice: it is the HTTP response itself.
+#[allow(clippy::result_large_err)]
+pub fn service_of(request: &Request) -> Result<Service, ErrorResponse> {
+    Service::parse(&request.uri().to_string()).map_err(|reason| {
+        let mut refusal = ErrorResponse::new(Some(reason));
+        *refusal.status_mut() = StatusCode::NOT_FOUND;
+        refusal
+    })
+}
+
+/// For a handshake that was completed without a look at its request, which tungstenite does not do.
+pub fn request_not_seen() -> SocketError {
+    SocketError::Handshake("the request was never looked at".to_owned())
 }
 
 /// tungstenite's settings for `spec`.
@@ -172,140 +196,5 @@ pub fn socket_error(error: Error) -> SocketError {
     match error {
         Error::Io(error) => SocketError::Io(error),
         other => SocketError::Protocol(other.to_string()),
-    }
-}
-
-/// The flush policy, below the WebSocket protocol and hence the same for every stack: holds what is written, and
-/// writes it out before it reads, when it is flushed, or when the buffer is full.
-#[derive(Debug)]
-struct WriteBehind<S> {
-    inner: S,
-    held: Vec<u8>,
-    /// How much of `held` has been written.
-    written: usize,
-    limit: usize,
-}
-
-impl<S> WriteBehind<S> {
-    fn new(inner: S, spec: &SocketSpec) -> WriteBehind<S> {
-        let limit = spec.write_buffer_bytes as usize;
-        WriteBehind { inner, held: Vec::new(), written: 0, limit }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> WriteBehind<S> {
-    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.held.len() {
-            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.held[self.written..]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written += written;
-        }
-        self.held.clear();
-        self.written = 0;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WriteBehind<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_write_out(cx))?;
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for WriteBehind<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.held.len() + bytes.len() > self.limit {
-            ready!(self.poll_write_out(cx))?;
-            if bytes.len() >= self.limit {
-                // Copying what fills the buffer by itself would only cost time.
-                return Pin::new(&mut self.inner).poll_write(cx, bytes);
-            }
-        }
-        self.held.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_write_out(cx))?;
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_write_out(cx))?;
-        Pin::new(&mut self.inner).poll_close(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_lite::{AsyncReadExt, future::block_on};
-
-    use super::*;
-
-    /// Remembers every write; reads one byte.
-    #[derive(Default)]
-    struct Log(Vec<usize>);
-
-    impl AsyncRead for Log {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
-            Poll::Ready(Ok(1))
-        }
-    }
-
-    impl AsyncWrite for Log {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            self.0.push(bytes.len());
-            Poll::Ready(Ok(bytes.len()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    fn held_by(limit: u64) -> WriteBehind<Log> {
-        let spec = SocketSpec { write_buffer_bytes: limit, ..SocketSpec::default() };
-        WriteBehind::new(Log::default(), &spec)
-    }
-
-    #[test]
-    fn what_is_held_goes_out_in_one_write_before_a_read() {
-        let mut stream = held_by(100);
-        block_on(async {
-            stream.write_all(&[0; 30]).await.unwrap();
-            stream.write_all(&[0; 30]).await.unwrap();
-            assert!(stream.inner.0.is_empty());
-            stream.read_exact(&mut [0]).await.unwrap();
-            stream.read_exact(&mut [0]).await.unwrap();
-        });
-        assert_eq!(stream.inner.0, [60]);
-    }
-
-    #[test]
-    fn a_full_buffer_and_a_flush_write_out() {
-        let mut stream = held_by(100);
-        block_on(async {
-            stream.write_all(&[0; 70]).await.unwrap();
-            stream.write_all(&[0; 70]).await.unwrap();
-            stream.write_all(&[0; 200]).await.unwrap();
-            stream.write_all(&[0; 5]).await.unwrap();
-            stream.flush().await.unwrap();
-        });
-        assert_eq!(stream.inner.0, [70, 70, 200, 5]);
     }
 }
