@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::ops::RangeInclusive;
+
 use bench_core::{
     Kind,
     catalogue::Scenario,
@@ -93,6 +95,21 @@ fn expected_units(load: &Load) -> Option<u64> {
     }
 }
 
+/// How many threads the server of a row has when the measured window ends.
+fn expected_threads(row: &str, workers: u32, load: &Load) -> RangeInclusive<u64> {
+    // The main thread and the one that reads stdin.
+    const ALWAYS: u64 = 2;
+    let connections = u64::from(load.connections);
+    match (row, load.workload) {
+        // One that accepts. Each connection was closed before the next one; the thread of the last may be ending.
+        ("threads", Workload::Connect) => ALWAYS + 1..=ALWAYS + 1 + connections,
+        // And one for each connection; the thread of the readiness check may be ending.
+        ("threads", _) => ALWAYS + 1 + connections..=ALWAYS + 2 + connections,
+        // The workers, of which the main thread may be one, and at most a reactor's.
+        _ => u64::from(workers) + 1..=u64::from(workers) + 3,
+    }
+}
+
 fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed> {
     let program = |row: &str, file: &str| {
         Program::describe(&common::programs().join(file), &[], row).map_err(|error| error.to_string())
@@ -128,10 +145,11 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         }
         let threads = record.server.samples.measured.map(|sample| sample.threads);
         if cfg!(target_os = "linux") {
-            // The workers, of which the main thread may be one, the thread that reads stdin, and at most a reactor's.
-            let workers = u64::from(record.server.workers);
-            let possible = workers + 1..=workers + 3;
-            assert!(threads.is_some_and(|threads| possible.contains(&threads)), "{threads:?} threads");
+            let expected = expected_threads(&server.row, record.server.workers, &scenario.load);
+            assert!(
+                threads.is_some_and(|threads| expected.contains(&threads)),
+                "{threads:?} of {expected:?}"
+            );
         }
     }
     Ok(())
