@@ -149,7 +149,7 @@ impl Process {
     }
 
     fn too_long(&self) -> String {
-        format!("did not get there within the trial's {} s and was ended", self.deadline.limit.as_secs())
+        format!("did not get there within the trial's {} s and was ended", self.deadline.limit.as_secs_f64())
     }
 
     /// How it ended, waiting for that no longer than `limit`.

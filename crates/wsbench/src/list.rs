@@ -1,10 +1,12 @@
 //! `list`: rows, profiles and scenarios.
 
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 
 use bench_core::{
+    RowInfo,
     catalogue::{BUILT_IN, Catalogue},
     runner::BuildInfo,
+    spec::{Flush, SocketSpec},
 };
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -20,6 +22,9 @@ pub struct ListArguments {
     /// What to list; everything when not given
     #[arg(value_enum)]
     what: Option<What>,
+    /// Describe every row in full: versions, I/O, WebSocket stack, buffers, maintenance
+    #[arg(long, conflicts_with_all = ["what", "catalogue"])]
+    long: bool,
     /// Print scenarios and profiles as the TOML file that --profile takes
     #[arg(long, conflicts_with = "what")]
     catalogue: bool,
@@ -45,6 +50,9 @@ enum What {
 pub fn list(arguments: &ListArguments, build: BuildInfo) -> Result<String, Stop> {
     if arguments.catalogue {
         return Ok(BUILT_IN.to_owned());
+    }
+    if arguments.long {
+        return Ok(rows_in_full(&Finder::new(arguments.runner_dir.clone(), build)?));
     }
     let wanted = |what| arguments.what.is_none_or(|only| only == what);
     let mut parts = Vec::new();
@@ -90,11 +98,64 @@ fn rows(finder: &Finder) -> String {
     rows.trim_fmt()
 }
 
+/// A block for each row: too much for the columns of a table.
+fn rows_in_full(finder: &Finder) -> String {
+    let mut blocks = Vec::new();
+    for entry in registry() {
+        let mut block = table(["", ""]);
+        block.set_header(Vec::<String>::new());
+        match finder.find(&entry.name) {
+            Ok(program) => {
+                for (label, text) in properties(&program.info) {
+                    block.add_row([label, &text]);
+                }
+            }
+            Err(Missing::Here(reason)) => {
+                block.add_row(["not available", &reason]);
+            }
+            Err(Missing::Fatal(stop)) => {
+                block.add_row(["refused", &stop.to_string()]);
+            }
+        }
+        blocks.push(format!("{}: {}\n{}\n", entry.name, entry.about, block.trim_fmt()));
+    }
+    blocks.join("\n")
+}
+
+fn properties(info: &RowInfo) -> Vec<(&'static str, String)> {
+    let defaults = SocketSpec::default();
+    let names = |flush: &[Flush]| {
+        let names = flush.iter().filter_map(|policy| Some(policy.to_possible_value()?.get_name().to_owned()));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        ("runtime", format!("{} {}", info.runtime, info.runtime_version)),
+        ("scheduler", info.scheduler.clone()),
+        ("I/O", info.io_mode.clone()),
+        ("WebSocket", info.websocket.clone()),
+        ("threads", format!("at most {}", info.max_threads)),
+        // Equal for every row: part of the scenario, not of the row.
+        (
+            "read buffer",
+            format!("{} KiB, unless the scenario says otherwise", defaults.read_buffer_bytes / 1024),
+        ),
+        ("flush", names(&info.flush)),
+        ("status", info.status.clone().unwrap_or_else(|| "maintained".to_owned())),
+    ]
+}
+
+/// Columns where no terminal says how many it has: a pipe, a file, a pager.
+const WIDTH_ELSEWHERE: u16 = 100;
+
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header);
+    // Without a terminal a dynamic table has no width to arrange itself in, and its lines grow without limit.
+    if !std::io::stdout().is_terminal() {
+        table.set_width(WIDTH_ELSEWHERE);
+    }
     table
 }

@@ -27,10 +27,10 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::{
     check,
-    exit::{FAILED, INCOMPLETE, OK, Stop},
+    exit::{FAILED, INCOMPLETE, OK, Stop, unknown},
     plan::{self, Block, row_of},
     results::{Results, cut_unfinished_line},
-    rows::{AVAILABLE, Finder, Rows, short},
+    rows::{AVAILABLE, Finder, Rows, registry, short},
     select::{Selection, ad_hoc, select},
     summary::Summary,
     table::{Format, render},
@@ -84,7 +84,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Go on with an interrupted run; its own settings count
-    #[arg(long, value_name = "FILE", exclusive = true)]
+    // Not `exclusive`: that would refuse WSBENCH_RUNNER_DIR in the environment, too.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "profile", "scenarios", "rows", "pairs", "baseline", "reference", "rounds", "seed", "placement", "out", "dry_run",
+    ])]
     resume: Option<PathBuf>,
     /// Print the trials in order and the time they take, and run nothing
     #[arg(long)]
@@ -115,7 +118,12 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
     let finder = Finder::new(arguments.runner_dir.clone(), build.clone())?;
     let time = arguments.trial_timeout.map(Duration::from_millis);
     if let Some(path) = &arguments.resume {
-        return resume(path, &finder, &build);
+        if own_load {
+            return Err(Stop::usage(
+                "--resume goes on with the run's own load: leave the flags of a load out",
+            ));
+        }
+        return resume(path, &finder, &build, time, arguments.format);
     }
     let selection = selection(&arguments, own_load)?;
     let cast = cast(&arguments, selection.pairing, &finder)?;
@@ -142,6 +150,7 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
         return Ok(OK);
     }
     let path = arguments.out.unwrap_or_else(|| format!("wsbench-{}.ndjson", session.session).into());
+    refuse_unfinished_line(&path)?;
     let mut writer = writer(&path)?;
     write(&mut writer, &path, &Line::Session(session.clone()))?;
     finish(bench, &session, BTreeMap::new(), writer, &path, arguments.format, cast.missing)
@@ -219,6 +228,11 @@ fn names(programs: &[Program]) -> Vec<String> {
 /// The wanted baseline where it is measured, or else the first row.
 fn baseline(measured: &[String], wanted: &String) -> Result<String, Stop> {
     let first = measured.first().ok_or_else(|| Stop::failed("no row can be measured"))?;
+    let known = registry();
+    if !measured.contains(wanted) && known.iter().all(|entry| entry.name != *wanted) {
+        let names: Vec<&str> = known.iter().map(|entry| entry.name.as_str()).collect();
+        return Err(unknown("row", wanted, &names));
+    }
     Ok(if measured.contains(wanted) { wanted.clone() } else { first.clone() })
 }
 
@@ -244,7 +258,13 @@ fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop
 }
 
 /// Completes the last run of a file: unfinished blocks are repeated whole.
-fn resume(path: &Path, finder: &Finder, build: &BuildInfo) -> Result<u8, Stop> {
+fn resume(
+    path: &Path,
+    finder: &Finder,
+    build: &BuildInfo,
+    time: Option<Duration>,
+    format: Format,
+) -> Result<u8, Stop> {
     let results = Results::read(&[path]);
     let Some(session) = results.sessions.last().cloned() else {
         let reason = results.problems.first().map_or("there is none", String::as_str);
@@ -269,7 +289,9 @@ fn resume(path: &Path, finder: &Finder, build: &BuildInfo) -> Result<u8, Stop> {
         return Err(Stop::failed(format!("{row}: not available any more: {reason}")));
     }
     for program in &rows.programs {
-        let ends = results.trials.iter().flat_map(|trial| [&trial.server, &trial.client]);
+        // A file may hold earlier runs, of other builds.
+        let own = results.trials.iter().filter(|trial| trial.session == session.session);
+        let ends = own.flat_map(|trial| [&trial.server, &trial.client]);
         let mut of_this_row = ends.filter(|end| row_of(&end.row) == program.row);
         if of_this_row.any(|end| end.binary_sha256 != program.sha256) {
             return Err(Stop::usage(format!(
@@ -280,7 +302,7 @@ fn resume(path: &Path, finder: &Finder, build: &BuildInfo) -> Result<u8, Stop> {
         }
     }
     check::open_files(&session.scenarios)?;
-    let bench = Bench::new(&session, rows.programs, None)?;
+    let bench = Bench::new(&session, rows.programs, time)?;
 
     if cut_unfinished_line(path).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))? {
         eprintln!("{}: the last line was interrupted and is discarded", path.display());
@@ -294,7 +316,27 @@ fn resume(path: &Path, finder: &Finder, build: &BuildInfo) -> Result<u8, Stop> {
             write(&mut writer, path, &Line::Orphaned(Orphaned { session, block, attempt }))?;
         }
     }
-    finish(bench, &session, progress, writer, path, Format::Terminal, false)
+    finish(bench, &session, progress, writer, path, format, false)
+}
+
+/// A file that ends within a line would swallow the first line of a new run.
+fn refuse_unfinished_line(path: &Path) -> Result<(), Stop> {
+    use std::io::{Read, Seek, SeekFrom};
+
+    let last_byte = || {
+        let mut file = std::fs::File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last).map(|()| last[0])
+    };
+    match (path.is_file(), last_byte()) {
+        (true, Ok(last)) if last != b'\n' => Err(Stop::usage(format!(
+            "{}: its last line has no end, so nothing can be appended: give another --out, or finish the interrupted run \
+             with --resume",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn writer(path: &Path) -> Result<Writer, Stop> {
@@ -321,6 +363,8 @@ fn finish(
     format: Format,
     missing_row: bool,
 ) -> Result<u8, Stop> {
+    // Said first: whoever interrupts the run has to know where its records are.
+    eprintln!("records: {} (`wsbench run --resume` goes on with it after an interruption)", path.display());
     let progress = Progress::start(session);
     let result = run_blocks(
         session,
@@ -334,7 +378,7 @@ fn finish(
         |line| write(&mut writer, path, line),
     );
     progress.end();
-    let failed = result?;
+    result?;
 
     let results = Results::read(&[path]);
     let own = Results {
@@ -342,8 +386,9 @@ fn finish(
         sessions: vec![session.clone()],
         ..results
     };
+    // Of the whole run: a resumed one may have failed trials from before its interruption.
+    let failed = own.trials.iter().any(|trial| trial.error.is_some());
     crate::exit_quietly_on_closed_pipe(&render(&Summary::new(&own), format));
-    eprintln!("records: {}", path.display());
     if let Some(problem) = own.problems.first() {
         eprintln!("error: {problem}");
         return Ok(FAILED);

@@ -151,7 +151,9 @@ fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
         match row.figures.get(ranking.name) {
             None => cells.extend([missing(row), String::new(), String::new()]),
             Some(figure) => {
-                let against = figure.ratio.map_or_else(|| "baseline".to_owned(), percentages);
+                // Without a ratio it is the baseline, or the baseline failed wherever this row was measured.
+                let without = if compared(group, row) == group.baseline { "baseline" } else { "–" };
+                let against = figure.ratio.map_or_else(|| without.to_owned(), percentages);
                 cells.extend([human(figure.median, ranking.unit), range(figure, ranking), against]);
             }
         }
@@ -177,6 +179,14 @@ fn name(group: &Group, row: &RowFigures) -> String {
     let shared = if row.cores_shared { " !" } else { "" };
     let failed = if row.failed > 0 { format!(" [{} failed]", row.failed) } else { String::new() };
     plain(&format!("{compared}{workers}{shared}{status}{failed}"))
+}
+
+/// The name of the row that a line is about.
+fn compared<'a>(group: &Group, row: &'a RowFigures) -> &'a str {
+    match group.role {
+        Role::Server => &row.server,
+        Role::Client => &row.client,
+    }
 }
 
 fn missing(row: &RowFigures) -> String {
@@ -326,6 +336,19 @@ mod tests {
             assert!(text.contains(expected), "`{expected}` is missing in\n{text}");
         }
         assert!(!text.contains("tokio#aa"));
+    }
+
+    #[test]
+    fn a_row_whose_baseline_failed_is_not_called_the_baseline() {
+        let mut failed = trial("tokio", 0, 0, 5_000_000);
+        failed.error = Some(bench_core::trial::Failure {
+            step: bench_core::trial::Step::Measure,
+            message: "the server ended early".to_owned(),
+        });
+        let trials = vec![failed, trial("smol", 0, 1, 6_000_000)];
+        let results = Results { sessions: vec![session()], trials, ..Results::default() };
+        let text = render(&Summary::new(&results), Format::Terminal);
+        assert!(!text.contains("baseline"), "{text}");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use common::{SHORT, lines, run, trials, wsbench};
 #[test]
 fn bad_input_ends_with_2_and_one_clear_line_before_anything_runs() {
     for (arguments, expected) in [
+        ("run --baseline tokyo", "there is no row `tokyo`. Did you mean `tokio`?"),
+        ("run --resume no-such-file --duration 1s", "leave the flags of a load out"),
         ("run --rows tokyo", "there is no row `tokyo`. Did you mean `tokio`?"),
         ("run --profile quik", "there is no profile `quik`. Did you mean `quick`?"),
         ("run --scenarios rtt-25", "there is no scenario `rtt-25`. Did you mean `rtt-24`?"),
@@ -133,6 +135,13 @@ fn a_damaged_file_is_named_and_the_rest_is_tabulated() {
     assert!(stdout.contains("ad-hoc"), "{stdout}");
     assert!(stderr.contains("out.ndjson:4: the last line has no end"), "{stderr}");
 
+    let (code, _, stderr) = run(wsbench(&format!("run {SHORT} --rows tokio")).arg("--out").arg(&out));
+    assert_eq!(code, 2);
+    assert!(stderr.contains("its last line has no end, so nothing can be appended"), "{stderr}");
+    let mut resumed = wsbench("run --resume");
+    let (code, stdout, stderr) = run(resumed.arg(&out).env("WSBENCH_RUNNER_DIR", common::programs()));
+    assert!(code == 0 && stdout.contains("ad-hoc") && stderr.contains("is discarded"), "{stderr}");
+
     let empty = directory.path().join("empty.ndjson");
     std::fs::write(&empty, "").unwrap();
     let (code, stdout, stderr) = run(wsbench("table").arg(&empty));
@@ -200,6 +209,34 @@ fn a_closed_pipe_is_no_panic() {
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert!(child.wait().unwrap().success() && stderr.is_empty(), "{stderr}");
+}
+
+#[test]
+fn lists_fit_in_100_columns_and_a_long_one_describes_every_row() {
+    for arguments in ["list", "list --long", "list scenarios"] {
+        let (code, stdout, stderr) = run(&mut wsbench(arguments));
+        assert_eq!(code, 0, "{stderr}");
+        let widest = stdout.lines().map(|line| line.chars().count()).max();
+        assert!(
+            widest.is_some_and(|columns| (20..=100).contains(&columns)),
+            "{arguments}: {widest:?}\n{stdout}"
+        );
+    }
+    let (_, stdout, _) = run(&mut wsbench("list --long"));
+    let blocks: Vec<&str> = stdout.split("\n\n").collect();
+    for (row, expected) in [
+        (
+            "tokio: ",
+            ["current_thread", "epoll", "tungstenite 0.", "16 KiB", "before-wait, each", "maintained"],
+        ),
+        ("smol: ", ["LocalExecutor", "one-shot", "tungstenite 0.", "at most 1", "before-wait", "maintained"]),
+        ("async-std: ", ["async-std 1.", "1 thread", "tungstenite 0.", "16 KiB", "each", "discontinued"]),
+    ] {
+        let block = blocks.iter().find(|block| block.starts_with(row)).unwrap_or(&"");
+        for text in expected {
+            assert!(block.contains(text), "{row}{text} is missing in\n{stdout}");
+        }
+    }
 }
 
 #[test]
