@@ -4,6 +4,7 @@ pub mod check;
 pub mod exit;
 pub mod external;
 pub mod list;
+pub mod offers;
 pub mod plan;
 pub mod results;
 pub mod rows;

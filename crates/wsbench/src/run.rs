@@ -8,7 +8,7 @@ use std::{
 };
 
 use bench_core::{
-    catalogue::{Pairing, Scenario},
+    catalogue::Pairing,
     record::{
         Line, Machine, Origin, Orphaned, Pair, Position, Record, SCHEMA, Session, Writer, new_session,
         unix_ms,
@@ -28,6 +28,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use crate::{
     check,
     exit::{FAILED, INCOMPLETE, OK, Stop},
+    offers,
     plan::{self, Block, row_of},
     results::{Results, cut_unfinished_line},
     rows::{AVAILABLE, Finder, short},
@@ -109,7 +110,9 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
         return resume(path, &finder, &build);
     }
     let selection = selection(&arguments, own_load)?;
-    let rows = finder.select(&arguments.rows)?;
+    let mut rows = finder.select(&arguments.rows)?;
+    let pairing = arguments.pairs.unwrap_or(selection.pairing);
+    offers::leave_out_servers_only(&mut rows, pairing, &arguments.rows)?;
     for (row, reason) in &rows.unavailable {
         eprintln!("{row}: not available: {reason}");
     }
@@ -118,7 +121,6 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
     };
     let measured = |name: &str| rows.programs.iter().any(|program| program.row == name);
     let baseline = if measured(&arguments.baseline) { arguments.baseline.clone() } else { first.row.clone() };
-    let pairing = arguments.pairs.unwrap_or(selection.pairing);
     let names: Vec<String> = rows.programs.iter().map(|program| program.row.clone()).collect();
     let mut programs = rows.programs;
     if matches!(pairing, Pairing::Servers | Pairing::Clients) && !names.contains(&arguments.reference) {
@@ -373,9 +375,7 @@ impl Bench {
         }
         for scenario in &session.scenarios {
             for pair in &session.pairs {
-                for row in [&pair.server, &pair.client] {
-                    supports(&programs, row_of(row), scenario)?;
-                }
+                offers::supports(&programs, pair, scenario)?;
             }
         }
         let origin = Origin {
@@ -407,21 +407,6 @@ impl Bench {
         let time = self.time.unwrap_or_else(|| limit(&block.scenario));
         execute(&self.origin, position, setup, time, &mut self.machine)
     }
-}
-
-fn supports(programs: &[Program], row: &str, scenario: &Scenario) -> Result<(), Stop> {
-    let Some(program) = programs.iter().find(|program| program.row == row) else {
-        return Err(Stop::failed(format!("there is no program for the row `{row}`")));
-    };
-    let (workload, flush) = (scenario.load.workload, scenario.socket.flush);
-    if !program.info.workloads.contains(&workload) || !program.info.flush.contains(&flush) {
-        return Err(Stop::usage(format!(
-            "the row `{row}` does not offer what `{}` needs (workload {}, flush policy {flush:?}): leave one of them out",
-            scenario.name,
-            workload.name()
-        )));
-    }
-    Ok(())
 }
 
 /// What is being measured and what is left: a bar on a terminal, a line a round elsewhere.
