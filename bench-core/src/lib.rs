@@ -29,7 +29,7 @@ pub mod write_behind;
 
 pub use drive::{Job, Runtime, drive};
 pub use runner::{Row, RowInfo, Runner};
-pub use service::{ServerContext, serve_connection};
+pub use service::{ConnectionTally, ServerContext, serve_connection};
 pub use socket::{Kind, Socket, SocketError};
 pub use spec::{DriveSpec, ServeSpec};
 pub use timer::Timer;

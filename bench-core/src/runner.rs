@@ -77,7 +77,7 @@ pub struct RowInfo {
     pub environment: BTreeMap<String, String>,
     /// Services offered, by the last word of their path.
     pub services: Vec<String>,
-    /// Workloads offered.
+    /// Workloads offered; none: the row is a server only.
     pub workloads: Vec<Workload>,
     /// Flush policies offered.
     pub flush: Vec<Flush>,

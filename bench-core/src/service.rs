@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long a server that was told to stop waits for connections that are still closing.
-const DRAIN: Duration = Duration::from_secs(2);
+pub const DRAIN: Duration = Duration::from_secs(2);
 
 /// A service with its parameters, as the request path and query give them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,16 @@ impl Push {
             self.payload_bytes,
             self.class.name()
         )
+    }
+
+    /// When message number `sequence` is due, where number 0 is at `first_ns`.
+    pub fn due_ns(&self, first_ns: u64, sequence: u64) -> u64 {
+        first_ns.saturating_add(sequence * self.every_us * 1_000)
+    }
+
+    /// Payload of message number `sequence`, due at `due_ns`.
+    pub fn payload(&self, sequence: u64, due_ns: u64) -> Bytes {
+        payload::push(self.class, sequence, due_ns, self.payload_bytes as usize)
     }
 }
 
@@ -196,12 +206,17 @@ impl ServerContext {
         self.served().accept_errors += 1;
     }
 
-    /// The final counts, once the connections that are still closing have ended or two seconds have passed.
+    /// The final counts, once the connections that are still closing have ended or [`DRAIN`] has passed.
     pub async fn finish<T: Timer>(&self, timer: &T) -> Served {
         let deadline = Instant::now() + DRAIN;
         while self.open.load(Relaxed) > 0 && Instant::now() < deadline {
             timer.sleep_until(Instant::now() + Duration::from_millis(1)).await;
         }
+        self.totals()
+    }
+
+    /// The counts as they are: for a server that waits for its last connections by itself.
+    pub fn totals(&self) -> Served {
         let open_at_end = self.open.load(Relaxed);
         Served { open_at_end, panics: crate::runner::panics(), ..self.served().clone() }
     }
@@ -224,28 +239,20 @@ pub async fn serve_connection<S, T>(
     S: Socket,
     T: Timer,
 {
-    let mut connection = OpenConnection::new(context);
-    let limit = connection.context.spec.socket.handshake_timeout();
-    let (service, mut socket) = match timer::within(&timer, limit, "the opening handshake", handshake).await {
-        Ok(upgraded) => upgraded,
-        Err(_) => {
-            connection.ended = Ended::Handshake;
-            return;
-        }
+    let limit = context.spec.socket.handshake_timeout();
+    let mut connection = ConnectionTally::new(context);
+    let Ok((service, mut socket)) = timer::within(&timer, limit, "the opening handshake", handshake).await
+    else {
+        return;
     };
-    connection.ended = Ended::InProtocol;
-    connection.context.served().upgraded += 1;
+    connection.upgraded();
     let tally = &mut connection.tally;
     let result = match service {
         Service::Echo => echo(&mut socket, tally).await,
         Service::Sink { messages } => sink(&mut socket, messages, tally).await,
         Service::Push(plan) => push(&mut socket, &timer, &plan, tally).await,
     };
-    connection.ended = match result {
-        Ok(()) => Ended::InOrder,
-        Err(SocketError::Io(_)) => Ended::Transport,
-        Err(_) => Ended::InProtocol,
-    };
+    connection.ended(&result);
 }
 
 /// `/echo`: the message is moved back as it came.
@@ -288,11 +295,11 @@ async fn push<S: Socket, T: Timer>(
 ) -> Result<(), SocketError> {
     let first_ns = plan.first_ns.unwrap_or_else(now_ns);
     for sequence in 0..plan.count {
-        let due_ns = first_ns.saturating_add(sequence * plan.every_us * 1_000);
+        let due_ns = plan.due_ns(first_ns, sequence);
         if due_ns > now_ns() {
             timer.sleep_until(instant_at(due_ns)).await;
         }
-        let payload = payload::push(plan.class, sequence, due_ns, plan.payload_bytes as usize);
+        let payload = plan.payload(sequence, due_ns);
         let bytes = payload.len();
         socket.feed(S::message(Kind::Text, payload)).await?;
         socket.flush().await?;
@@ -305,7 +312,7 @@ async fn push<S: Socket, T: Timer>(
 }
 
 /// How a connection ended.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Ended {
     Handshake,
     InOrder,
@@ -313,23 +320,48 @@ enum Ended {
     Transport,
 }
 
-/// Counts on its own while the connection lives, without contention, and adds to the whole when it ends, even when
-/// its task is cancelled or panics.
-struct OpenConnection {
+/// What a server counts on one connection, from its accept on.
+///
+/// It counts on its own while the connection lives, without contention, and adds to the whole when it is dropped, so
+/// also when the connection's task is cancelled or panics. [`serve_connection`] has its own.
+#[derive(Debug)]
+pub struct ConnectionTally {
     context: Arc<ServerContext>,
     tally: Tally,
     ended: Ended,
 }
 
-impl OpenConnection {
-    fn new(context: Arc<ServerContext>) -> OpenConnection {
+impl ConnectionTally {
+    /// Counts an accepted connection.
+    pub fn new(context: Arc<ServerContext>) -> ConnectionTally {
         context.served().accepted += 1;
         context.open.fetch_add(1, Relaxed);
-        OpenConnection { context, tally: Tally::default(), ended: Ended::Handshake }
+        ConnectionTally { context, tally: Tally::default(), ended: Ended::Handshake }
+    }
+
+    /// Counts the completed opening handshake. A connection that is dropped without it has failed in it; one that is
+    /// dropped after it without [`ended`](Self::ended) has broken the protocol.
+    pub fn upgraded(&mut self) {
+        self.context.served().upgraded += 1;
+        self.ended = Ended::InProtocol;
+    }
+
+    /// Its messages, to count them.
+    pub fn messages(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// Says how the service ended.
+    pub fn ended(&mut self, result: &Result<(), SocketError>) {
+        self.ended = match result {
+            Ok(()) => Ended::InOrder,
+            Err(SocketError::Io(_)) => Ended::Transport,
+            Err(_) => Ended::InProtocol,
+        };
     }
 }
 
-impl Drop for OpenConnection {
+impl Drop for ConnectionTally {
     fn drop(&mut self) {
         let mut served = self.context.served();
         served.tally.add(&self.tally);

@@ -41,6 +41,13 @@ pub(super) struct RunArguments {
 pub(super) fn run(row: &Row, build: &BuildInfo, arguments: &RunArguments) -> anyhow::Result<u8> {
     let own = std::env::current_exe().context("this program's own file")?;
     let program = Program::describe(&own, &[], row.name)?;
+    if program.info.workloads.is_empty() {
+        eprintln!(
+            "error: the row `{0}` has no client to test it with: `wsbench run --rows {0}` measures it as a server",
+            row.name
+        );
+        return Ok(EXIT_USAGE);
+    }
     let cores = match placement::choose(arguments.placement, 1, 1) {
         Ok(cores) => cores,
         Err(reason) => {

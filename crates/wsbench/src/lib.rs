@@ -1,10 +1,12 @@
 //! The parts of the `wsbench` command: what is measured, in which order, and what is made of the results.
 
+mod cast;
 pub mod check;
 pub mod exit;
 pub mod external;
 pub mod list;
 mod matrix;
+pub mod offers;
 pub mod plan;
 pub mod results;
 pub mod rows;

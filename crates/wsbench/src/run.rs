@@ -8,7 +8,7 @@ use std::{
 };
 
 use bench_core::{
-    catalogue::{Pairing, Scenario},
+    catalogue::Pairing,
     record::{
         Line, Machine, Origin, Orphaned, Pair, Position, Record, SCHEMA, Session, Writer, new_session,
         unix_ms,
@@ -16,7 +16,7 @@ use bench_core::{
     runner::BuildInfo,
     spec::{Load, SocketSpec, parse_millis},
     trial::{
-        Program, Role, Setup, execute,
+        Program, Setup, execute,
         execute::limit,
         placement::{self, Cores, Placement},
         sample::MachineSampler,
@@ -26,11 +26,13 @@ use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::{
+    cast::cast,
     check,
-    exit::{FAILED, INCOMPLETE, OK, Stop, unknown},
+    exit::{FAILED, INCOMPLETE, OK, Stop},
+    offers,
     plan::{self, Block, row_of},
     results::{Results, cut_unfinished_line},
-    rows::{AVAILABLE, Finder, Rows, registry, short},
+    rows::{AVAILABLE, Finder, short},
     select::{Selection, ad_hoc, select},
     summary::Summary,
     table::{Format, render},
@@ -52,25 +54,25 @@ pub struct RunArguments {
     scenarios: Vec<String>,
     /// Rows: `available`, `all`, names, or ROW@PATH for another build of a row
     #[arg(long, value_name = "ROWS", value_delimiter = ',', default_value = AVAILABLE)]
-    rows: Vec<String>,
+    pub(crate) rows: Vec<String>,
     /// Which rows meet which; the profile decides, and otherwise every server meets one fixed client
     #[arg(long, value_enum)]
-    pairs: Option<Pairing>,
+    pub(crate) pairs: Option<Pairing>,
     /// Server rows, each of which meets each of --client-rows; the fixed row when only the other side is given
     #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
-    server_rows: Vec<String>,
+    pub(crate) server_rows: Vec<String>,
     /// Client rows, each of which meets each of --server-rows; the fixed row when only the other side is given
     #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
-    client_rows: Vec<String>,
+    pub(crate) client_rows: Vec<String>,
     /// Worker threads of rows that take several (tokio-multi …), and their cores with `--placement split`
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
     server_cores: u32,
     /// Row that the others are compared with; the first one where it is not measured
     #[arg(long, value_name = "ROW", default_value = "tokio")]
-    baseline: String,
+    pub(crate) baseline: String,
     /// Row of the fixed client (or server, with --pairs clients)
     #[arg(long, value_name = "ROW", default_value = "tokio")]
-    reference: String,
+    pub(crate) reference: String,
     /// Rounds; the profile decides, and 7 otherwise
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_ROUNDS as i64))]
     rounds: Option<u32>,
@@ -154,86 +156,6 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
     let mut writer = writer(&path)?;
     write(&mut writer, &path, &Line::Session(session.clone()))?;
     finish(bench, &session, BTreeMap::new(), writer, &path, arguments.format, cast.missing)
-}
-
-/// Who meets whom.
-struct Cast {
-    programs: Vec<Program>,
-    pairs: Vec<Pair>,
-    role: Role,
-    baseline: String,
-    unavailable: BTreeMap<String, String>,
-    /// Whether a row that was named by hand is not available.
-    missing: bool,
-}
-
-fn cast(arguments: &RunArguments, of_profile: Pairing, finder: &Finder) -> Result<Cast, Stop> {
-    let reference = &arguments.reference;
-    let by_side = !arguments.server_rows.is_empty() || !arguments.client_rows.is_empty();
-    if by_side {
-        let fixed = [reference.clone()];
-        let side = |rows: &[String]| selected(finder, if rows.is_empty() { &fixed } else { rows });
-        let (servers, clients) = (side(&arguments.server_rows)?, side(&arguments.client_rows)?);
-        let (server_names, client_names) = (names(&servers.programs), names(&clients.programs));
-        if server_names.is_empty() || client_names.is_empty() {
-            return Err(Stop::failed("no row can be measured on one of the sides"));
-        }
-        let role =
-            if server_names.len() == 1 && client_names.len() > 1 { Role::Client } else { Role::Server };
-        let compared = if role == Role::Server { &server_names } else { &client_names };
-        let baseline = baseline(compared, &arguments.baseline)?;
-        let pairs = plan::cross(&server_names, &client_names, role, &baseline);
-        let mut programs = servers.programs;
-        programs.extend(clients.programs.into_iter().filter(|program| !server_names.contains(&program.row)));
-        return Ok(Cast {
-            programs,
-            pairs,
-            role,
-            baseline,
-            unavailable: servers.unavailable.into_iter().chain(clients.unavailable).collect(),
-            missing: servers.missing || clients.missing,
-        });
-    }
-    let rows = selected(finder, &arguments.rows)?;
-    let names = names(&rows.programs);
-    let baseline = baseline(&names, &arguments.baseline)?;
-    let pairing = arguments.pairs.unwrap_or(of_profile);
-    let mut programs = rows.programs;
-    if matches!(pairing, Pairing::Servers | Pairing::Clients) && !names.contains(reference) {
-        programs.push(finder.find(reference)?);
-    }
-    Ok(Cast {
-        programs,
-        pairs: plan::pairs(pairing, &names, &baseline, reference),
-        role: plan::role(pairing),
-        baseline,
-        unavailable: rows.unavailable,
-        missing: rows.missing,
-    })
-}
-
-/// The rows that were asked for; says which are not available.
-fn selected(finder: &Finder, wanted: &[String]) -> Result<Rows, Stop> {
-    let rows = finder.select(wanted)?;
-    for (row, reason) in &rows.unavailable {
-        eprintln!("{row}: not available: {reason}");
-    }
-    Ok(rows)
-}
-
-fn names(programs: &[Program]) -> Vec<String> {
-    programs.iter().map(|program| program.row.clone()).collect()
-}
-
-/// The wanted baseline where it is measured, or else the first row.
-fn baseline(measured: &[String], wanted: &String) -> Result<String, Stop> {
-    let first = measured.first().ok_or_else(|| Stop::failed("no row can be measured"))?;
-    let known = registry();
-    if !measured.contains(wanted) && known.iter().all(|entry| entry.name != *wanted) {
-        let names: Vec<&str> = known.iter().map(|entry| entry.name.as_str()).collect();
-        return Err(unknown("row", wanted, &names));
-    }
-    Ok(if measured.contains(wanted) { wanted.clone() } else { first.clone() })
 }
 
 fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop> {
@@ -486,9 +408,7 @@ impl Bench {
         let mut cores = BTreeMap::new();
         for scenario in &session.scenarios {
             for pair in &session.pairs {
-                for row in [&pair.server, &pair.client] {
-                    supports(&programs, row_of(row), scenario)?;
-                }
+                offers::supports(&programs, pair, scenario)?;
                 let threads = |row| program(&programs, row).threads(session.server_cores);
                 let (server, client) = (threads(&pair.server), threads(&pair.client));
                 let chosen = placement::choose(scenario.placement, server, client)
@@ -530,21 +450,6 @@ fn program<'a>(programs: &'a [Program], name: &str) -> &'a Program {
     let row = row_of(name);
     let found = programs.iter().find(|program| program.row == row);
     found.expect("`supports` has found a program for every row of the session")
-}
-
-fn supports(programs: &[Program], row: &str, scenario: &Scenario) -> Result<(), Stop> {
-    let Some(program) = programs.iter().find(|program| program.row == row) else {
-        return Err(Stop::failed(format!("there is no program for the row `{row}`")));
-    };
-    let (workload, flush) = (scenario.load.workload, scenario.socket.flush);
-    if !program.info.workloads.contains(&workload) || !program.info.flush.contains(&flush) {
-        return Err(Stop::usage(format!(
-            "the row `{row}` does not offer what `{}` needs (workload {}, flush policy {flush:?}): leave one of them out",
-            scenario.name,
-            workload.name()
-        )));
-    }
-    Ok(())
 }
 
 /// What is being measured and what is left: a bar on a terminal, a line a round elsewhere.

@@ -124,7 +124,9 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         build: build_info::build(),
     };
     let position = Position { round: 0, block: 0, attempt: 0, order: 0 };
-    for (server, client) in [(&own, &own), (&own, &reference), (&reference, &own)] {
+    let pairs = [(&own, &own), (&own, &reference), (&reference, &own)];
+    // A row without workloads is a server only.
+    for (server, client) in pairs.into_iter().filter(|(_, client)| !client.info.workloads.is_empty()) {
         let pair = Pair { server: server.row.clone(), client: client.row.clone() };
         let setup = Setup {
             scenario,

@@ -28,7 +28,7 @@ use crate::socket::BlockingSocket;
 mod socket;
 
 /// Stack of a connection's thread. The default of 2 MiB is address space that thousands of connections would multiply;
-/// tungstenite keeps its buffers on the heap and does not recurse, and the deepest stack seen is far below this.
+/// a connection needs little of it, because tungstenite has its buffers on the heap and does not recurse.
 const STACK_BYTES: usize = 256 << 10;
 
 /// The rows that this runner offers.

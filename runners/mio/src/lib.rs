@@ -1,0 +1,41 @@
+//! The row `mio`, a baseline: a readiness loop written by hand over mio and tungstenite, without tasks, wakers or an
+//! executor. It is the limit that a runtime is measured against, and a server only.
+
+use anyhow::bail;
+use bench_core::{
+    DriveSpec, Row, RowInfo, Runner, ServeSpec,
+    drive::Drove,
+    protocol::{Control, Ready},
+    service::Served,
+};
+
+mod alarm;
+mod connection;
+mod schedule;
+mod server;
+mod stream;
+
+/// The rows that this runner offers.
+pub const ROWS: &[Row] = &[Row { name: "mio", runner: &Loop }];
+
+struct Loop;
+
+impl Runner for Loop {
+    fn describe(&self) -> anyhow::Result<RowInfo> {
+        Ok(RowInfo {
+            scheduler: "none: a loop over ready connections".to_owned(),
+            io_mode: "readiness (epoll, edge-triggered)".to_owned(),
+            websocket: format!("tungstenite {}", build_info::version("tungstenite")),
+            workloads: Vec::new(),
+            ..RowInfo::new("mio", "mio", build_info::version("mio"))
+        })
+    }
+
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+        server::serve(spec, ready)
+    }
+
+    fn drive(&self, _: &DriveSpec, _: Control) -> anyhow::Result<Drove> {
+        bail!("the row `mio` has no client: it is a server only")
+    }
+}
