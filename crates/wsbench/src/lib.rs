@@ -8,6 +8,7 @@ pub mod list;
 mod matrix;
 pub mod offers;
 pub mod plan;
+mod progress;
 pub mod results;
 pub mod rows;
 pub mod run;

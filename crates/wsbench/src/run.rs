@@ -2,9 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::IsTerminal,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bench_core::{
@@ -23,7 +22,7 @@ use bench_core::{
     },
 };
 use clap::Args;
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::HumanDuration;
 
 use crate::{
     cast::cast,
@@ -31,6 +30,7 @@ use crate::{
     exit::{FAILED, INCOMPLETE, OK, Stop},
     offers,
     plan::{self, Block, row_of},
+    progress::Progress,
     results::{Results, cut_unfinished_line},
     rows::{AVAILABLE, Finder, short},
     select::{Selection, ad_hoc, select},
@@ -450,63 +450,6 @@ fn program<'a>(programs: &'a [Program], name: &str) -> &'a Program {
     let row = row_of(name);
     let found = programs.iter().find(|program| program.row == row);
     found.expect("`supports` has found a program for every row of the session")
-}
-
-/// What is being measured and what is left: a bar on a terminal, a line a round elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    start: Instant,
-    rounds: u32,
-    round: std::cell::Cell<Option<u32>>,
-    total: Duration,
-}
-
-impl Progress {
-    fn start(session: &Session) -> Progress {
-        let blocks = plan::blocks(session);
-        let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
-        let total = plan::duration(&blocks);
-        eprintln!(
-            "{trials} trials in {} rounds, about {}, seed {}",
-            session.rounds,
-            HumanDuration(total),
-            session.seed
-        );
-        let bar = if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::new(trials as u64);
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {prefix}  {wide_msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar
-        } else {
-            ProgressBar::hidden()
-        };
-        Progress { bar, start: Instant::now(), rounds: session.rounds, round: None.into(), total }
-    }
-
-    fn trial(&self, block: &Block, pair: &Pair) {
-        let left = self.total.saturating_sub(self.start.elapsed());
-        if self.bar.is_hidden() {
-            if self.round.replace(Some(block.round)) != Some(block.round) {
-                eprintln!("round {} of {}, about {} left", block.round + 1, self.rounds, HumanDuration(left));
-            }
-            return;
-        }
-        self.bar.set_prefix(format!("{} left", HumanDuration(left)));
-        self.bar.set_message(format!("{} · {}", block.scenario.name, pair.server));
-    }
-
-    fn done(&self, record: &Record) {
-        if let Some(error) = &record.error {
-            let (name, server, client) = (&record.scenario.name, &record.server.row, &record.client.row);
-            let line = format!("failed: {name}, server {server}, client {client}: {error}");
-            if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
-        }
-        self.bar.inc(1);
-    }
-
-    fn end(&self) {
-        self.bar.finish_and_clear();
-    }
 }
 
 #[cfg(test)]

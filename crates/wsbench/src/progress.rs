@@ -1,0 +1,68 @@
+//! What a person sees while a run goes on.
+
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+use bench_core::record::{Pair, Record, Session};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::plan::{self, Block};
+
+/// What is being measured and what is left: a bar on a terminal, a line a round elsewhere.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    start: Instant,
+    rounds: u32,
+    round: std::cell::Cell<Option<u32>>,
+    total: Duration,
+}
+
+impl Progress {
+    pub(crate) fn start(session: &Session) -> Progress {
+        let blocks = plan::blocks(session);
+        let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
+        let total = plan::duration(&blocks);
+        eprintln!(
+            "{trials} trials in {} rounds, about {}, seed {}",
+            session.rounds,
+            HumanDuration(total),
+            session.seed
+        );
+        let bar = if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::new(trials as u64);
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {prefix}  {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        Progress { bar, start: Instant::now(), rounds: session.rounds, round: None.into(), total }
+    }
+
+    pub(crate) fn trial(&self, block: &Block, pair: &Pair) {
+        let left = self.total.saturating_sub(self.start.elapsed());
+        if self.bar.is_hidden() {
+            if self.round.replace(Some(block.round)) != Some(block.round) {
+                eprintln!("round {} of {}, about {} left", block.round + 1, self.rounds, HumanDuration(left));
+            }
+            return;
+        }
+        self.bar.set_prefix(format!("{} left", HumanDuration(left)));
+        self.bar.set_message(format!("{} · {}", block.scenario.name, pair.server));
+    }
+
+    pub(crate) fn done(&self, record: &Record) {
+        if let Some(error) = &record.error {
+            let (name, server, client) = (&record.scenario.name, &record.server.row, &record.client.row);
+            let line = format!("failed: {name}, server {server}, client {client}: {error}");
+            if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
+        }
+        self.bar.inc(1);
+    }
+
+    pub(crate) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
