@@ -199,13 +199,13 @@ mod tests {
 
     impl AsyncRead for Log {
         fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, b: &mut [u8]) -> Poll<io::Result<usize>> {
-            Poll::Ready(self.read(b))
+            Poll::Ready(Read::read(&mut *self, b))
         }
     }
 
     impl AsyncWrite for Log {
         fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
-            polled(self.write(b))
+            polled(Write::write(&mut *self, b))
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -105,10 +105,10 @@ impl Server {
     fn run(&mut self, deadline_ns: Option<u64>, mut ends: impl FnMut(&Event) -> bool) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            if let Some(deadline_ns) = deadline_ns {
-                if self.free.len() == self.connections.len() || now_ns() >= deadline_ns {
-                    return Ok(());
-                }
+            if let Some(deadline_ns) = deadline_ns
+                && (self.free.len() == self.connections.len() || now_ns() >= deadline_ns)
+            {
+                return Ok(());
             }
             let limit = match self.next_ns(deadline_ns) {
                 _ if !self.again.is_empty() => Some(Duration::ZERO),
