@@ -102,8 +102,7 @@ fn rows(finder: &Finder) -> String {
 fn rows_in_full(finder: &Finder) -> String {
     let mut blocks = Vec::new();
     for entry in registry() {
-        let mut block = table(["", ""]);
-        block.set_header(Vec::<String>::new());
+        let mut block = arranged();
         match finder.find(&entry.name) {
             Ok(program) => {
                 for (label, text) in properties(&program.info) {
@@ -148,11 +147,14 @@ fn properties(info: &RowInfo) -> Vec<(&'static str, String)> {
 const WIDTH_ELSEWHERE: u16 = 100;
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
+    let mut table = arranged();
+    table.set_header(header);
     table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
+}
+
+fn arranged() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     // Without a terminal a dynamic table has no width to arrange itself in, and its lines grow without limit.
     if !std::io::stdout().is_terminal() {
         table.set_width(WIDTH_ELSEWHERE);

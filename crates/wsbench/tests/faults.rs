@@ -79,7 +79,7 @@ fn faults_of_a_client_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let out = directory.path().join("out.ndjson");
         let faulty = format!("faulty@{}", programs().join("runner-faulty").display());
-        let mut command = wsbench(&format!("run {SHORT} --trial-timeout 10s --pairs clients --baseline x"));
+        let mut command = wsbench(&format!("run {SHORT} --trial-timeout 10s --pairs clients"));
         command.env("WSBENCH_FAULT", fault).arg("--rows").arg(faulty).arg("--out").arg(&out);
         let (code, _, stderr) = run(&mut command);
         assert_eq!(code, 5, "{stderr}");
