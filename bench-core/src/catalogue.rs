@@ -15,6 +15,9 @@ use crate::{
 /// The catalogue that every program carries, as its TOML text.
 pub const BUILT_IN: &str = include_str!("catalogue.toml");
 
+/// Most rounds of a run: beyond this no interval gets noticeably narrower.
+pub const MAX_ROUNDS: u32 = 1_000;
+
 /// A workload with all its parameters, under a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Scenario {
@@ -142,8 +145,10 @@ impl Catalogue {
         }
         let names = file.profile.keys().cloned().collect();
         for (name, profile) in file.profile {
-            if profile.rounds == 0 || profile.scenarios.is_empty() {
-                return Err(format!("profile `{name}`: at least one round and one scenario are needed"));
+            if !(1..=MAX_ROUNDS).contains(&profile.rounds) || profile.scenarios.is_empty() {
+                return Err(format!(
+                    "profile `{name}`: 1 to {MAX_ROUNDS} rounds and at least one scenario are needed"
+                ));
             }
             for scenario in &profile.scenarios {
                 if !self.scenarios.contains_key(scenario) {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    io::{self, Write},
     process::{Command as Process, ExitCode},
 };
 
@@ -110,7 +111,8 @@ fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result
             let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
             match describe(row, &build) {
                 Ok(info) => {
-                    println!("{}", serde_json::to_string(&info).context("RowInfo is JSON")?);
+                    let line = serde_json::to_string(&info).context("RowInfo is JSON")?;
+                    print(&(line + "\n"))?;
                     Ok(EXIT_OK)
                 }
                 Err(reason) => {
@@ -138,6 +140,17 @@ fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result
             emit(&Event::Drove(drove))?;
             Ok(if failed { EXIT_FAILED } else { EXIT_OK })
         }
+    }
+}
+
+/// Prints to stdout. A reader that has seen enough and closed the pipe (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("stdout cannot be written")
+        }
+        _ => Ok(()),
     }
 }
 

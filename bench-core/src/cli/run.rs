@@ -102,15 +102,13 @@ pub(super) fn run(row: &Row, build: &BuildInfo, arguments: &RunArguments) -> any
     }
     progress.end();
 
-    print!("{}", heading(&program, &records[0], build));
-    println!("{}", tests(&records));
-    if build.is_release() {
-        println!("\nOne run of one row: `wsbench run --profile seed` compares rows.");
+    let note = if build.is_release() {
+        "One run of one row: `wsbench run --profile seed` compares rows."
     } else {
-        println!(
-            "\nThis is not a release build: optimised, but not what comparisons are made of. `cargo run --release` is."
-        );
-    }
+        "This is not a release build: optimised, but not what comparisons are made of. `cargo run --release` is."
+    };
+    let heading = heading(&program, &records[0], build);
+    super::print(&format!("{heading}{}\n\n{note}\n", tests(&records)))?;
     let failed = records.iter().filter(|record| record.error.is_some()).count();
     Ok(if failed == 0 { EXIT_OK } else { EXIT_FAILED })
 }

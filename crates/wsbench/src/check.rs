@@ -1,20 +1,19 @@
 //! What has to hold before anything is measured: limits of the machine against what the scenarios need.
 
-use bench_core::catalogue::Scenario;
-
 use crate::exit::Stop;
 
 /// File descriptors that a process needs beside its connections: pipes, the listener, the runtime's own.
 #[cfg(unix)]
 const OTHER_DESCRIPTORS: u64 = 64;
 
-/// Raises this process's limit of open files to what it may have and checks that every scenario fits; children inherit
+/// Raises this process's limit of open files to what it may have and checks that every load, given by its name and its
+/// connections, fits; children inherit
 /// it.
 ///
 /// # Errors
-/// When a scenario has more connections than there may be open files, with both numbers.
+/// When a load has more connections than there may be open files, with both numbers.
 #[cfg(unix)]
-pub fn open_files(scenarios: &[Scenario]) -> Result<(), Stop> {
+pub fn open_files<'a>(loads: impl IntoIterator<Item = (&'a str, u32)>) -> Result<(), Stop> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
@@ -23,14 +22,12 @@ pub fn open_files(scenarios: &[Scenario]) -> Result<(), Stop> {
         Ok(()) => hard,
         Err(_) => soft,
     };
-    for scenario in scenarios {
-        let needed = u64::from(scenario.load.connections) + OTHER_DESCRIPTORS;
+    for (name, connections) in loads {
+        let needed = u64::from(connections) + OTHER_DESCRIPTORS;
         if needed > limit {
             return Err(Stop::usage(format!(
-                "`{}` has {} connections and needs {needed} open files, and this process may have {limit}: 1 to {} \
+                "`{name}` has {connections} connections and needs {needed} open files, and this process may have {limit}: 1 to {} \
                  connections are possible, or raise the limit (ulimit -n)",
-                scenario.name,
-                scenario.load.connections,
                 limit.saturating_sub(OTHER_DESCRIPTORS)
             )));
         }
@@ -43,6 +40,6 @@ pub fn open_files(scenarios: &[Scenario]) -> Result<(), Stop> {
 /// # Errors
 /// None.
 #[cfg(not(unix))]
-pub fn open_files(_scenarios: &[Scenario]) -> Result<(), Stop> {
+pub fn open_files<'a>(_loads: impl IntoIterator<Item = (&'a str, u32)>) -> Result<(), Stop> {
     Ok(())
 }

@@ -14,6 +14,7 @@ use bench_core::{
 use clap::Args;
 
 use crate::{
+    check,
     exit::{FAILED, OK, Stop},
     rows::Finder,
 };
@@ -68,6 +69,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     };
     let spec = DriveSpec { target: url, threads: 1, load: arguments.load, socket: arguments.socket };
     spec.validate().map_err(Stop::usage)?;
+    check::open_files([("this load", spec.load.connections)])?;
     let program = Finder::new(arguments.runner_dir, build)?.find(&arguments.row)?;
     let limit = spec.load.expected() * 3 + Duration::from_millis(spec.load.warm_up_ms) + SLACK;
     let command = program.command("drive", spec.to_args());

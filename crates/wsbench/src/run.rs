@@ -7,7 +7,7 @@ use std::{
 };
 
 use bench_core::{
-    catalogue::Pairing,
+    catalogue::{MAX_ROUNDS, Pairing, Scenario},
     record::{
         Line, Machine, Origin, Orphaned, Pair, Position, Record, SCHEMA, Session, Writer, new_session,
         unix_ms,
@@ -37,9 +37,6 @@ use crate::{
     summary::Summary,
     table::{Format, render},
 };
-
-/// Most rounds of a run: beyond this no interval gets noticeably narrower.
-const MAX_ROUNDS: u32 = 1_000;
 
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]
@@ -118,6 +115,9 @@ pub struct RunArguments {
 /// When nothing can be run, with the reason and the exit code.
 pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Result<u8, Stop> {
     let finder = Finder::new(arguments.runner_dir.clone(), build.clone())?;
+    if arguments.trial_timeout == Some(0) {
+        return Err(Stop::usage("--trial-timeout: 0 ms is out of range: no trial ends in no time"));
+    }
     let time = arguments.trial_timeout.map(Duration::from_millis);
     if let Some(path) = &arguments.resume {
         if own_load {
@@ -175,8 +175,12 @@ fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop
     if let Some(placement) = arguments.placement {
         selection.scenarios.iter_mut().for_each(|scenario| scenario.placement = placement);
     }
-    check::open_files(&selection.scenarios)?;
+    open_files(&selection.scenarios)?;
     Ok(selection)
+}
+
+fn open_files(scenarios: &[Scenario]) -> Result<(), Stop> {
+    check::open_files(scenarios.iter().map(|scenario| (scenario.name.as_str(), scenario.load.connections)))
 }
 
 /// Completes the last run of a file: unfinished blocks are repeated whole.
@@ -198,6 +202,16 @@ fn resume(
             path.display(),
             short(&session.build),
             short(build)
+        )));
+    }
+    let this = Machine::this();
+    let of =
+        |machine: &Machine| [&machine.host, &machine.cpu, &machine.kernel, &machine.arch].map(Clone::clone);
+    if of(&session.machine) != of(&this) || session.machine.cpus != this.cpus {
+        return Err(Stop::usage(format!(
+            "{}: the run is of another machine or kernel ({}): results of two machines are not mixed",
+            path.display(),
+            session.machine.summary()
         )));
     }
     let wanted: Vec<String> = session
@@ -223,7 +237,7 @@ fn resume(
             )));
         }
     }
-    check::open_files(&session.scenarios)?;
+    open_files(&session.scenarios)?;
     let bench = Bench::new(&session, rows.programs, time)?;
 
     if cut_unfinished_line(path).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))? {

@@ -50,6 +50,12 @@ fn scenarios() -> Vec<Scenario> {
             Flush::BeforeWait,
         ),
         (
+            // More than the socket buffers hold: what the kernel does not take at once must not wait behind a read.
+            "ping-pong-8MiB",
+            Load { payload_bytes: 8 << 20, messages: Some(2), ..base.clone() },
+            Flush::BeforeWait,
+        ),
+        (
             "ping-pong-timed",
             Load { connections: 10, messages: None, duration_ms: 50, ..base.clone() },
             Flush::BeforeWait,

@@ -2,6 +2,7 @@
 //! shows what the adapter costs the other tokio rows.
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -121,6 +122,8 @@ impl Socket for NativeSocket {
 
     async fn feed(&mut self, message: Message) -> Result<(), SocketError> {
         self.stream.feed(message).await.map_err(socket_error)?;
+        // Until `Held` has the whole message: what stays in tungstenite's buffer would wait behind the next read.
+        poll_fn(|cx| self.stream.poll_ready_unpin(cx)).await.map_err(socket_error)?;
         match self.flush {
             Flush::Each => self.flush().await,
             Flush::BeforeWait => Ok(()),
