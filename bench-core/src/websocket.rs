@@ -1,6 +1,7 @@
 //! [`Socket`] on async-tungstenite, over any stream of futures-io.
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -124,6 +125,9 @@ where
 
     async fn feed(&mut self, message: Message) -> Result<(), SocketError> {
         self.stream.feed(message).await.map_err(socket_error)?;
+        // A message that the kernel did not take whole would stay in tungstenite's buffer while the next read waits, and
+        // the peer with it: this waits until `WriteBehind` has it, and costs nothing where it has.
+        poll_fn(|cx| self.stream.poll_ready_unpin(cx)).await.map_err(socket_error)?;
         match self.flush {
             Flush::Each => self.flush().await,
             Flush::BeforeWait => Ok(()),
