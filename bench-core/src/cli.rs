@@ -74,6 +74,14 @@ enum Command {
         #[command(flatten)]
         spec: DriveSpec,
     },
+    /// Connect and answer every message with itself until the server closes: for conformance tests
+    #[command(hide = true)]
+    EchoClient {
+        #[command(flatten)]
+        row: RowArgument,
+        #[command(flatten)]
+        spec: DriveSpec,
+    },
 }
 
 #[derive(Args)]
@@ -140,6 +148,10 @@ fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result
             emit(&Event::Drove(drove))?;
             Ok(if failed { EXIT_FAILED } else { EXIT_OK })
         }
+        Command::EchoClient { row, spec } => {
+            let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
+            reflect(row, &build, &spec)
+        }
     }
 }
 
@@ -152,6 +164,15 @@ fn print(text: &str) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Lets a row's client answer what a server sends.
+fn reflect(row: &Row, build: &BuildInfo, spec: &DriveSpec) -> anyhow::Result<u8> {
+    if let Some(code) = prepare(row, build, spec.threads, spec.validate())? {
+        return Ok(code);
+    }
+    let drove = row.runner.drive(spec, Control::reflecting())?;
+    Ok(if drove.panics > 0 { EXIT_FAILED } else { EXIT_OK })
 }
 
 impl RowArgument {

@@ -21,7 +21,7 @@ use crate::{
     histogram::{Distribution, Recorder, Series},
     payload::{Class, PayloadSource},
     protocol::{Command, Control, Measured},
-    service::Push,
+    service::{self, Push},
     spec::{Load, Schedule, SocketSpec, Target, Workload},
     tally::Tally,
     timer::{instant_at, now_ns, within},
@@ -198,6 +198,9 @@ async fn open<R: Runtime>(
 /// When the server cannot be reached, the control is gone, or an agreed push schedule began too early. Errors of
 /// single connections are part of the result.
 pub async fn drive<R: Runtime>(runtime: R, spec: &DriveSpec, mut control: Control) -> anyhow::Result<Drove> {
+    if control.reflects() {
+        return reflect(&runtime, spec).await;
+    }
     let mut client = Client::connect(runtime, spec).await?;
     if spec.load.warm_up_ms > 0 && client.warms_up() {
         let stop = Stop::At(Instant::now() + Duration::from_millis(spec.load.warm_up_ms));
@@ -215,6 +218,19 @@ pub async fn drive<R: Runtime>(runtime: R, spec: &DriveSpec, mut control: Contro
         command = control.measured(&window)?;
     }
     Ok(client.finish(total, &recorders).await)
+}
+
+/// The service `/echo` at the client's end, for conformance tests whose server asks the questions. What such a server
+/// does to the connection is its test and no failure.
+async fn reflect<R: Runtime>(runtime: &R, spec: &DriveSpec) -> anyhow::Result<Drove> {
+    let target = Target::parse(&spec.target)?;
+    let mut socket = open(runtime, &target, &target.url("/echo"), &spec.socket).await?;
+    let mut drove = Drove::default();
+    if let Err(error) = service::echo(&mut socket, &mut drove.tally).await {
+        drove.errors.push(error.to_string());
+    }
+    drove.panics = crate::runner::panics();
+    Ok(drove)
 }
 
 struct Client<R: Runtime> {

@@ -127,6 +127,7 @@ impl Future for Stopped {
 #[derive(Debug)]
 pub struct Control {
     commands: mpsc::Receiver<anyhow::Result<Command>>,
+    reflects: bool,
 }
 
 impl Control {
@@ -145,7 +146,18 @@ impl Control {
             eprintln!("stdin ended before `finish`: stopping");
             std::process::exit(1);
         });
-        Control { commands }
+        Control { commands, reflects: false }
+    }
+
+    /// For a client that is told nothing: it answers the server's messages until the server closes.
+    pub(crate) fn reflecting() -> Control {
+        let (_, commands) = mpsc::channel();
+        Control { commands, reflects: true }
+    }
+
+    /// Whether the client only answers what the server sends.
+    pub(crate) fn reflects(&self) -> bool {
+        self.reflects
     }
 
     /// Announces that the client is connected, warmed up and drained, and waits for the next command.

@@ -256,7 +256,7 @@ pub async fn serve_connection<S, T>(
 }
 
 /// `/echo`: the message is moved back as it came.
-async fn echo<S: Socket>(socket: &mut S, tally: &mut Tally) -> Result<(), SocketError> {
+pub(crate) async fn echo<S: Socket>(socket: &mut S, tally: &mut Tally) -> Result<(), SocketError> {
     while let Some(message) = socket.recv().await? {
         let bytes = S::payload(&message).len();
         let count = tally.class_mut(Class::of(S::payload(&message)));

@@ -44,7 +44,7 @@ struct Arguments {
 enum Command {
     /// List rows, profiles and scenarios
     List(ListArguments),
-    /// Check that rows answer as a WebSocket server has to
+    /// Check that rows answer as a WebSocket server and ask as a client has to
     Verify(VerifyArguments),
     /// Measure rows and print the table
     ///

@@ -1,31 +1,45 @@
-//! `verify`: does a row answer as a WebSocket server has to? Asked before anything is timed.
+//! `verify`: does a row answer, and ask, as the WebSocket protocol wants it? Asked before anything is timed.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::PathBuf,
-    time::Duration,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use bench_core::{
     ServeSpec,
+    payload::Class,
     protocol::Event,
     runner::BuildInfo,
-    spec::SocketSpec,
+    service::Served,
+    spec::{SocketSpec, Workload},
     trial::{Peer, Program, probe, process::Process},
 };
 use clap::Args;
-use tungstenite::{Bytes, Message, WebSocket};
 
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},
     rows::{AVAILABLE, Finder},
 };
 
-/// Longest time for one check, and for one read in it.
+mod clients;
+mod frames;
+mod messages;
+mod wire;
+
+/// Longest time for one check: a hundred times what the slowest takes.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Longest time for all checks of a row.
-const ROW_LIMIT: Duration = Duration::from_secs(60);
+/// Longest time for the server of a row.
+const SERVER_LIMIT: Duration = Duration::from_secs(120);
+
+/// After so many checks that took all their time the others would only do the same.
+const TIMED_OUT_CHECKS: usize = 2;
+
+/// A row that takes longer than this is announced.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// Flags of `verify`.
 #[derive(Args, Clone, Debug)]
@@ -38,19 +52,56 @@ pub struct VerifyArguments {
     runner_dir: Option<PathBuf>,
 }
 
-type Check = (&'static str, fn(SocketAddr) -> Result<(), String>);
+type Check = (&'static str, fn(SocketAddr, Instant) -> Result<(), String>);
 
-const CHECKS: &[Check] = &[
-    ("handshake and nonce echo", |addr| probe::echo_nonce(addr, LIMIT)),
-    ("unknown path is refused", unknown_path),
-    ("order of 1,000 messages", order),
-    ("text and binary", kinds),
-    ("empty message", |addr| echo(addr, &[0])),
-    ("64 KiB", |addr| echo(addr, &[65_535, 65_536])),
-    ("1 MiB", |addr| echo(addr, &[1 << 20])),
-    ("ping", ping),
-    ("close", close),
+const ECHO_CHECKS: &[Check] = &[
+    ("handshake and nonce echo", |addr, deadline| {
+        probe::echo_nonce(addr, deadline.saturating_duration_since(Instant::now()))
+    }),
+    ("forms of the handshake", frames::handshake_forms),
+    ("unknown paths are refused", messages::unknown_path),
+    ("order of 1,000 messages", messages::order),
+    ("text and binary", messages::kinds),
+    ("empty message", |addr, deadline| messages::echo(addr, deadline, &[0])),
+    ("forms of the length", |addr, deadline| messages::echo(addr, deadline, &[125, 126, 127])),
+    ("64 KiB", |addr, deadline| messages::echo(addr, deadline, &[65_535, 65_536])),
+    ("1 MiB", |addr, deadline| messages::echo(addr, deadline, &[1 << 20])),
+    ("the largest message, 16 MiB", frames::largest),
+    ("over 16 MiB is refused", frames::too_large),
+    ("fragments", frames::fragments),
+    ("ping", messages::ping),
+    ("pings between fragments", frames::pings_between_fragments),
+    ("byte by byte", frames::byte_by_byte),
+    ("split anywhere", frames::split_anywhere),
+    ("100 messages in one segment", frames::in_one_segment),
+    ("close", messages::close),
+    ("close codes and reasons", frames::closes),
+    ("invalid closes are refused", frames::invalid_closes),
+    ("invalid UTF-8 is refused", frames::invalid_utf8),
+    ("an unmasked frame is refused", frames::unmasked_frame),
+    ("reserved opcodes and bits are refused", frames::reserved),
+    ("frames out of sequence are refused", frames::out_of_sequence),
+    // After everything that should have done no harm.
+    ("counted messages", messages::counted),
 ];
+
+/// Checks of services that a row may leave out.
+const SERVICE_CHECKS: &[(&str, Check)] =
+    &[("sink", ("sink", messages::sink)), ("push", ("push", messages::push))];
+
+/// What all checks of one end of a row found.
+#[derive(Default)]
+struct Findings {
+    checks: usize,
+    faults: Vec<String>,
+}
+
+impl Findings {
+    fn add(&mut self, name: &str, result: Result<(), String>) {
+        self.checks += 1;
+        self.faults.extend(result.err().map(|reason| format!("{name}: {reason}")));
+    }
+}
 
 /// Verifies rows, prints a line for each, and returns the exit code.
 ///
@@ -62,10 +113,22 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
     let mut text = String::new();
     let mut failed = false;
     for program in &rows.programs {
-        let faults = row(program);
+        let finished = announce_when_slow(&program.row);
+        let server = server(program);
+        let drives = program.info.workloads.contains(&Workload::PingPong);
+        let client = if drives { clients::client(program) } else { Findings::default() };
+        drop(finished);
+        let faults: Vec<String> = server.faults.into_iter().chain(client.faults).collect();
         failed |= !faults.is_empty();
         if faults.is_empty() {
-            text += &format!("{}: all {} checks passed\n", program.row, CHECKS.len());
+            let client_checks =
+                if drives { format!("client {}", client.checks) } else { "no client".to_owned() };
+            text += &format!(
+                "{}: all {} checks passed (server {}, {client_checks})\n",
+                program.row,
+                server.checks + client.checks,
+                server.checks
+            );
         }
         for fault in faults {
             text += &format!("{}: FAILED: {fault}\n", program.row);
@@ -85,142 +148,90 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
     })
 }
 
-/// What is wrong with a row.
-fn row(program: &Program) -> Vec<String> {
+/// Says on stderr what takes so long, unless the returned end is dropped before.
+fn announce_when_slow(row: &str) -> mpsc::Sender<()> {
+    let (finished, waiting) = mpsc::channel();
+    let row = row.to_owned();
+    thread::spawn(move || {
+        if waiting.recv_timeout(SLOW) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("verifying {row} …");
+        }
+    });
+    finished
+}
+
+/// What is wrong with a row's server.
+fn server(program: &Program) -> Findings {
+    let mut findings = Findings::default();
+    let (mut server, addr) = match start(program) {
+        Ok(started) => started,
+        Err(reason) => {
+            findings.add("start", Err(format!("the server {reason}")));
+            return findings;
+        }
+    };
+    let offered = |service: &str| program.info.services.iter().any(|own| own == service);
+    let services = SERVICE_CHECKS.iter().filter(|(service, _)| offered(service)).map(|(_, check)| check);
+    let mut timed_out = 0;
+    for (name, check) in ECHO_CHECKS.iter().chain(services) {
+        let started = Instant::now();
+        findings.add(name, check(addr, started + LIMIT));
+        timed_out += usize::from(started.elapsed() >= LIMIT);
+        if timed_out == TIMED_OUT_CHECKS {
+            let reason = format!("{name} was the last: {timed_out} checks took {} s each", LIMIT.as_secs());
+            findings.add("server", Err(reason));
+            return findings;
+        }
+    }
+    let sound = findings.faults.is_empty();
+    server.end_input();
+    let served = match server.event() {
+        Ok(Event::Served(served)) => server.wait().map(|()| served),
+        Ok(_) => Err("reported something else than its counts".to_owned()),
+        Err(reason) => Err(reason),
+    };
+    let result = served.map_err(|reason| format!("the server {reason}")).and_then(|served| {
+        match served.panics {
+            0 if sound => counts(&served),
+            // What was lost in a check that failed cannot have been counted.
+            0 => Ok(()),
+            panics => Err(format!("{panics} panics in the server")),
+        }
+    });
+    findings.add("counts and end", result);
+    findings
+}
+
+fn start(program: &Program) -> Result<(Process, SocketAddr), String> {
     let spec = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: SocketSpec::default() };
-    let command = program.command("serve", spec.to_args());
-    let started = Process::launch(command, &[], ROW_LIMIT).and_then(|mut server| match server.event()? {
+    let mut server = Process::launch(program.command("serve", spec.to_args()), &[], SERVER_LIMIT)?;
+    match server.event()? {
         Event::Listening { addr, .. } => Ok((server, addr)),
         _ => Err("reported something else than that it listens".to_owned()),
-    });
-    let (mut server, addr) = match started {
-        Ok(started) => started,
-        Err(reason) => return vec![format!("start: the server {reason}")],
-    };
-    let mut faults: Vec<String> = CHECKS
-        .iter()
-        .filter_map(|(name, check)| check(addr).err().map(|reason| format!("{name}: {reason}")))
-        .collect();
-    server.end_input();
-    match server.event() {
-        Ok(Event::Served(served)) if served.panics > 0 => {
-            faults.push(format!("{} panics in the server", served.panics));
-        }
-        Ok(Event::Served(_)) => {}
-        Ok(_) => faults.push("stop: the server reported something else than its counts".to_owned()),
-        Err(reason) => faults.push(format!("stop: the server {reason}")),
-    }
-    if let Err(reason) = server.wait() {
-        faults.push(format!("stop: the server {reason}"));
-    }
-    faults
-}
-
-fn connect(addr: SocketAddr, path: &str) -> Result<WebSocket<TcpStream>, String> {
-    let stream = TcpStream::connect_timeout(&addr, LIMIT).and_then(|stream| {
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(LIMIT))?;
-        stream.set_write_timeout(Some(LIMIT))?;
-        Ok(stream)
-    });
-    let stream = stream.map_err(|error| format!("cannot connect: {error}"))?;
-    match tungstenite::client(format!("ws://{addr}{path}"), stream) {
-        Ok((socket, _)) => Ok(socket),
-        Err(error) => Err(format!("no handshake: {error}")),
     }
 }
 
-fn exchange(socket: &mut WebSocket<TcpStream>, message: Message) -> Result<Message, String> {
-    socket.send(message).map_err(|error| format!("sending failed: {error}"))?;
-    read(socket)
-}
-
-fn read(socket: &mut WebSocket<TcpStream>) -> Result<Message, String> {
-    socket.read().map_err(|error| format!("no answer: {error}"))
-}
-
-fn expect_same(sent: &Message, answer: &Message) -> Result<(), String> {
-    if sent == answer {
-        return Ok(());
-    }
-    let shown = |message: &Message| {
-        let kind = if message.is_text() {
-            "text"
-        } else if message.is_binary() {
-            "binary"
-        } else {
-            "control"
-        };
-        let data = message.clone().into_data();
-        format!("{kind} `{}` of {} B", data[..data.len().min(16)].escape_ascii(), data.len())
-    };
-    Err(format!("{} was answered by {}", shown(sent), shown(answer)))
-}
-
-fn unknown_path(addr: SocketAddr) -> Result<(), String> {
-    match connect(addr, "/no-such-service") {
-        Ok(_) => Err("a path without a service was accepted".to_owned()),
-        Err(reason) if reason.contains("404") => Ok(()),
-        Err(reason) => Err(format!("404 was due: {reason}")),
-    }
-}
-
-fn order(addr: SocketAddr) -> Result<(), String> {
-    const MESSAGES: u32 = 1_000;
-    let mut socket = connect(addr, "/echo")?;
-    let message = |number: u32| Message::text(format!("message {number}"));
-    for number in 0..MESSAGES {
-        socket.write(message(number)).map_err(|error| format!("sending failed: {error}"))?;
-    }
-    socket.flush().map_err(|error| format!("sending failed: {error}"))?;
-    for number in 0..MESSAGES {
-        expect_same(&message(number), &read(&mut socket)?)?;
-    }
-    Ok(())
-}
-
-fn kinds(addr: SocketAddr) -> Result<(), String> {
-    let mut socket = connect(addr, "/echo")?;
-    for message in [
-        Message::text("zażółć gęślą jaźń 漢字 🦀"),
-        Message::binary(Bytes::from((0..=255).collect::<Vec<u8>>())),
+/// The server has counted what was sent to it, where that is known.
+fn counts(served: &Served) -> Result<(), String> {
+    for (class, messages, bytes) in [
+        (Class::Measured, messages::COUNTED, Some(messages::COUNTED * messages::COUNTED_BYTES)),
+        // The nonce's length is its own affair.
+        (Class::Probe, 1, None),
     ] {
-        expect_same(&message, &exchange(&mut socket, message.clone())?)?;
-    }
-    Ok(())
-}
-
-fn echo(addr: SocketAddr, sizes: &[usize]) -> Result<(), String> {
-    let mut socket = connect(addr, "/echo")?;
-    for size in sizes {
-        let bytes: Vec<u8> = (0..*size).map(|place| b'a' + (place % 26) as u8).collect();
-        for message in [
-            Message::binary(bytes.clone()),
-            Message::text(String::from_utf8(bytes.clone()).expect("letters are UTF-8")),
+        let count = served.tally.class(class);
+        for (way, got_messages, got_bytes) in [
+            ("received", count.received_messages, count.received_bytes),
+            ("sent", count.sent_messages, count.sent_bytes),
         ] {
-            expect_same(&message, &exchange(&mut socket, message.clone())?)?;
+            if got_messages != messages || bytes.is_some_and(|bytes| got_bytes != bytes) {
+                return Err(format!(
+                    "{messages} {class} messages were {way} by the server, and it counted {got_messages} ({got_bytes} B)"
+                ));
+            }
         }
+    }
+    if served.open_at_end > 0 {
+        return Err(format!("{} connections were still open at the end", served.open_at_end));
     }
     Ok(())
-}
-
-fn ping(addr: SocketAddr) -> Result<(), String> {
-    let mut socket = connect(addr, "/echo")?;
-    let pong = exchange(&mut socket, Message::Ping(Bytes::from_static(b"are you there")))?;
-    expect_same(&Message::Pong(Bytes::from_static(b"are you there")), &pong)?;
-    let message = Message::text("after the ping");
-    expect_same(&message, &exchange(&mut socket, message.clone())?)
-}
-
-fn close(addr: SocketAddr) -> Result<(), String> {
-    let mut socket = connect(addr, "/echo")?;
-    socket.close(None).map_err(|error| format!("sending failed: {error}"))?;
-    loop {
-        match socket.read() {
-            Ok(Message::Close(_)) => {}
-            Ok(other) => return Err(format!("a close was answered by {other:?}")),
-            Err(tungstenite::Error::ConnectionClosed) => return Ok(()),
-            Err(error) => return Err(format!("the closing handshake was not completed: {error}")),
-        }
-    }
 }

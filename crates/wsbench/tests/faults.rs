@@ -119,20 +119,32 @@ fn a_runner_of_another_build_is_refused_with_the_command_that_mends_it() {
 
 #[test]
 fn verify_names_what_is_wrong() {
-    for (fault, expected) in [
+    let faults = [
         ("drop", "order of 1,000 messages"),
         ("twice", "order of 1,000 messages"),
         ("swap", "order of 1,000 messages"),
+        ("damage", "was answered by text `message 9?`"),
         ("kind", "was answered by binary"),
-        ("panic", "1 panics in the server"),
+        ("count", "40 measured messages were received by the server, and it counted 41"),
+        ("panic", "panics in the server"),
         ("garbage", "start: the server printed"),
-    ] {
-        let mut command = wsbench("verify");
-        command.arg(format!("faulty@{}", programs().join("runner-faulty").display()));
-        let (code, stdout, stderr) = run(command.env("WSBENCH_FAULT", fault));
-        assert_eq!(code, 3, "{fault}: {stdout}{stderr}");
-        assert!(stdout.contains(expected), "{fault}: {stdout}");
-    }
+        ("hang", "2 checks took 10 s each"),
+        ("client-crash", "client: 64 KiB: the client ended early (signal: 6"),
+        ("client-hang", "binary was the last: 2 took 10 s each"),
+    ];
+    // Side by side, because some of them wait for the limit of a check.
+    std::thread::scope(|scope| {
+        for (fault, expected) in faults {
+            scope.spawn(move || {
+                let mut command = wsbench("verify");
+                command.arg(format!("faulty@{}", programs().join("runner-faulty").display()));
+                let (code, stdout, stderr) = run(command.env("WSBENCH_FAULT", fault));
+                assert_eq!(code, 3, "{fault}: {stdout}{stderr}");
+                assert!(stdout.contains(expected), "{fault}: {stdout}");
+                assert!(stdout.lines().all(|line| line.contains(": FAILED: ")), "{fault}: {stdout}");
+            });
+        }
+    });
 }
 
 /// Processes whose parent was killed are gone soon; waited for by looking, with a bound.
