@@ -17,6 +17,7 @@ from websockets.http11 import Request, Response
 from . import net, service
 from .cut import SocketError, TransportError
 from .drive import Client
+from .interpreter import interpreter
 from .payload import Message
 from .protocol import Control, emit, on_stop
 from .spec import DriveSpec, ServeSpec, SocketSpec, Target
@@ -33,7 +34,7 @@ class Row:
             self.loop_factory = library.new_event_loop
 
     def describe(self) -> dict[str, object]:
-        python = f"CPython {platform.python_version()}"
+        python = interpreter()
         websocket = f"websockets {version('websockets')}, permessage-deflate off"
         if self.loop_factory is None:
             return {

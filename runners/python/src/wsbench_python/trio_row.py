@@ -1,6 +1,5 @@
 """Trio with trio-websocket."""
 
-import platform
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from trio_websocket import (
 from . import net, service
 from .cut import SocketError, TransportError
 from .drive import Client
+from .interpreter import interpreter
 from .payload import Message
 from .protocol import Control, emit, on_stop
 from .spec import DriveSpec, ServeSpec, SocketSpec, Target
@@ -31,7 +31,7 @@ _NOT_IN_ORDER = (1006, 1009)
 
 class Row:
     def describe(self) -> dict[str, object]:
-        python = f"CPython {platform.python_version()}"
+        python = interpreter()
         return {
             "runtime": "trio",
             "runtime_version": version("trio"),
