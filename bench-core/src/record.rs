@@ -4,7 +4,7 @@
 //! it is printed. docs/RESULTS.md is the reference, and the JSON Schema beside it is made from these types.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     io::{self, Write},
     path::Path,
@@ -67,6 +67,9 @@ pub struct Session {
     pub baseline: String,
     /// Rows that were left out because they are not available here, with the reason.
     pub unavailable: BTreeMap<String, String>,
+    /// Rows that are left out of a scenario, by its name, because they do not offer its workload or flush policy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, BTreeSet<String>>,
     /// The scenarios in full.
     pub scenarios: Vec<Scenario>,
     /// The machine.

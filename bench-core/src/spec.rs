@@ -73,6 +73,11 @@ impl Workload {
     pub fn name(self) -> String {
         flag_value(self)
     }
+
+    /// Whether it keeps several messages in flight on a connection: there the flush policy decides what is measured.
+    pub fn needs_flush_policy(self) -> bool {
+        matches!(self, Workload::Window | Workload::OneWay)
+    }
 }
 
 /// When the pushes to a connection are due.

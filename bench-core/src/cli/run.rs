@@ -120,6 +120,7 @@ fn session(origin: &Origin, scenarios: &[Scenario], pair: &Pair) -> Session {
         pairs: vec![pair.clone()],
         baseline: pair.server.clone(),
         unavailable: Default::default(),
+        left_out: Default::default(),
         scenarios: scenarios.to_vec(),
         machine: origin.machine.clone(),
         build: origin.build.clone(),

@@ -13,6 +13,7 @@ use crate::{
     DriveSpec, ServeSpec,
     catalogue::Scenario,
     record::{Origin, Pair, Position, Record, unix_ms},
+    spec::SocketSpec,
 };
 
 /// Time that a trial may take beyond its load: starting two processes and closing, on a machine that does other things
@@ -41,13 +42,18 @@ pub struct Setup<'a> {
 
 impl Setup<'_> {
     fn serve_spec(&self) -> ServeSpec {
-        let socket = self.scenario.socket.clone();
-        ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket }
+        ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: self.socket(self.server) }
     }
 
     fn drive_spec(&self) -> DriveSpec {
-        let Scenario { load, socket, .. } = self.scenario.clone();
-        DriveSpec { target: String::new(), threads: 1, load, socket }
+        let load = self.scenario.load.clone();
+        DriveSpec { target: String::new(), threads: 1, load, socket: self.socket(self.client) }
+    }
+
+    /// The scenario's settings; an end that lacks its flush policy has its own.
+    fn socket(&self, end: &Program) -> SocketSpec {
+        let socket = &self.scenario.socket;
+        SocketSpec { flush: end.info.flush_for(socket.flush), ..socket.clone() }
     }
 }
 

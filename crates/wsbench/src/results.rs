@@ -172,6 +172,7 @@ pub(crate) mod tests {
             pairs: vec![pair("tokio"), pair("smol"), pair("tokio#aa")],
             baseline: "tokio".to_owned(),
             unavailable: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             scenarios: vec![Catalogue::built_in().scenarios["rtt-24"].clone()],
             machine: machine(),
             build: build(),

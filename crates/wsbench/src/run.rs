@@ -124,6 +124,13 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
     if matches!(pairing, Pairing::Servers | Pairing::Clients) && !names.contains(&arguments.reference) {
         programs.push(finder.find(&arguments.reference)?);
     }
+    let pairs = plan::pairs(pairing, &names, &baseline, &arguments.reference);
+    let left_out = left_out(&programs, &selection.scenarios, &pairs)?;
+    for (scenario, rows) in &left_out {
+        for row in rows {
+            eprintln!("{row}: left out of {scenario}, whose workload or flush policy it does not offer");
+        }
+    }
     let session = Session {
         schema: SCHEMA,
         session: new_session(),
@@ -133,9 +140,10 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
         rounds: arguments.rounds.unwrap_or(selection.rounds),
         profile: selection.profile,
         role: plan::role(pairing),
-        pairs: plan::pairs(pairing, &names, &baseline, &arguments.reference),
+        pairs,
         baseline,
         unavailable: rows.unavailable,
+        left_out,
         scenarios: selection.scenarios,
         machine: Machine::this(),
         build,
@@ -216,8 +224,11 @@ fn resume(path: &Path, finder: &Finder, build: &BuildInfo) -> Result<u8, Stop> {
     }
     let mut writer = writer(path)?;
     let progress = results.progress(&session.session);
+    let blocks = plan::blocks(&session);
     for (block, (attempt, orders)) in &progress {
-        if orders.len() < session.pairs.len() {
+        let pairs =
+            blocks.iter().find(|planned| planned.number == *block).map_or(0, |block| block.pairs.len());
+        if orders.len() < pairs {
             let (session, block, attempt) = (session.session.clone(), *block, *attempt);
             eprintln!("block {} was not finished and is repeated", block + 1);
             write(&mut writer, path, &Line::Orphaned(Orphaned { session, block, attempt }))?;
@@ -371,12 +382,10 @@ impl Bench {
                 .map_err(|reason| Stop::usage(format!("`{}`: {reason}", scenario.name)))?;
             cores.insert(scenario.placement, chosen);
         }
-        for scenario in &session.scenarios {
-            for pair in &session.pairs {
-                for row in [&pair.server, &pair.client] {
-                    supports(&programs, row_of(row), scenario)?;
-                }
-            }
+        if left_out(&programs, &session.scenarios, &session.pairs)? != session.left_out {
+            return Err(Stop::usage(
+                "the rows do not offer the workloads and flush policies that they did".to_owned(),
+            ));
         }
         let origin = Origin {
             session: session.session.clone(),
@@ -409,19 +418,44 @@ impl Bench {
     }
 }
 
-fn supports(programs: &[Program], row: &str, scenario: &Scenario) -> Result<(), Stop> {
-    let Some(program) = programs.iter().find(|program| program.row == row) else {
-        return Err(Stop::failed(format!("there is no program for the row `{row}`")));
-    };
-    let (workload, flush) = (scenario.load.workload, scenario.socket.flush);
-    if !program.info.workloads.contains(&workload) || !program.info.flush.contains(&flush) {
-        return Err(Stop::usage(format!(
-            "the row `{row}` does not offer what `{}` needs (workload {}, flush policy {flush:?}): leave one of them out",
-            scenario.name,
-            workload.name()
-        )));
+/// The rows that do not offer a scenario's workload or flush policy, by its name.
+///
+/// # Errors
+/// When a row has no program, or a scenario would be left without a comparison: without its baseline, which the twin
+/// stands for, or without any pair.
+fn left_out(
+    programs: &[Program],
+    scenarios: &[Scenario],
+    pairs: &[Pair],
+) -> Result<BTreeMap<String, BTreeSet<String>>, Stop> {
+    let mut left_out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for scenario in scenarios {
+        let (workload, flush) = (scenario.load.workload, scenario.socket.flush);
+        for pair in pairs {
+            for name in [&pair.server, &pair.client] {
+                let row = row_of(name);
+                let Some(program) = programs.iter().find(|program| program.row == row) else {
+                    return Err(Stop::failed(format!("there is no program for the row `{row}`")));
+                };
+                if program.info.offers(workload, flush) {
+                    continue;
+                }
+                // Every pair of a run with a fixed other end has that row.
+                let needed = name.ends_with(plan::TWIN)
+                    || pairs.iter().all(|pair| row_of(&pair.server) == row || row_of(&pair.client) == row);
+                if needed {
+                    return Err(Stop::usage(format!(
+                        "the row `{row}` does not offer what `{}` needs (workload {}, flush policy {flush:?}), and \
+                         nothing could be compared without it: leave one of them out",
+                        scenario.name,
+                        workload.name()
+                    )));
+                }
+                left_out.entry(scenario.name.clone()).or_default().insert(row.to_owned());
+            }
+        }
     }
-    Ok(())
+    Ok(left_out)
 }
 
 /// What is being measured and what is left: a bar on a terminal, a line a round elsewhere.

@@ -87,7 +87,9 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
 
 /// What is wrong with a row.
 fn row(program: &Program) -> Vec<String> {
-    let spec = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: SocketSpec::default() };
+    let defaults = SocketSpec::default();
+    let socket = SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults };
+    let spec = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket };
     let command = program.command("serve", spec.to_args());
     let started = Process::launch(command, &[], ROW_LIMIT).and_then(|mut server| match server.event()? {
         Event::Listening { addr, .. } => Ok((server, addr)),
