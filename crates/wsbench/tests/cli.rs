@@ -53,12 +53,17 @@ fn more_connections_than_open_files_are_refused_with_both_numbers() {
     assert!(stderr.contains("needs 154 open files, and this process may have 100"), "{stderr}");
 }
 
+/// The rows whose trials are counted below: which others are available depends on the machine.
+const RUST: &str = "tokio,async-std,smol";
+
 #[test]
 fn a_run_leaves_records_that_make_every_table() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("out.ndjson");
     let (code, stdout, stderr) =
-        run(wsbench("run --messages 200 --warm-up 5ms --seed 1 --rounds 2").arg("--out").arg(&out));
+        run(wsbench(&format!("run --rows {RUST} --messages 200 --warm-up 5ms --seed 1 --rounds 2"))
+            .arg("--out")
+            .arg(&out));
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.contains("ad-hoc · 1 connection · 24 B text · closed loop"), "{stdout}");
     for row in ["tokio", "async-std (discontinued)", "smol", "A/A, tokio against itself"] {
@@ -184,11 +189,32 @@ fn pairings_meet_whom_they_say() {
 #[test]
 fn a_dry_run_measures_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = wsbench("run --dry-run --rounds 2 --seed 3");
+    let mut command = wsbench(&format!("run --rows {RUST} --dry-run --rounds 2 --seed 3"));
     let (code, stdout, stderr) = run(command.current_dir(directory.path()));
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.contains("32 trials") && stdout.contains("seed 3"), "{stdout}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_row_without_the_flush_policy_is_left_out_of_that_scenario_only() {
+    if !common::programs().join("runner-python").exists() {
+        eprintln!("not tested: runner-python is not built");
+        return;
+    }
+    let dry_run = |rows: &str| {
+        let scenarios = "rtt-24,window-64,window-64-each";
+        run(&mut wsbench(&format!("run --dry-run --rounds 1 --scenarios {scenarios} --rows {rows}")))
+    };
+    let (code, stdout, stderr) = dry_run("tokio,python-asyncio");
+    assert_eq!(code, 0, "{stderr}");
+    for line in stdout.lines().filter(|line| line.starts_with("round")) {
+        assert_eq!(line.contains("python-asyncio"), !line.contains("window-64 "), "{line}");
+    }
+    assert!(stderr.contains("python-asyncio: left out of window-64,"), "{stderr}");
+    let (code, _, stderr) = dry_run("python-asyncio");
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("nothing could be compared without it"), "{stderr}");
 }
 
 #[test]
