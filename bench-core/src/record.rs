@@ -69,6 +69,9 @@ pub struct Session {
     pub unavailable: BTreeMap<String, String>,
     /// Worker threads, and cores, of rows that take several.
     pub server_cores: u32,
+    /// Rows that are left out of a scenario, by its name, with what they do not offer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, BTreeMap<String, String>>,
     /// The scenarios in full.
     pub scenarios: Vec<Scenario>,
     /// The machine.

@@ -113,6 +113,20 @@ impl RowInfo {
         };
         self.environment.iter().map(fill).collect()
     }
+
+    /// The flush policy that this row is started with where `wanted` is asked for: the same if it is offered, and
+    /// otherwise the row's own.
+    ///
+    /// With one message in flight the two policies are the same, one write a message; where several are, whoever plans
+    /// a trial leaves the row out ([`Workload::needs_flush_policy`]).
+    pub fn flush_for(&self, wanted: Flush) -> Flush {
+        if self.flush.contains(&wanted) { wanted } else { self.flush.first().copied().unwrap_or(wanted) }
+    }
+
+    /// Whether this row's flush policies allow a load of `workload` under the policy `flush`.
+    pub fn offers_flush(&self, workload: Workload, flush: Flush) -> bool {
+        !workload.needs_flush_policy() || self.flush.contains(&flush)
+    }
 }
 
 /// Which build a program comes from. Two programs of equal builds differ only in what they are, not in how they were
@@ -153,4 +167,20 @@ pub(crate) fn count_panics() {
         PANICS.fetch_add(1, Relaxed);
         print(info);
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_with_one_policy_keeps_it_where_policies_do_not_differ() {
+        let row = RowInfo { flush: vec![Flush::Each], ..RowInfo::new("row", "runtime", "1") };
+        assert_eq!(row.flush_for(Flush::BeforeWait), Flush::Each);
+        assert!(row.offers_flush(Workload::PingPong, Flush::BeforeWait));
+        assert!(!row.offers_flush(Workload::Window, Flush::BeforeWait));
+        assert!(row.offers_flush(Workload::OneWay, Flush::Each));
+        let both = RowInfo::new("row", "runtime", "1");
+        assert_eq!(both.flush_for(Flush::Each), Flush::Each);
+    }
 }

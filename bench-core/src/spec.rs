@@ -39,6 +39,13 @@ pub enum Flush {
     Each,
 }
 
+impl Flush {
+    /// The name as on the command line.
+    pub fn name(self) -> String {
+        flag_value(self)
+    }
+}
+
 /// What the client does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -72,6 +79,11 @@ impl Workload {
     /// Name in flags, scenarios and records.
     pub fn name(self) -> String {
         flag_value(self)
+    }
+
+    /// Whether it keeps several messages in flight on a connection: there the flush policy decides what is measured.
+    pub fn needs_flush_policy(self) -> bool {
+        matches!(self, Workload::Window | Workload::OneWay)
     }
 }
 

@@ -127,6 +127,7 @@ fn session(origin: &Origin, scenarios: &[Scenario], pair: &Pair) -> Session {
         baseline: pair.server.clone(),
         unavailable: Default::default(),
         server_cores: 1,
+        left_out: Default::default(),
         scenarios: scenarios.to_vec(),
         machine: origin.machine.clone(),
         build: origin.build.clone(),

@@ -13,6 +13,7 @@ use crate::{
     DriveSpec, ServeSpec,
     catalogue::Scenario,
     record::{Origin, Pair, Position, Record, unix_ms},
+    spec::SocketSpec,
 };
 
 /// Time that a trial may take beyond its load: starting two processes and closing, on a machine that does other things
@@ -43,13 +44,19 @@ pub struct Setup<'a> {
 
 impl Setup<'_> {
     fn serve_spec(&self) -> ServeSpec {
-        let socket = self.scenario.socket.clone();
+        let socket = self.socket(self.server);
         ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: self.server.threads(self.threads), socket }
     }
 
     fn drive_spec(&self) -> DriveSpec {
-        let Scenario { load, socket, .. } = self.scenario.clone();
+        let (load, socket) = (self.scenario.load.clone(), self.socket(self.client));
         DriveSpec { target: String::new(), threads: self.client.threads(self.threads), load, socket }
+    }
+
+    /// The scenario's settings; an end that lacks its flush policy has its own.
+    fn socket(&self, end: &Program) -> SocketSpec {
+        let socket = &self.scenario.socket;
+        SocketSpec { flush: end.info.flush_for(socket.flush), ..socket.clone() }
     }
 }
 

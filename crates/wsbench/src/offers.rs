@@ -1,15 +1,21 @@
 //! What the rows of a run offer, against what its scenarios ask of them: a server needs the service, a client the
-//! workload, and both the flush policy.
+//! workload, and both the flush policy where it decides what is measured.
+
+use std::collections::BTreeMap;
 
 use bench_core::{
     catalogue::{Pairing, Scenario},
     record::Pair,
     spec::Workload,
-    trial::Program,
+    trial::{Program, Role},
 };
 use clap::ValueEnum;
 
-use crate::{exit::Stop, plan::row_of, rows::Rows};
+use crate::{
+    exit::Stop,
+    plan::{TWIN, row_of},
+    rows::Rows,
+};
 
 /// Leaves out the rows that have no client where the pairing takes every row as one.
 ///
@@ -30,28 +36,37 @@ pub fn leave_out_servers_only(rows: &mut Rows, pairing: Pairing, wanted: &[Strin
     Ok(())
 }
 
-/// Checks that both ends of a pair offer what a scenario needs of them.
+/// The rows that are left out of a scenario, by its name, with what they do not offer.
 ///
 /// # Errors
-/// When one does not, or there is no program for it.
-pub fn supports(programs: &[Program], pair: &Pair, scenario: &Scenario) -> Result<(), Stop> {
-    let workload = scenario.load.workload;
-    let service = service(workload);
-    let server = find(programs, &pair.server)?;
-    if !server.info.services.iter().any(|offered| offered == service) {
-        return Err(lacks(server, scenario, &format!("the service /{service}")));
-    }
-    let client = find(programs, &pair.client)?;
-    if !client.info.workloads.contains(&workload) {
-        return Err(lacks(client, scenario, &format!("the workload {} of a client", workload.name())));
-    }
-    let flush = scenario.socket.flush;
-    for program in [server, client] {
-        if !program.info.flush.contains(&flush) {
-            return Err(lacks(program, scenario, &format!("the flush policy {flush:?}")));
+/// When a row has no program, or a scenario could not be compared without the row: it is the baseline, which the twin
+/// stands for, or every pair has it.
+pub fn left_out(
+    programs: &[Program],
+    scenarios: &[Scenario],
+    pairs: &[Pair],
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, Stop> {
+    let mut left_out: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for scenario in scenarios {
+        for pair in pairs {
+            for (name, role) in [(&pair.server, Role::Server), (&pair.client, Role::Client)] {
+                let program = find(programs, name)?;
+                let Some(what) = lacks(program, role, scenario) else { continue };
+                let row = row_of(name);
+                let everywhere =
+                    pairs.iter().all(|pair| row_of(&pair.server) == row || row_of(&pair.client) == row);
+                if name.ends_with(TWIN) || everywhere {
+                    return Err(Stop::usage(format!(
+                        "the row `{row}` does not offer what `{}` needs, {what}, and nothing could be compared without \
+                         it: leave one of them out",
+                        scenario.name
+                    )));
+                }
+                left_out.entry(scenario.name.clone()).or_default().insert(row.to_owned(), what);
+            }
         }
     }
-    Ok(())
+    Ok(left_out)
 }
 
 fn find<'a>(programs: &'a [Program], name: &str) -> Result<&'a Program, Stop> {
@@ -60,11 +75,20 @@ fn find<'a>(programs: &'a [Program], name: &str) -> Result<&'a Program, Stop> {
     found.ok_or_else(|| Stop::failed(format!("there is no program for the row `{row}`")))
 }
 
-fn lacks(program: &Program, scenario: &Scenario, what: &str) -> Stop {
-    Stop::usage(format!(
-        "the row `{}` does not offer what `{}` needs, {what}: leave one of them out",
-        program.row, scenario.name
-    ))
+/// What a row does not offer of what it needs at one end of a scenario.
+fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<String> {
+    let (info, workload, flush) = (&program.info, scenario.load.workload, scenario.socket.flush);
+    let service = service(workload);
+    match role {
+        Role::Server if !info.services.iter().any(|offered| offered == service) => {
+            Some(format!("the service /{service}"))
+        }
+        Role::Client if !info.workloads.contains(&workload) => {
+            Some(format!("the workload {} of a client", workload.name()))
+        }
+        _ if !info.offers_flush(workload, flush) => Some(format!("the flush policy {}", flush.name())),
+        _ => None,
+    }
 }
 
 /// The service that a workload asks the server for.
@@ -78,7 +102,7 @@ fn service(workload: Workload) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use bench_core::{RowInfo, catalogue::Catalogue};
+    use bench_core::{RowInfo, catalogue::Catalogue, spec::Flush};
 
     use super::*;
 
@@ -94,21 +118,34 @@ mod tests {
     }
 
     #[test]
-    fn each_end_is_asked_for_its_own_part() {
+    fn a_row_is_left_out_where_it_lacks_what_its_end_needs() {
         let mut programs = rows().programs;
         programs.push(program("echo-only", |info| info.services.retain(|name| name == "echo")));
+        programs.push(program("each", |info| info.flush = vec![Flush::Each]));
         let catalogue = Catalogue::built_in();
-        let supports = |server: &str, client: &str, scenario: &str| {
-            let pair = Pair { server: server.to_owned(), client: client.to_owned() };
-            supports(&programs, &pair, &catalogue.scenarios[scenario]).map_err(|stop| stop.to_string())
+        let left_out = |pairs: &[(&str, &str)], scenario: &str| {
+            let pair =
+                |(server, client): &(&str, &str)| Pair { server: (*server).into(), client: (*client).into() };
+            let pairs: Vec<Pair> = pairs.iter().map(pair).collect();
+            left_out(&programs, &[catalogue.scenarios[scenario].clone()], &pairs)
+                .map(|rows| rows.get(scenario).cloned().unwrap_or_default())
+                .map_err(|stop| stop.to_string())
         };
-        assert_eq!(supports("server", "both", "rtt-24"), Ok(()));
-        assert_eq!(supports("echo-only", "both", "rtt-24"), Ok(()));
-        let refused = supports("both", "server", "rtt-24").unwrap_err();
-        assert!(refused.contains("`server`") && refused.contains("ping-pong of a client"), "{refused}");
-        let refused = supports("echo-only", "both", "push-100").unwrap_err();
-        assert!(refused.contains("`echo-only`") && refused.contains("/push"), "{refused}");
-        assert!(supports("both", "nobody", "rtt-24").is_err());
+        let all = [("both", "both"), ("server", "both"), ("echo-only", "both"), ("each", "both")];
+        assert_eq!(left_out(&all, "rtt-24"), Ok([].into()));
+        let of = |row: &str, what: &str| Ok([(row.to_owned(), what.to_owned())].into());
+        assert_eq!(left_out(&all, "push-100"), of("echo-only", "the service /push"));
+        assert_eq!(left_out(&all, "window-64"), of("each", "the flush policy before-wait"));
+        assert_eq!(
+            left_out(&[("both", "both"), ("both", "server")], "rtt-24"),
+            of("server", "the workload ping-pong of a client")
+        );
+
+        let refused = left_out(&[("both", "server"), ("each", "server")], "rtt-24").unwrap_err();
+        assert!(refused.contains("`server`") && refused.contains("nothing could be compared"), "{refused}");
+        let refused = left_out(&[("each#aa", "both"), ("both", "both")], "window-64").unwrap_err();
+        assert!(refused.contains("`each`"), "{refused}");
+        assert!(left_out(&[("both", "nobody")], "rtt-24").is_err());
     }
 
     #[test]

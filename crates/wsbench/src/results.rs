@@ -173,6 +173,7 @@ pub(crate) mod tests {
             baseline: "tokio".to_owned(),
             unavailable: BTreeMap::new(),
             server_cores: 2,
+            left_out: BTreeMap::new(),
             scenarios: vec![Catalogue::built_in().scenarios["rtt-24"].clone()],
             machine: machine(),
             build: build(),

@@ -26,8 +26,9 @@ pub struct Entry {
     pub name: String,
     /// Name of the executable that offers it.
     pub program: String,
-    /// Name of the workspace package that builds it.
-    pub package: String,
+    /// The command that builds it; `{release}` stands for the flag of a release build, `{folder}` for where it is
+    /// looked for.
+    pub build: String,
     /// What it is.
     pub about: String,
 }
@@ -147,7 +148,8 @@ impl Finder {
 
     fn build_command(&self, entry: &Entry) -> String {
         let release = if self.build.is_release() { " --release" } else { "" };
-        format!("`cargo build{release} -p wsbench -p {}`", entry.package)
+        let folder = self.directory.display().to_string();
+        format!("`{}`", entry.build.replace("{release}", release).replace("{folder}", &folder))
     }
 }
 

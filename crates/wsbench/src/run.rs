@@ -129,6 +129,12 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
     }
     let selection = selection(&arguments, own_load)?;
     let cast = cast(&arguments, selection.pairing, &finder)?;
+    let left_out = offers::left_out(&cast.programs, &selection.scenarios, &cast.pairs)?;
+    for (scenario, rows) in &left_out {
+        for (row, what) in rows {
+            eprintln!("{row}: left out of {scenario}: it does not offer {what}");
+        }
+    }
     let session = Session {
         schema: SCHEMA,
         session: new_session(),
@@ -141,6 +147,7 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
         pairs: cast.pairs,
         baseline: cast.baseline,
         unavailable: cast.unavailable,
+        left_out,
         server_cores: arguments.server_cores,
         scenarios: selection.scenarios,
         machine: Machine::this(),
@@ -245,8 +252,11 @@ fn resume(
     }
     let mut writer = writer(path)?;
     let progress = results.progress(&session.session);
+    let blocks = plan::blocks(&session);
     for (block, (attempt, orders)) in &progress {
-        if orders.len() < session.pairs.len() {
+        let pairs =
+            blocks.iter().find(|planned| planned.number == *block).map_or(0, |block| block.pairs.len());
+        if orders.len() < pairs {
             let (session, block, attempt) = (session.session.clone(), *block, *attempt);
             eprintln!("block {} was not finished and is repeated", block + 1);
             write(&mut writer, path, &Line::Orphaned(Orphaned { session, block, attempt }))?;
@@ -419,10 +429,14 @@ impl Bench {
                  comparison: wsbench compares on Linux only; `cargo run -p runner-tokio` shows one runtime anywhere",
             ));
         }
+        if offers::left_out(&programs, &session.scenarios, &session.pairs)? != session.left_out {
+            return Err(Stop::usage(
+                "the rows do not offer the services, workloads and flush policies that they did",
+            ));
+        }
         let mut cores = BTreeMap::new();
         for scenario in &session.scenarios {
             for pair in &session.pairs {
-                offers::supports(&programs, pair, scenario)?;
                 let threads = |row| program(&programs, row).threads(session.server_cores);
                 let (server, client) = (threads(&pair.server), threads(&pair.client));
                 let chosen = placement::choose(scenario.placement, server, client)
@@ -463,7 +477,7 @@ impl Bench {
 fn program<'a>(programs: &'a [Program], name: &str) -> &'a Program {
     let row = row_of(name);
     let found = programs.iter().find(|program| program.row == row);
-    found.expect("`supports` has found a program for every row of the session")
+    found.expect("`left_out` has found a program for every row of the session")
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Summary {
     pub orphaned: usize,
     /// Rows that were not available, with the reason.
     pub unavailable: BTreeMap<String, String>,
+    /// Rows that were left out of a scenario that they cannot carry out, one line each.
+    pub left_out: BTreeSet<String>,
     /// What was measured where: the machine and the build, once each.
     pub origins: Vec<String>,
 }
@@ -153,6 +155,10 @@ impl Summary {
             let name = &trial.scenario.name;
             Some(format!("round {}, {name}, server {server}, client {client}: {error}", trial.round + 1))
         });
+        let left_out =
+            results.sessions.iter().flat_map(|session| &session.left_out).flat_map(|(scenario, rows)| {
+                rows.iter().map(move |(row, what)| format!("{row}: left out of {scenario}, it does not offer {what}"))
+            });
         let mut origins: Vec<String> = Vec::new();
         for trial in &results.trials {
             let build = crate::rows::short(&trial.build);
@@ -170,6 +176,7 @@ impl Summary {
             failures: failed.collect(),
             orphaned: results.orphaned,
             unavailable: results.sessions.iter().flat_map(|session| session.unavailable.clone()).collect(),
+            left_out: left_out.collect(),
             origins,
         }
     }

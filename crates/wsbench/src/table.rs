@@ -73,6 +73,7 @@ fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str) -> Str
     for (row, reason) in &summary.unavailable {
         notes.push(format!("{}: not available: {}", plain(row), plain(reason)));
     }
+    notes.extend(summary.left_out.iter().map(|note| plain(note).to_string()));
     if summary.orphaned > 0 {
         notes.push(format!("{} trials of unfinished blocks are left out.", summary.orphaned));
     }

@@ -203,7 +203,9 @@ fn server(program: &Program) -> Findings {
 }
 
 fn start(program: &Program) -> Result<(Process, SocketAddr), String> {
-    let spec = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: SocketSpec::default() };
+    let defaults = SocketSpec::default();
+    let socket = SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults };
+    let spec = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket };
     let mut server = Process::launch(program.command("serve", spec.to_args()), &[], SERVER_LIMIT)?;
     match server.event()? {
         Event::Listening { addr, .. } => Ok((server, addr)),

@@ -203,6 +203,27 @@ fn a_dry_run_measures_nothing() {
 }
 
 #[test]
+fn a_row_without_the_flush_policy_is_left_out_of_that_scenario_only() {
+    if !common::programs().join("runner-python").exists() {
+        eprintln!("not tested: runner-python is not built");
+        return;
+    }
+    let dry_run = |rows: &str| {
+        let scenarios = "rtt-24,window-64,window-64-each";
+        run(&mut wsbench(&format!("run --dry-run --rounds 1 --scenarios {scenarios} --rows {rows}")))
+    };
+    let (code, stdout, stderr) = dry_run("tokio,python-asyncio");
+    assert_eq!(code, 0, "{stderr}");
+    for line in stdout.lines().filter(|line| line.starts_with("round")) {
+        assert_eq!(line.contains("python-asyncio"), !line.contains("window-64 "), "{line}");
+    }
+    assert!(stderr.contains("python-asyncio: left out of window-64:"), "{stderr}");
+    let (code, _, stderr) = dry_run("python-asyncio");
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("nothing could be compared without it"), "{stderr}");
+}
+
+#[test]
 fn a_closed_pipe_is_no_panic() {
     let mut child = wsbench("list").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

@@ -134,7 +134,11 @@ fn check(program: &Program, case: &Case) -> Result<(), String> {
             warm_up_ms: 0,
             ..Load::default()
         },
-        socket: SocketSpec { handshake_timeout_ms: LIMIT.as_millis() as u64 / 2, ..SocketSpec::default() },
+        socket: SocketSpec {
+            handshake_timeout_ms: LIMIT.as_millis() as u64 / 2,
+            flush: program.info.flush_for(SocketSpec::default().flush),
+            ..SocketSpec::default()
+        },
     };
     let manner = case.manner;
     let server = thread::spawn(move || {

@@ -203,9 +203,9 @@ pub fn too_large(addr: SocketAddr, deadline: Instant) -> Checked {
     let half = &payload[..limit() / 2 + 1];
     let bytes = [masked(BINARY, half), masked(FIN | CONTINUATION, half)].concat();
     refused(addr, deadline, TOO_BIG, "a message over the limit in two frames below it", &bytes)?;
-    // Only the header of a frame that nobody could hold: waiting for the rest of it would be no refusal.
-    let bytes = header(FIN | BINARY, 1 << 62, true);
-    refused(addr, deadline, TOO_BIG, "the header of a frame of 4 EiB", &bytes)
+    // A frame that nobody could hold. Its header is enough to refuse it; at the latest, what exceeds the limit is.
+    let bytes = [header(FIN | BINARY, 1 << 62, true), payload].concat();
+    refused(addr, deadline, TOO_BIG, "a frame of 4 EiB, once more than the limit of it was sent", &bytes)
 }
 
 pub fn invalid_utf8(addr: SocketAddr, deadline: Instant) -> Checked {
