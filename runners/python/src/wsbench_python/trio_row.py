@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from time import monotonic_ns
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import trio
 from trio_websocket import (
@@ -73,12 +73,15 @@ async def _serve(spec: ServeSpec) -> None:
 
     async def upgrade(own: trio.Nursery, stream: trio.SocketStream) -> tuple[service.Service, Socket] | None:
         try:
-            request = await wrap_server_stream(
-                own,
-                stream,
-                max_message_size=spec.socket.max_message_bytes,
-                receive_buffer_size=spec.socket.read_buffer_bytes,
-            )
+            with trio.CancelScope() as waiting:
+                request = await wrap_server_stream(
+                    cast(trio.Nursery, _ReaderNursery(own, waiting)),
+                    stream,
+                    max_message_size=spec.socket.max_message_bytes,
+                    receive_buffer_size=spec.socket.read_buffer_bytes,
+                )
+            if waiting.cancelled_caught:
+                return None
             try:
                 chosen = service.parse(request.path)
             except ValueError as reason:
@@ -185,6 +188,24 @@ class Socket:
     async def close(self) -> None:
         # trio-websocket is silent about a peer that goes without a closing handshake: the server's counts tell.
         await self.connection.aclose()
+
+
+class _ReaderNursery:
+    """Starts the reader of a connection, and ends the wait for its request when the reader has ended.
+
+    After a handshake that is none, trio-websocket would wait for a request until the time limit.
+    """
+
+    def __init__(self, nursery: trio.Nursery, waiting: trio.CancelScope) -> None:
+        self.nursery = nursery
+        self.waiting = waiting
+
+    def start_soon(self, reader: Callable[[], Awaitable[None]]) -> None:
+        self.nursery.start_soon(self._read, reader)
+
+    async def _read(self, reader: Callable[[], Awaitable[None]]) -> None:
+        await reader()
+        self.waiting.cancel()
 
 
 async def _keep(
