@@ -1,6 +1,7 @@
 //! [`Socket`] on async-tungstenite, over any stream of futures-io.
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -126,7 +127,9 @@ where
         self.stream.feed(message).await.map_err(socket_error)?;
         match self.flush {
             Flush::Each => self.flush().await,
-            Flush::BeforeWait => Ok(()),
+            // A message that the connection does not take at once stays in tungstenite's buffer, and a read would not
+            // write the rest of it: wait until it has left.
+            Flush::BeforeWait => poll_fn(|cx| self.stream.poll_ready_unpin(cx)).await.map_err(socket_error),
         }
     }
 
@@ -183,13 +186,15 @@ struct WriteBehind<S> {
     held: Vec<u8>,
     /// How much of `held` has been written.
     written: usize,
+    /// Whether `inner` has taken bytes since it was last flushed: a stream over completion I/O only holds them then.
+    unflushed: bool,
     limit: usize,
 }
 
 impl<S> WriteBehind<S> {
     fn new(inner: S, spec: &SocketSpec) -> WriteBehind<S> {
         let limit = spec.write_buffer_bytes as usize;
-        WriteBehind { inner, held: Vec::new(), written: 0, limit }
+        WriteBehind { inner, held: Vec::new(), written: 0, unflushed: false, limit }
     }
 }
 
@@ -201,9 +206,19 @@ impl<S: AsyncWrite + Unpin> WriteBehind<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += written;
+            self.unflushed = true;
         }
         self.held.clear();
         self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_write_out(cx))?;
+        if self.unflushed {
+            ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+            self.unflushed = false;
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -214,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WriteBehind<S> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_write_out(cx))?;
+        ready!(self.poll_flush_out(cx))?;
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }
@@ -225,6 +240,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteBehind<S> {
             ready!(self.poll_write_out(cx))?;
             if bytes.len() >= self.limit {
                 // Copying what fills the buffer by itself would only cost time.
+                self.unflushed = true;
                 return Pin::new(&mut self.inner).poll_write(cx, bytes);
             }
         }
@@ -233,8 +249,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteBehind<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_write_out(cx))?;
-        Pin::new(&mut self.inner).poll_flush(cx)
+        self.poll_flush_out(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -47,6 +47,12 @@ fn scenarios() -> Vec<Scenario> {
             Load { payload_bytes: 1 << 20, messages: Some(3), ..base.clone() },
             Flush::BeforeWait,
         ),
+        // More than a socket's buffers hold: the rest of a message is written while the peer already reads.
+        (
+            "ping-pong-8MiB",
+            Load { payload_bytes: 8 << 20, messages: Some(2), ..base.clone() },
+            Flush::BeforeWait,
+        ),
         (
             "ping-pong-timed",
             Load { connections: 10, messages: None, duration_ms: 50, ..base.clone() },
