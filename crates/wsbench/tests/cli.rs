@@ -58,7 +58,9 @@ fn a_run_leaves_records_that_make_every_table() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("out.ndjson");
     let (code, stdout, stderr) =
-        run(wsbench("run --messages 200 --warm-up 5ms --seed 1 --rounds 2").arg("--out").arg(&out));
+        run(wsbench("run --rows tokio,async-std,smol --messages 200 --warm-up 5ms --seed 1 --rounds 2")
+            .arg("--out")
+            .arg(&out));
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.contains("ad-hoc · 1 connection · 24 B text · closed loop"), "{stdout}");
     for row in ["tokio", "async-std (discontinued)", "smol", "A/A, tokio against itself"] {
@@ -184,7 +186,7 @@ fn pairings_meet_whom_they_say() {
 #[test]
 fn a_dry_run_measures_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = wsbench("run --dry-run --rounds 2 --seed 3");
+    let mut command = wsbench("run --rows tokio,async-std,smol --dry-run --rounds 2 --seed 3");
     let (code, stdout, stderr) = run(command.current_dir(directory.path()));
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.contains("32 trials") && stdout.contains("seed 3"), "{stdout}");
@@ -204,7 +206,9 @@ fn a_closed_pipe_is_no_panic() {
 fn verify_passes_on_every_row() {
     let (code, stdout, stderr) = run(&mut wsbench("verify all"));
     assert_eq!(code, 0, "{stdout}{stderr}");
-    assert!(stdout.lines().all(|line| line.ends_with("checks passed")), "{stdout}");
+    // Rows that io_uring carries are not available where the kernel or a sandbox forbids it.
+    let sound = |line: &str| line.ends_with("checks passed") || line.contains(": not available: ");
+    assert!(stdout.lines().all(sound), "{stdout}");
 }
 
 #[test]

@@ -9,23 +9,36 @@ use bench_core::{
     record::{Machine, Origin, Pair, Position},
     spec::{Flush, Load, Schedule, SocketSpec, Workload},
     trial::{
-        Program, Role, Setup, execute,
+        DescribeError, Program, Role, Setup, execute,
         execute::limit,
         placement::{Cores, Placement},
         sample::MachineSampler,
     },
 };
 use libtest_mimic::{Arguments, Failed, Trial};
-use wsbench::rows::registry;
+use wsbench::rows::{Entry, registry};
 
 fn main() -> std::process::ExitCode {
     let tests = registry().into_iter().flat_map(|entry| {
+        let unavailable = unavailable(&entry);
+        if let Some(reason) = &unavailable {
+            eprintln!("{reason}");
+        }
         scenarios().into_iter().map(move |scenario| {
             let entry = entry.clone();
             Trial::test(format!("{}::{}", entry.name, scenario.name), move || body(&entry, &scenario))
+                .with_ignored_flag(unavailable.is_some())
         })
     });
     libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit_code()
+}
+
+/// Why a row cannot run here; a row that fails otherwise is left to its tests.
+fn unavailable(entry: &Entry) -> Option<String> {
+    match Program::describe(&common::programs().join(&entry.program), &[], &entry.name) {
+        Err(DescribeError::Unavailable(reason)) => Some(reason),
+        _ => None,
+    }
 }
 
 /// Every workload, and the fields that change how it goes.
@@ -99,7 +112,7 @@ fn expected_units(load: &Load) -> Option<u64> {
     }
 }
 
-fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed> {
+fn body(entry: &Entry, scenario: &Scenario) -> Result<(), Failed> {
     let program = |row: &str, file: &str| {
         Program::describe(&common::programs().join(file), &[], row).map_err(|error| error.to_string())
     };
@@ -133,7 +146,8 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         }
         let threads = record.server.samples.measured.map(|sample| sample.threads);
         if cfg!(target_os = "linux") {
-            // The main thread, the one that reads stdin, and at most a reactor's and an executor's.
+            // The main thread, the one that reads stdin, and at most a reactor's and an executor's, or glommio's for
+            // blocking calls. A kernel thread that io_uring starts for an operation would count as well.
             assert!(threads.is_some_and(|threads| (2..=4).contains(&threads)), "{threads:?} threads");
         }
     }
