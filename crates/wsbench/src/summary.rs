@@ -157,7 +157,9 @@ impl Summary {
         });
         let left_out =
             results.sessions.iter().flat_map(|session| &session.left_out).flat_map(|(scenario, rows)| {
-                rows.iter().map(move |(row, what)| format!("{row}: left out of {scenario}, it does not offer {what}"))
+                rows.iter().map(move |(row, what)| {
+                    format!("{row}: left out of {scenario}, it does not offer {what}")
+                })
             });
         let mut origins: Vec<String> = Vec::new();
         for trial in &results.trials {

@@ -22,9 +22,12 @@ use wsbench::rows::registry;
 
 fn main() -> std::process::ExitCode {
     let tests = registry().into_iter().flat_map(|entry| {
-        // A row whose program is not built, or whose libraries are missing, is no failure: it is listed as ignored, and
-        // so is what a row does not offer.
+        // A row whose program is not built, or that cannot run here, is no failure: it is listed as ignored, and so is
+        // what a row does not offer.
         let described = describe(&entry.name, &entry.program);
+        if let Err(DescribeError::Unavailable(reason)) = &described {
+            eprintln!("{}: not available: {reason}", entry.name);
+        }
         scenarios().into_iter().map(move |scenario| {
             let name = format!("{}::{}", entry.name, scenario.name);
             let (load, flush) = (&scenario.load, scenario.socket.flush);

@@ -15,9 +15,10 @@ use bench_core::record::{Line, Record};
 /// The folder with all programs of this build.
 pub fn programs() -> PathBuf {
     let directory = Path::new(env!("CARGO_BIN_EXE_wsbench")).parent().unwrap().to_owned();
-    for program in
-        ["runner-tokio", "runner-async-std", "runner-smol", "runner-threads", "runner-mio", "runner-faulty"]
-    {
+    let everywhere =
+        ["runner-tokio", "runner-async-std", "runner-smol", "runner-threads", "runner-mio", "runner-faulty"];
+    let on_linux = ["runner-monoio", "runner-compio", "runner-glommio"];
+    for program in everywhere.into_iter().chain(on_linux.into_iter().filter(|_| cfg!(target_os = "linux"))) {
         let path = directory.join(program);
         assert!(path.exists(), "{} is missing: run `cargo build --workspace` first", path.display());
     }
