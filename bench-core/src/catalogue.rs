@@ -31,12 +31,25 @@ pub struct Scenario {
     pub load: Load,
     /// Settings of every connection.
     pub socket: SocketSpec,
+    /// The curve that it is a point of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curve: Option<String>,
 }
 
 impl Scenario {
+    /// Whether this is its name, or that of its curve.
+    fn is_called(&self, name: &str) -> bool {
+        self.name == *name || self.curve.as_deref() == Some(name)
+    }
+
+    /// Whether a pattern matches its name, or that of its curve.
+    pub fn is_meant_by(&self, pattern: &str) -> bool {
+        matches(pattern, &self.name) || self.curve.as_ref().is_some_and(|curve| matches(pattern, curve))
+    }
+
     /// Load and connections in a few words, for headings.
     pub fn summary(&self) -> String {
-        use crate::spec::Workload::{Connect, Idle, OneWay, PingPong, Push, Window};
+        use crate::spec::Workload::{Connect, Idle, OneWay, Paced, PingPong, Push, Window};
 
         let load = &self.load;
         let connections = match load.connections {
@@ -58,6 +71,9 @@ impl Scenario {
             }
             Connect => "connect, upgrade, first push".to_owned(),
             Idle => format!("{connections}, silent"),
+            Paced => {
+                format!("{connections} · {size} {kind} · paced, {}/s offered", load.rate_per_s.unwrap_or(0))
+            }
         }
     }
 }
@@ -120,6 +136,27 @@ struct Entry {
     load: Load,
     #[serde(default)]
     socket: SocketSpec,
+    /// Offered rates, each of which becomes a scenario of its own: `name-rate`.
+    #[serde(default)]
+    curve: Vec<u64>,
+}
+
+impl Entry {
+    /// The scenarios that it stands for.
+    fn scenarios(self, name: &str) -> Vec<Scenario> {
+        let Entry { about, placement, load, socket, curve } = self;
+        let scenario = Scenario { name: name.to_owned(), about, placement, load, socket, curve: None };
+        if curve.is_empty() {
+            return vec![scenario];
+        }
+        let point = |rate: u64| Scenario {
+            name: format!("{name}-{rate}"),
+            load: Load { rate_per_s: Some(rate), ..scenario.load.clone() },
+            curve: Some(name.to_owned()),
+            ..scenario.clone()
+        };
+        curve.into_iter().map(point).collect()
+    }
 }
 
 impl Catalogue {
@@ -138,10 +175,11 @@ impl Catalogue {
     pub fn extend(&mut self, text: &str) -> Result<Vec<String>, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         for (name, entry) in file.scenario {
-            entry.load.validate(&entry.socket).map_err(|reason| format!("scenario `{name}`: {reason}"))?;
-            let Entry { about, placement, load, socket } = entry;
-            let scenario = Scenario { name: name.clone(), about, placement, load, socket };
-            self.scenarios.insert(name, scenario);
+            for scenario in entry.scenarios(&name) {
+                let checked = scenario.load.validate(&scenario.socket);
+                checked.map_err(|reason| format!("scenario `{}`: {reason}", scenario.name))?;
+                self.scenarios.insert(scenario.name.clone(), scenario);
+            }
         }
         let names = file.profile.keys().cloned().collect();
         for (name, profile) in file.profile {
@@ -151,7 +189,7 @@ impl Catalogue {
                 ));
             }
             for scenario in &profile.scenarios {
-                if !self.scenarios.contains_key(scenario) {
+                if !self.scenarios.values().any(|known| known.is_called(scenario)) {
                     return Err(format!("profile `{name}`: there is no scenario `{scenario}`"));
                 }
             }
@@ -162,12 +200,23 @@ impl Catalogue {
 
     /// The scenarios whose names match `pattern`, in which `*` stands for any characters.
     pub fn matching<'a>(&'a self, pattern: &'a str) -> impl Iterator<Item = &'a Scenario> {
-        self.scenarios.values().filter(move |scenario| matches(pattern, &scenario.name))
+        self.scenarios.values().filter(move |scenario| scenario.is_meant_by(pattern))
     }
 
     /// The scenarios of a profile, in its order.
     pub fn of_profile(&self, profile: &Profile) -> Vec<Scenario> {
-        profile.scenarios.iter().filter_map(|name| self.scenarios.get(name)).cloned().collect()
+        let mut scenarios: Vec<Scenario> = self
+            .scenarios
+            .values()
+            .filter(|scenario| profile.scenarios.iter().any(|name| scenario.is_called(name)))
+            .cloned()
+            .collect();
+        // The points of a curve in the order of their rates, not of their names.
+        scenarios.sort_by_key(|scenario| {
+            let place = profile.scenarios.iter().position(|name| scenario.is_called(name));
+            (place, scenario.load.rate_per_s)
+        });
+        scenarios
     }
 }
 

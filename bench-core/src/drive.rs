@@ -19,13 +19,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     DriveSpec, Socket, SocketError, Timer,
     histogram::{Distribution, Recorder, Series},
+    pacer::Pacer,
     payload::{Class, PayloadSource},
     protocol::{Command, Control, Measured},
     service::{self, Push},
-    spec::{Load, Schedule, SocketSpec, Target, Workload},
+    spec::{Load, Pacing, Schedule, SocketSpec, Target, Workload},
     tally::Tally,
     timer::{instant_at, now_ns, within},
-    workload::{self, Progress, Script, Stop, WorkloadError},
+    workload::{self, Pace, Progress, Script, Stop, WorkloadError},
 };
 
 /// Time between connecting and the first push of an aligned or staggered schedule: wsbench samples both processes in
@@ -34,6 +35,14 @@ const PUSH_LEAD: Duration = Duration::from_secs(1);
 
 /// Added to [`PUSH_LEAD`] for each connection: several times what a handshake costs the slowest row.
 const PUSH_LEAD_PER_CONNECTION: Duration = Duration::from_micros(500);
+
+/// Time between the start of a paced load and its first intended instant, so that every connection's task runs by then;
+/// and more for each connection.
+const PACE_LEAD: Duration = Duration::from_millis(2);
+const PACE_LEAD_PER_CONNECTION: Duration = Duration::from_micros(5);
+
+/// How long after its end a paced load may go on sending what it is behind with.
+const PACE_CATCH_UP: Duration = Duration::from_secs(1);
 
 /// Errors that are quoted; the rest is counted.
 const ERRORS_QUOTED: usize = 5;
@@ -76,6 +85,9 @@ pub struct Drove {
     pub elapsed_ns: u64,
     /// Messages by class, over all connections.
     pub tally: Tally,
+    /// Messages of a paced load that were intended and could not be sent before it gave up.
+    #[serde(default)]
+    pub not_sent: u64,
     /// Distributions of the measured window.
     pub series: BTreeMap<Series, Distribution>,
     /// What went wrong, connection by connection; the first few are quoted.
@@ -104,6 +116,7 @@ pub struct Job<R: Runtime> {
     target: Arc<Target>,
     spec: Arc<SocketSpec>,
     script: Script,
+    pace: Option<(Pace, Option<Arc<Pacer>>)>,
     lane: Lane<R::Socket>,
 }
 
@@ -142,6 +155,13 @@ impl<R: Runtime> Job<R> {
                     self.runtime.timer().sleep_until(end).await;
                 }
                 Ok(())
+            }
+            Workload::Paced => {
+                let Some((pace, pacer)) = &self.pace else { return Ok(()) };
+                match pacer {
+                    Some(pacer) => workload::paced(socket, *pace, &**pacer, script, progress).await,
+                    None => workload::paced(socket, *pace, &self.runtime.timer(), script, progress).await,
+                }
             }
             Workload::Connect => unreachable!("handled above"),
         }
@@ -203,8 +223,9 @@ pub async fn drive<R: Runtime>(runtime: R, spec: &DriveSpec, mut control: Contro
     }
     let mut client = Client::connect(runtime, spec).await?;
     if spec.load.warm_up_ms > 0 && client.warms_up() {
-        let stop = Stop::At(Instant::now() + Duration::from_millis(spec.load.warm_up_ms));
-        client.phase(Class::WarmUp, stop, None).await;
+        let start = client.start();
+        let stop = Stop::At(start + Duration::from_millis(spec.load.warm_up_ms));
+        client.phase(Class::WarmUp, start, stop, None).await;
     }
     client.ensure_sound()?;
 
@@ -242,6 +263,8 @@ struct Client<R: Runtime> {
     lanes: Vec<Lane<R::Socket>>,
     /// First due instant of an agreed push schedule.
     first_due_ns: Option<u64>,
+    /// One for each worker, where a paced load does not wait with the runtime's timers.
+    pacers: Vec<Arc<Pacer>>,
     panicked: u64,
 }
 
@@ -255,6 +278,10 @@ impl<R: Runtime> Client<R> {
             payloads: PayloadSource::new(load.payload_bytes as usize),
             lanes: Vec::with_capacity(load.connections as usize),
             first_due_ns: None,
+            pacers: match spec.pacing {
+                Pacing::Spin => (0..spec.threads).map(|_| Arc::default()).collect(),
+                Pacing::Timers => Vec::new(),
+            },
             panicked: 0,
             load,
         };
@@ -272,7 +299,9 @@ impl<R: Runtime> Client<R> {
     async fn open_lane(&self, index: u32) -> anyhow::Result<Lane<R::Socket>> {
         let push = self.push_plan(index);
         let path = match self.load.workload {
-            Workload::PingPong | Workload::Window | Workload::Idle => Some("/echo".to_owned()),
+            Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced => {
+                Some("/echo".to_owned())
+            }
             Workload::OneWay => Some(format!("/sink?messages={}", self.load.batch())),
             Workload::Push if push.first_ns.is_some() => Some(push.path()),
             // These connect inside the measured window.
@@ -315,25 +344,47 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn measure(&mut self, messages: Option<u64>, recorders: &[Recorder]) -> anyhow::Result<Measured> {
-        let mut start = Instant::now();
+        let mut start = self.start();
         if let Some(first_due_ns) = self.first_due_ns {
             let first_due = instant_at(first_due_ns);
-            ensure!(start < first_due, "the push schedule had begun before the measured window did");
+            ensure!(Instant::now() < first_due, "the push schedule had begun before the measured window did");
             start = first_due;
         }
         let counted = match self.load.workload {
             Workload::Connect | Workload::PingPong | Workload::Window => messages.or(self.load.messages),
             // A controller that asks for a number of messages of these asks for so many batches.
             Workload::OneWay => messages,
-            Workload::Push | Workload::Idle => None,
+            Workload::Push | Workload::Idle | Workload::Paced => None,
         };
         let stop = counted
             .map_or_else(|| Stop::At(start + Duration::from_millis(self.load.duration_ms)), Stop::After);
         let before: u64 = self.units();
-        self.phase(Class::Measured, stop, Some(recorders)).await;
+        self.phase(Class::Measured, start, stop, Some(recorders)).await;
         let end = self.lanes.iter().map(|lane| lane.finished).max().unwrap_or(start);
         let elapsed_ns = end.saturating_duration_since(start).as_nanos() as u64;
         Ok(Measured { units: self.units() - before, elapsed_ns })
+    }
+
+    /// When a phase that is begun now starts.
+    fn start(&self) -> Instant {
+        let lead = match self.load.workload {
+            Workload::Paced => PACE_LEAD + PACE_LEAD_PER_CONNECTION * self.load.connections,
+            _ => Duration::ZERO,
+        };
+        Instant::now() + lead
+    }
+
+    /// The intended instants of one connection between `start` and `stop`.
+    fn pace(&self, connection: u32, start: Instant, stop: Stop) -> Option<Pace> {
+        let (rate_per_s, Stop::At(end)) = (self.load.rate_per_s?, stop) else { return None };
+        Some(Pace {
+            start,
+            rate_per_s,
+            messages: ((end - start).as_nanos() * u128::from(rate_per_s) / 1_000_000_000) as u64,
+            connections: self.load.connections.into(),
+            connection: connection.into(),
+            give_up: end + PACE_CATCH_UP,
+        })
     }
 
     fn units(&self) -> u64 {
@@ -341,7 +392,7 @@ impl<R: Runtime> Client<R> {
     }
 
     /// Runs every sound lane as a task of its own and waits for all.
-    async fn phase(&mut self, class: Class, stop: Stop, recorders: Option<&[Recorder]>) {
+    async fn phase(&mut self, class: Class, start: Instant, stop: Stop, recorders: Option<&[Recorder]>) {
         let (sound, mut lanes): (Vec<_>, Vec<_>) =
             self.lanes.drain(..).partition(|lane| lane.error.is_none());
         let mut tasks = Vec::with_capacity(sound.len());
@@ -355,8 +406,10 @@ impl<R: Runtime> Client<R> {
                 recorder,
                 payloads: self.payloads.for_connection(lane.index.into()),
             };
+            let pacer = self.pacers.get(lane.index as usize % self.pacers.len().max(1)).cloned();
+            let pace = self.pace(lane.index, start, stop).map(|pace| (pace, pacer));
             let (target, spec) = (self.target.clone(), self.spec.clone());
-            let job = Job { runtime: self.runtime.clone(), target, spec, script, lane };
+            let job = Job { runtime: self.runtime.clone(), target, spec, script, pace, lane };
             tasks.push(self.runtime.spawn(job));
         }
         for task in tasks {
@@ -366,7 +419,7 @@ impl<R: Runtime> Client<R> {
             }
         }
         if class == Class::WarmUp {
-            lanes.iter_mut().for_each(|lane| lane.progress.units = 0);
+            lanes.iter_mut().for_each(|lane| (lane.progress.units, lane.progress.not_sent) = (0, 0));
         }
         self.lanes = lanes;
     }
@@ -399,6 +452,7 @@ impl<R: Runtime> Client<R> {
         };
         for lane in &self.lanes {
             drove.tally.add(&lane.progress.tally);
+            drove.not_sent += lane.progress.not_sent;
             if let Some(error) = &lane.error {
                 drove.failed_connections += 1;
                 if drove.errors.len() < ERRORS_QUOTED {

@@ -44,6 +44,14 @@ pub enum Series {
     BatchAcknowledged,
     /// How late a push arrived after the instant at which it was due.
     PushLag,
+    /// Paced: from the instant at which a message was intended to be sent until its echo has been read.
+    FromIntended,
+    /// Paced: from the intended instant until the send, of messages whose connection was free at that instant: the
+    /// generator's own lateness.
+    GeneratorLag,
+    /// Paced: from the intended instant until the send, of messages whose connection still waited for an echo at that
+    /// instant: the server's doing.
+    Queued,
 }
 
 /// One distribution as it stands in events and records.

@@ -81,6 +81,10 @@ metrics! {
     LAG_P50: "lag_p50", "lag p50", Nanoseconds, false;
     LAG_P99: "lag_p99", "lag p99", Nanoseconds, false;
     LAG_MAX: "lag_max", "lag max", Nanoseconds, false;
+    ACHIEVED: "achieved", "achieved", Percent, true;
+    NOT_SENT: "not_sent", "not sent", Percent, false;
+    GENERATOR_LAG_P50: "generator_lag_p50", "generator lag p50", Nanoseconds, false;
+    GENERATOR_LAG_P99: "generator_lag_p99", "generator lag p99", Nanoseconds, false;
     TOTAL_TIME: "total_time", "total time", Nanoseconds, false;
     SERVER_CPU: "server_cpu_per_message", "server CPU", Nanoseconds, false;
     CLIENT_CPU: "client_cpu_per_message", "client CPU", Nanoseconds, false;
@@ -108,6 +112,7 @@ pub fn by_name(name: &str) -> Option<Metric> {
 pub fn ranking(workload: Workload, role: Role) -> Metric {
     match (workload, role) {
         (Workload::Push, _) => LAG_P99,
+        (Workload::Paced, _) => P99,
         (Workload::Idle, _) => SERVER_RSS,
         (_, Role::Server) => SERVER_CPU,
         (_, Role::Client) => CLIENT_CPU,
@@ -122,6 +127,10 @@ pub fn columns(workload: Workload, role: Role) -> Vec<Metric> {
     };
     match workload {
         Workload::PingPong | Workload::Window => vec![RATE, P50, P99, P99_9, other_cpu],
+        Workload::Paced => {
+            let own_cpu = if role == Role::Server { SERVER_CPU } else { CLIENT_CPU };
+            vec![P50, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, own_cpu]
+        }
         Workload::OneWay => vec![RATE, SEND_RATE, other_cpu],
         Workload::Connect => {
             vec![TCP_CONNECT_P50, UPGRADE_P50, FIRST_PUSH_P50, CONNECT_TO_FIRST_PUSH_P50, other_cpu]
@@ -150,15 +159,26 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
     if record.scenario.load.workload == Workload::Push {
         set(TOTAL_TIME, Some(record.elapsed_ns as f64));
     }
+    if let (Workload::Paced, Some(offered)) = (record.scenario.load.workload, record.scenario.load.rate_per_s)
+    {
+        set(ACHIEVED, units.map(|units| units / seconds / offered as f64 * 100.0));
+        set(NOT_SENT, Some(record.not_sent as f64 / record.scenario.load.offered() as f64 * 100.0));
+    }
     let sent = record.series.get(&Series::BatchSent);
     set(SEND_RATE, sent.and_then(|sent| per_unit(sent.sum_ns as f64)).map(|each| 1e9 / each));
 
+    // The round trip of a paced message begins when it was intended to be sent, not when it could be.
+    let round_trip = match record.scenario.load.workload {
+        Workload::Paced => Series::FromIntended,
+        _ => Series::RoundTrip,
+    };
     for (series, quantiles, max) in [
-        (Series::RoundTrip, &[(P50, 0.5), (P99, 0.99), (P99_9, 0.999), (P99_99, 0.9999)][..], Some(MAX)),
+        (round_trip, &[(P50, 0.5), (P99, 0.99), (P99_9, 0.999), (P99_99, 0.9999)][..], Some(MAX)),
         (Series::TcpConnect, &[(TCP_CONNECT_P50, 0.5)], None),
         (Series::Upgrade, &[(UPGRADE_P50, 0.5)], None),
         (Series::FirstPush, &[(FIRST_PUSH_P50, 0.5)], None),
         (Series::ConnectToFirstPush, &[(CONNECT_TO_FIRST_PUSH_P50, 0.5)], None),
+        (Series::GeneratorLag, &[(GENERATOR_LAG_P50, 0.5), (GENERATOR_LAG_P99, 0.99)], None),
         (Series::PushLag, &[(LAG_P50, 0.5), (LAG_P99, 0.99)], Some(LAG_MAX)),
     ] {
         let Some(distribution) = record.series.get(&series) else { continue };

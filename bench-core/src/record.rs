@@ -4,7 +4,7 @@
 //! it is printed. docs/RESULTS.md is the reference, and the JSON Schema beside it is made from these types.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     io::{self, Write},
     path::Path,
@@ -17,7 +17,9 @@ use crate::{
     RowInfo,
     catalogue::Scenario,
     histogram::{Distribution, Series},
+    mark::{self, Mark},
     runner::BuildInfo,
+    spec::{Pacing, Workload},
     tally::Tally,
     trial::{
         Edges, Failure, MachineSample, Outcome, Program, Role, Sample, Setup,
@@ -137,6 +139,12 @@ pub struct Record {
     pub units: u64,
     /// Length of the measured window in nanoseconds.
     pub elapsed_ns: u64,
+    /// Messages of a paced load that were intended and could not be sent before it gave up.
+    #[serde(default)]
+    pub not_sent: u64,
+    /// What a paced client waited with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pacing: Option<Pacing>,
     /// Distributions of the measured window, as the client took them.
     pub series: BTreeMap<Series, Distribution>,
     /// The whole machine at both edges of the measured window.
@@ -145,6 +153,9 @@ pub struct Record {
     pub machine: Machine,
     /// The build of the program that ran the trial.
     pub build: BuildInfo,
+    /// What spoils some of its figures for a verdict.
+    #[serde(default)]
+    pub marks: BTreeSet<Mark>,
     /// Why the trial failed; absent when it counts.
     pub error: Option<Failure>,
 }
@@ -243,6 +254,8 @@ pub struct Origin {
     pub seed: u64,
     /// Which side is compared.
     pub role: Role,
+    /// Whether its clients are of different rows, so that what a client is slow with belongs to the comparison.
+    pub compares_clients: bool,
     /// The machine.
     pub machine: Machine,
     /// The build of the program that runs the trials.
@@ -269,7 +282,8 @@ impl Record {
             samples,
             tally,
         };
-        Record {
+        let is_paced = setup.scenario.load.workload == Workload::Paced;
+        let mut record = Record {
             schema: SCHEMA,
             session: origin.session.clone(),
             round: position.round,
@@ -287,12 +301,17 @@ impl Record {
             took_ns,
             units: drove.units,
             elapsed_ns: drove.elapsed_ns,
+            not_sent: drove.not_sent,
+            pacing: is_paced.then(|| setup.pacing(origin)),
             series: drove.series,
             machine_samples: outcome.machine_samples,
             machine: origin.machine.clone(),
             build: origin.build.clone(),
+            marks: BTreeSet::new(),
             error: outcome.failure,
-        }
+        };
+        record.marks = mark::marks(&record);
+        record
     }
 }
 

@@ -3,27 +3,20 @@
 //! The same types are the flags of a runner, the fields of a scenario and part of every record. Whatever stands here
 //! is equal for all rows of a comparison.
 
-use std::{
-    net::{SocketAddr, ToSocketAddrs},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Kind,
-    payload::{HEADER_BYTES, PUSH_HEADER_BYTES, SEQUENCES},
-};
+mod load;
+mod parse;
+mod target;
 
-/// Largest product of window and payload for windows over one: an echo pair whose messages in flight exceed the
-/// socket buffers of both directions stops for good, each side blocked in a write.
-pub const MAX_IN_FLIGHT_BYTES: u64 = 256 * 1024;
-
-/// Most connections of one client: the ephemeral ports that one source address has towards one server, roughly.
-pub const MAX_CONNECTIONS: u32 = 28_000;
+pub use load::{Load, MAX_CONNECTIONS, MAX_IN_FLIGHT_BYTES, Schedule, Workload};
+use parse::{flag_value, flags, in_range};
+pub use parse::{parse_bytes, parse_micros, parse_millis};
+pub use target::Target;
 
 /// Longest measured window or warm-up. Anything longer is a soak test and not a trial.
 const MAX_DURATION_MS: u64 = 3_600_000;
@@ -44,60 +37,6 @@ impl Flush {
     pub fn name(self) -> String {
         flag_value(self)
     }
-}
-
-/// What the client does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Workload {
-    /// Opens a connection, upgrades it, waits for a first pushed message and closes; over and over.
-    Connect,
-    /// Sends a message and waits for its echo: a closed loop with one in flight.
-    #[default]
-    PingPong,
-    /// Keeps `window` messages in flight and sends one for each echo: a closed loop.
-    Window,
-    /// Sends batches of `messages` and waits for the server's count at the end of each.
-    OneWay,
-    /// Waits for pushes and takes how late each arrives.
-    Push,
-    /// Holds open connections and sends nothing.
-    Idle,
-}
-
-impl Workload {
-    /// All workloads.
-    pub const ALL: &'static [Workload] = &[
-        Workload::Connect,
-        Workload::PingPong,
-        Workload::Window,
-        Workload::OneWay,
-        Workload::Push,
-        Workload::Idle,
-    ];
-
-    /// Name in flags, scenarios and records.
-    pub fn name(self) -> String {
-        flag_value(self)
-    }
-
-    /// Whether it keeps several messages in flight on a connection: there the flush policy decides what is measured.
-    pub fn needs_flush_policy(self) -> bool {
-        matches!(self, Workload::Window | Workload::OneWay)
-    }
-}
-
-/// When the pushes to a connection are due.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// The first at once when the connection stands. Connecting is part of the measured window.
-    #[default]
-    OnConnect,
-    /// All connections at the same instants.
-    Aligned,
-    /// Spread evenly over the period, connection after connection.
-    Staggered,
 }
 
 /// Settings of a WebSocket connection, the same at both ends.
@@ -164,160 +103,15 @@ impl SocketSpec {
     }
 }
 
-/// What the client asks of the server: the workload with all its parameters.
-#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Load {
-    /// What the client does
-    #[arg(long, value_enum, default_value_t)]
-    pub workload: Workload,
-    /// Connections that are open at the same time
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub connections: u32,
-    /// Size of a message
-    #[arg(long = "payload", value_name = "BYTES", value_parser = parse_bytes, default_value = "24")]
-    pub payload_bytes: u64,
-    /// Text or binary messages
-    #[arg(long, value_enum, default_value_t)]
-    pub kind: Kind,
-    /// Messages in flight on each connection (window)
-    #[arg(long, value_name = "K", default_value_t = 1)]
-    pub window: u32,
-    /// Length of the measured window
-    #[arg(long = "duration", value_name = "TIME", value_parser = parse_millis, default_value = "1s")]
-    pub duration_ms: u64,
-    /// Length of the same load before the measured window, not counted
-    #[arg(long = "warm-up", value_name = "TIME", value_parser = parse_millis, default_value = "200ms")]
-    pub warm_up_ms: u64,
-    /// Messages on each connection. connect, ping-pong, window: stop after so many instead of after the duration;
-    /// one-way: size of a batch (10,000); push: pushes to each connection (20)
-    #[arg(long, value_name = "N")]
-    pub messages: Option<u64>,
-    /// Period of the pushes to one connection
-    #[arg(long = "every", value_name = "TIME", value_parser = parse_micros, default_value = "1s")]
-    pub every_us: u64,
-    /// When pushes are due
-    #[arg(long, value_enum, default_value_t)]
-    pub schedule: Schedule,
-}
-
-impl Default for Load {
-    fn default() -> Load {
-        Load {
-            workload: Workload::PingPong,
-            connections: 1,
-            payload_bytes: 24,
-            kind: Kind::Text,
-            window: 1,
-            duration_ms: 1_000,
-            warm_up_ms: 200,
-            messages: None,
-            every_us: 1_000_000,
-            schedule: Schedule::OnConnect,
-        }
-    }
-}
-
-impl Load {
-    /// Messages of a one-way batch: the seed's 10,000, unless given.
-    pub fn batch(&self) -> u64 {
-        self.messages.unwrap_or(10_000)
-    }
-
-    /// Pushes to each connection: the seed's 20, unless given.
-    pub fn pushes(&self) -> u64 {
-        self.messages.unwrap_or(20)
-    }
-
-    /// How long the measured window takes, roughly; for deadlines and progress only.
-    pub fn expected(&self) -> Duration {
-        match self.workload {
-            Workload::Push => {
-                Duration::from_micros(self.every_us.saturating_mul(self.pushes().saturating_sub(1)))
-            }
-            // A hundred microseconds a message is an order of magnitude above a round trip of a Rust row.
-            Workload::Connect | Workload::PingPong | Workload::Window if self.messages.is_some() => {
-                let all = self.messages.unwrap_or(0).saturating_mul(u64::from(self.connections));
-                Duration::from_micros(all.saturating_mul(100))
-            }
-            _ => Duration::from_millis(self.duration_ms),
-        }
-    }
-
-    /// Checks the load against itself and against the limits of its connections.
-    ///
-    /// # Errors
-    /// One line with the value, the range and the reason.
-    pub fn validate(&self, socket: &SocketSpec) -> Result<(), String> {
-        socket.validate()?;
-        // No connection at all is where the memory of idle ones is counted from.
-        let least = u64::from(self.workload != Workload::Idle);
-        in_range("connections", self.connections.into(), least, MAX_CONNECTIONS.into(), "")?;
-        let limit = socket.max_message_bytes.min(socket.max_frame_bytes);
-        let header = if self.workload == Workload::Push { PUSH_HEADER_BYTES } else { HEADER_BYTES };
-        if self.payload_bytes > limit {
-            return Err(format!(
-                "a payload of {} B is over the server's limit of {limit} B for one message in one frame (--max-message, \
-                 --max-frame)",
-                self.payload_bytes
-            ));
-        }
-        if self.payload_bytes < header as u64 {
-            return Err(format!(
-                "a payload of {} B is too small: {header} to {limit} B, because the first {header} carry the message's \
-                 class and number",
-                self.payload_bytes
-            ));
-        }
-        in_range("window", self.window.into(), 1, 1 << 20, "messages in flight")?;
-        if self.window > 1 && self.workload != Workload::Window {
-            return Err(format!(
-                "a window of {} means nothing to the workload {}: only `window` keeps several messages in flight",
-                self.window,
-                self.workload.name()
-            ));
-        }
-        let in_flight = u64::from(self.window) * self.payload_bytes;
-        if self.window > 1 && in_flight > MAX_IN_FLIGHT_BYTES {
-            return Err(format!(
-                "a window of {} messages of {} B keeps {in_flight} B in flight; windows over 1 may keep 1 to \
-                 {MAX_IN_FLIGHT_BYTES} B, because beyond the socket buffers an echo blocks both ends for good",
-                self.window, self.payload_bytes
-            ));
-        }
-        in_range("duration", self.duration_ms, 1, MAX_DURATION_MS, "ms")?;
-        in_range("warm-up", self.warm_up_ms, 0, MAX_DURATION_MS, "ms")?;
-        in_range("period of pushes", self.every_us, 1, MAX_DURATION_MS * 1_000, "µs")?;
-        if let Some(messages) = self.messages {
-            in_range("messages", messages, 1, SEQUENCES, "")?;
-        }
-        if self.expected() > Duration::from_millis(MAX_DURATION_MS) {
-            return Err(format!(
-                "this load takes about {} s; a trial may take {} s",
-                self.expected().as_secs(),
-                MAX_DURATION_MS / 1_000
-            ));
-        }
-        Ok(())
-    }
-
-    fn to_args(&self) -> Vec<String> {
-        let mut args = flags(&[
-            ("workload", self.workload.name()),
-            ("connections", self.connections.to_string()),
-            ("payload", self.payload_bytes.to_string()),
-            ("kind", flag_value(self.kind)),
-            ("window", self.window.to_string()),
-            ("duration", format!("{}ms", self.duration_ms)),
-            ("warm-up", format!("{}ms", self.warm_up_ms)),
-            ("every", format!("{}us", self.every_us)),
-            ("schedule", flag_value(self.schedule)),
-        ]);
-        if let Some(messages) = self.messages {
-            args.extend(flags(&[("messages", messages.to_string())]));
-        }
-        args
-    }
+/// What a paced client waits with for the instants at which it sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pacing {
+    /// The runtime's timers, whose lateness is part of the result.
+    #[default]
+    Timers,
+    /// The client's own: it spins until the next instant, within microseconds, and takes its core whole.
+    Spin,
 }
 
 /// Everything that decides what a server does.
@@ -361,6 +155,9 @@ pub struct DriveSpec {
     /// Worker threads of the runtime
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threads: u32,
+    /// What a paced load waits with
+    #[arg(long, value_enum, default_value_t)]
+    pub pacing: Pacing,
     /// What to do there.
     #[command(flatten)]
     pub load: Load,
@@ -373,6 +170,9 @@ impl DriveSpec {
     /// The flags of `drive` that say the same.
     pub fn to_args(&self) -> Vec<String> {
         let mut args = flags(&[("target", self.target.clone()), ("threads", self.threads.to_string())]);
+        if self.load.workload == Workload::Paced {
+            args.extend(flags(&[("pacing", flag_value(self.pacing))]));
+        }
         args.extend(self.load.to_args());
         args.extend(self.socket.to_args());
         args
@@ -387,107 +187,6 @@ impl DriveSpec {
         self.load.validate(&self.socket)?;
         Target::parse(&self.target).map(drop).map_err(|error| format!("{error:#}"))
     }
-}
-
-/// Where a client connects to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The address, resolved.
-    pub addr: SocketAddr,
-    /// What the Host header says: host and port as given.
-    pub authority: String,
-    /// The path of the echo service, where it is not wsbench's own.
-    pub path: Option<String>,
-}
-
-impl Target {
-    /// Parses `HOST:PORT` or `ws://HOST[:PORT]/PATH` and resolves the host.
-    ///
-    /// # Errors
-    /// When the text has another form or the host does not resolve.
-    pub fn parse(text: &str) -> anyhow::Result<Target> {
-        anyhow::ensure!(
-            !text.starts_with("wss://"),
-            "`{text}` asks for TLS, which this client does not speak: use ws://HOST:PORT/PATH"
-        );
-        let (authority, path) = match text.strip_prefix("ws://") {
-            None => (text.to_owned(), None),
-            Some(rest) => {
-                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let default_port =
-                    if authority.ends_with(']') || !authority.contains(':') { ":80" } else { "" };
-                (format!("{authority}{default_port}"), Some(format!("/{path}")))
-            }
-        };
-        let addr = authority
-            .to_socket_addrs()
-            .with_context(|| format!("`{text}` is not a target: use HOST:PORT or ws://HOST:PORT/PATH"))?
-            .next()
-            .with_context(|| format!("the host of `{text}` has no address"))?;
-        Ok(Target { addr, authority, path })
-    }
-
-    /// The URL of `service` (a path and query) there; the target's own path stands in for `/echo`.
-    pub fn url(&self, service: &str) -> String {
-        let path = match (&self.path, service) {
-            (Some(path), "/echo") => path,
-            _ => service,
-        };
-        format!("ws://{}{path}", self.authority)
-    }
-}
-
-/// Parses a size such as `24`, `2KiB` or `1MiB`.
-///
-/// # Errors
-/// When the text is no size, with examples.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    text.parse::<bytesize::ByteSize>()
-        .map(|size| size.as_u64())
-        .map_err(|_| "a size is a number of bytes or has a unit: 24, 2KiB, 1MiB".to_owned())
-}
-
-/// Parses a time such as `700ms` or `5s` into milliseconds.
-///
-/// # Errors
-/// When the text is no time, or not a whole number of milliseconds.
-pub fn parse_millis(text: &str) -> Result<u64, String> {
-    whole(parse_time(text)?.as_nanos(), 1_000_000, "milliseconds")
-}
-
-/// Parses a time such as `200us` or `1s` into microseconds.
-///
-/// # Errors
-/// When the text is no time, or not a whole number of microseconds.
-pub fn parse_micros(text: &str) -> Result<u64, String> {
-    whole(parse_time(text)?.as_nanos(), 1_000, "microseconds")
-}
-
-fn parse_time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; a time has a unit: 700ms, 5s, 2min"))
-}
-
-fn whole(nanos: u128, unit: u128, name: &str) -> Result<u64, String> {
-    if !nanos.is_multiple_of(unit) {
-        return Err(format!("only whole {name} are supported"));
-    }
-    u64::try_from(nanos / unit).map_err(|_| "that is too long".to_owned())
-}
-
-fn in_range(name: &str, value: u64, least: u64, most: u64, unit: &str) -> Result<(), String> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-    Err(format!("{name}: {value}{unit} is out of range, {least} to {most}{unit} are possible"))
-}
-
-fn flags(pairs: &[(&str, String)]) -> Vec<String> {
-    pairs.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()]).collect()
-}
-
-fn flag_value<V: ValueEnum>(value: V) -> String {
-    value.to_possible_value().map_or_else(String::new, |possible| possible.get_name().to_owned())
 }
 
 #[cfg(test)]
@@ -522,6 +221,10 @@ mod tests {
         assert_eq!(spec.load.payload_bytes, 2048);
         assert_eq!(spec.load.every_us, 250);
         assert_eq!(drive(&spec.to_args()), spec);
+        let paced = "--target 127.0.0.1:9 --workload paced --rate 500 --pacing spin";
+        let paced = drive(&paced.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!((paced.load.offered(), paced.pacing), (500, Pacing::Spin));
+        assert_eq!(drive(&paced.to_args()), paced);
         let defaults = drive(&["--target".to_owned(), "[::1]:1".to_owned()]);
         assert_eq!(defaults.load, Load::default());
         assert_eq!(defaults.socket, SocketSpec::default());
@@ -548,6 +251,14 @@ mod tests {
         assert!(window(0, 24).contains("window: 0"));
         assert!(window(16, 1 << 20).contains("blocks both ends"));
         assert!(refusal(|load| load.window = 2).contains("only `window`"));
+        assert!(refusal(|load| load.workload = Workload::Paced).contains("needs a rate"));
+        assert!(refusal(|load| load.rate_per_s = Some(5)).contains("only `paced`"));
+        let rate = |rate| {
+            refusal(|load| {
+                (load.workload, load.rate_per_s, load.duration_ms) = (Workload::Paced, Some(rate), 100);
+            })
+        };
+        assert!(rate(0).contains("rate: 0") && rate(9).contains("no message at all"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    Kind, Socket, SocketError,
+    Kind, Socket, SocketError, Timer,
     histogram::{Recorder, Series},
     payload::{self, Class, HEADER_BYTES, PayloadSource},
     service::Push,
@@ -67,6 +67,8 @@ pub struct Progress {
     pub tally: Tally,
     /// What "per message" divides by: round trips, acknowledged messages, deliveries or handshakes.
     pub units: u64,
+    /// Messages of a paced load that were intended and not sent.
+    pub not_sent: u64,
     /// Next sequence number of each class.
     sequences: [u64; Class::ALL.len()],
 }
@@ -143,6 +145,74 @@ pub async fn window<S: Socket>(
         script.record(Series::RoundTrip, now - start);
         check_echo::<S>(echo, script, sequence, progress)?;
     }
+}
+
+/// The instants at which one connection of a paced load is to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Intended instant of the load's first message, whichever connection sends it.
+    pub start: Instant,
+    /// Messages a second, over all connections.
+    pub rate_per_s: u64,
+    /// Messages of all connections.
+    pub messages: u64,
+    /// Connections, which take turns.
+    pub connections: u64,
+    /// This connection's number, from 0.
+    pub connection: u64,
+    /// When a connection that is behind gives up.
+    pub give_up: Instant,
+}
+
+impl Pace {
+    /// The intended instants of this connection.
+    fn intended(self) -> impl Iterator<Item = Instant> {
+        (self.connection..self.messages).step_by(self.connections as usize).map(move |number| {
+            let offset_ns = u128::from(number) * 1_000_000_000 / u128::from(self.rate_per_s);
+            self.start + Duration::from_nanos(offset_ns as u64)
+        })
+    }
+}
+
+/// Open loop: each message has an intended instant, spread evenly over the connections, and its latency counts from
+/// there. A connection that is behind sends at once until it has caught up, so that a stall is charged to every message
+/// that it delayed (Gil Tene, "How NOT to Measure Latency"; wrk2).
+///
+/// A message that could not be sent before the load gave up is counted, and its wait so far stands for its latency: to
+/// leave it out would flatter the server that caused it.
+pub async fn paced<S: Socket, T: Timer>(
+    socket: &mut S,
+    pace: Pace,
+    timer: &T,
+    script: &Script,
+    progress: &mut Progress,
+) -> Result<(), WorkloadError> {
+    for intended in pace.intended() {
+        let mut now = Instant::now();
+        let free = now <= intended;
+        if !free && now >= pace.give_up {
+            progress.not_sent += 1;
+            script.record(Series::FromIntended, now - intended);
+            continue;
+        }
+        let sequence = progress.take_sequence(script.class);
+        let payload = script.payloads.payload(script.class, sequence);
+        let bytes = payload.len();
+        let message = S::message(script.load.kind, payload);
+        while now < intended {
+            timer.sleep_until(intended).await;
+            now = Instant::now();
+        }
+        socket.feed(message).await?;
+        let echo = socket.recv().await?;
+        let end = Instant::now();
+        script.record(Series::FromIntended, end - intended);
+        script.record(Series::RoundTrip, end - now);
+        script.record(if free { Series::GeneratorLag } else { Series::Queued }, now - intended);
+        progress.tally.class_mut(script.class).sent(bytes);
+        check_echo::<S>(echo, script, sequence, progress)?;
+    }
+    Ok(())
 }
 
 /// Batches of messages, each acknowledged by the server's count when its last one is in.

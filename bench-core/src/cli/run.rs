@@ -71,6 +71,7 @@ pub(super) fn run(row: &Row, build: &BuildInfo, arguments: &RunArguments) -> any
         session: new_session(),
         seed: 0,
         role: Role::Server,
+        compares_clients: true,
         machine: Machine::this(),
         build: build.clone(),
     };

@@ -13,7 +13,7 @@ use crate::{
     DriveSpec, ServeSpec,
     catalogue::Scenario,
     record::{Origin, Pair, Position, Record, unix_ms},
-    spec::SocketSpec,
+    spec::{Pacing, SocketSpec},
 };
 
 /// Time that a trial may take beyond its load: starting two processes and closing, on a machine that does other things
@@ -48,9 +48,16 @@ impl Setup<'_> {
         ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: self.server.threads(self.threads), socket }
     }
 
-    fn drive_spec(&self) -> DriveSpec {
+    fn drive_spec(&self, pacing: Pacing) -> DriveSpec {
         let (load, socket) = (self.scenario.load.clone(), self.socket(self.client));
-        DriveSpec { target: String::new(), threads: self.client.threads(self.threads), load, socket }
+        DriveSpec { target: String::new(), threads: self.client.threads(self.threads), pacing, load, socket }
+    }
+
+    /// What the client of a paced load waits with. Where clients are compared, their runtimes' timers are part of it; and
+    /// on a core that it shares, spinning would take the server's time.
+    pub(crate) fn pacing(&self, origin: &Origin) -> Pacing {
+        let apart = self.placement == Placement::Split && !self.cores.cores_shared;
+        if apart && !origin.compares_clients { Pacing::Spin } else { Pacing::Timers }
     }
 
     /// The scenario's settings; an end that lacks its flush policy has its own.
@@ -86,7 +93,8 @@ pub fn execute(
     let started_unix_ms = unix_ms();
     let start = Instant::now();
     let mut stage = Processes::new(setup.server, setup.client, setup.cores, machine, limit);
-    let outcome = run(&mut stage, &setup.serve_spec(), &setup.drive_spec());
+    let pacing = setup.pacing(origin);
+    let outcome = run(&mut stage, &setup.serve_spec(), &setup.drive_spec(pacing));
     let took_ns = start.elapsed().as_nanos() as u64;
     Record::new(origin, position, setup, started_unix_ms, took_ns, outcome)
 }

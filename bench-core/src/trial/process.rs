@@ -76,7 +76,8 @@ impl Stage for Processes<'_> {
     }
 
     fn sample_machine(&mut self) -> Option<MachineSample> {
-        self.machine.sample()
+        let cores = self.cores.server.iter().chain(&self.cores.client).copied();
+        self.machine.sample(&cores.collect())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Cost of a process and state of the machine, read from outside and the same way for every language.
 
+use std::collections::{BTreeSet, HashMap};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sysinfo::System;
@@ -34,11 +36,28 @@ pub struct MachineSample {
     pub memory_used_bytes: u64,
     /// Memory of the machine in bytes.
     pub memory_total_bytes: u64,
+    /// CPU time that other processes have used on the trial's cores since the first reading of a run, in nanoseconds: not
+    /// wsbench and its children. 0 where processes are not pinned.
+    #[serde(default)]
+    pub others_cpu_ns: u64,
+    /// Time that the hypervisor has taken from the trial's cores since the machine started, in nanoseconds, counted by
+    /// the kernel in ticks of 10 ms.
+    #[serde(default)]
+    pub used_cores_stolen_ns: u64,
+    /// How far the clock that goes on through a suspension is ahead of the one that does not, in nanoseconds.
+    #[serde(default)]
+    pub boot_clock_ahead_ns: u64,
+    /// How far the wall clock is ahead of the monotonic clock, in nanoseconds.
+    #[serde(default)]
+    pub wall_clock_ahead_ns: u64,
 }
 
 /// Reads the whole machine; CPU use counts from the reading before.
 #[derive(Debug)]
-pub struct MachineSampler(Option<System>);
+pub struct MachineSampler {
+    system: Option<System>,
+    others: Others,
+}
 
 impl MachineSampler {
     /// Starts with a first reading.
@@ -47,18 +66,24 @@ impl MachineSampler {
         if let Some(system) = &mut system {
             system.refresh_cpu_usage();
         }
-        MachineSampler(system)
+        MachineSampler { system, others: Others::default() }
     }
 
-    /// The state now; `None` where the system does not tell.
-    pub fn sample(&mut self) -> Option<MachineSample> {
-        let system = self.0.as_mut()?;
+    /// The state now, with the times of the cores of a trial; `None` where the system does not tell.
+    pub fn sample(&mut self, cores: &BTreeSet<u32>) -> Option<MachineSample> {
+        let system = self.system.as_mut()?;
         system.refresh_cpu_usage();
         system.refresh_memory();
+        let others_cpu_ns = self.others.cpu_ns(cores);
+        let (boot_clock_ahead_ns, wall_clock_ahead_ns) = clocks_ahead();
         Some(MachineSample {
             cpu_permille: (system.global_cpu_usage() * 10.0).round() as u32,
             memory_used_bytes: system.used_memory(),
             memory_total_bytes: system.total_memory(),
+            others_cpu_ns,
+            used_cores_stolen_ns: stolen_ns(cores),
+            boot_clock_ahead_ns,
+            wall_clock_ahead_ns,
         })
     }
 }
@@ -69,15 +94,112 @@ impl Default for MachineSampler {
     }
 }
 
+/// The CPU time of everybody else. The kernel's own sum over a core counts ticks, which a load with a rhythm of its own
+/// misleads by half; the CPU clocks of the processes are exact.
+#[derive(Debug, Default)]
+struct Others {
+    /// What each process had used at the reading before.
+    before: HashMap<i32, u64>,
+    total_ns: u64,
+}
+
+/// Growth of one process's CPU time between two readings that is not looked into.
+#[cfg(target_os = "linux")]
+const NEGLIGIBLE_NS: u64 = 500_000;
+
+#[cfg(target_os = "linux")]
+impl Others {
+    /// What others have used on these cores since the first call. A process counts for the core on which it ran last.
+    fn cpu_ns(&mut self, cores: &BTreeSet<u32>) -> u64 {
+        let Ok(folder) = std::fs::read_dir("/proc") else { return self.total_ns };
+        let pids = folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let now: HashMap<i32, u64> = pids.filter_map(|pid| Some((pid, cpu_clock_ns(pid)?))).collect();
+        if !self.before.is_empty() {
+            for (pid, cpu_ns) in &now {
+                let grown = cpu_ns.saturating_sub(self.before.get(pid).copied().unwrap_or(0));
+                if grown > NEGLIGIBLE_NS && is_other(*pid, cores) {
+                    self.total_ns += grown;
+                }
+            }
+        }
+        self.before = now;
+        self.total_ns
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Others {
+    fn cpu_ns(&mut self, _cores: &BTreeSet<u32>) -> u64 {
+        self.total_ns
+    }
+}
+
+/// Whether a process ran on one of the cores and is neither this one nor a child of it. The kernel's threads work for
+/// whoever is on the core, most of all for the network traffic of the trial.
+#[cfg(target_os = "linux")]
+fn is_other(pid: i32, cores: &BTreeSet<u32>) -> bool {
+    /// The process that all threads of the kernel descend from.
+    const KTHREADD: i32 = 2;
+    let Ok(stat) = procfs::process::Process::new(pid).and_then(|process| process.stat()) else {
+        return false;
+    };
+    let own = std::process::id() as i32;
+    let on_core =
+        stat.processor.is_some_and(|core| u32::try_from(core).is_ok_and(|core| cores.contains(&core)));
+    on_core && pid != own && stat.ppid != own && pid != KTHREADD && stat.ppid != KTHREADD
+}
+
+/// Reads a process's CPU clock, in nanoseconds.
+#[cfg(target_os = "linux")]
+fn cpu_clock_ns(pid: i32) -> Option<u64> {
+    use nix::{time, unistd::Pid};
+
+    let clock = time::clock_getcpuclockid(Pid::from_raw(pid)).ok()?;
+    let cpu = time::clock_gettime(clock).ok()?;
+    Some(cpu.tv_sec() as u64 * 1_000_000_000 + cpu.tv_nsec() as u64)
+}
+
+/// Time that the hypervisor has taken from some cores since the machine started.
+#[cfg(target_os = "linux")]
+fn stolen_ns(cores: &BTreeSet<u32>) -> u64 {
+    use procfs::CurrentSI;
+
+    let Ok(kernel) = procfs::KernelStats::current() else { return 0 };
+    let of_core = |core: &u32| kernel.cpu_time.get(*core as usize)?.steal;
+    cores.iter().filter_map(of_core).sum::<u64>() * (1_000_000_000 / procfs::ticks_per_second())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn stolen_ns(_cores: &BTreeSet<u32>) -> u64 {
+    0
+}
+
+/// How far CLOCK_BOOTTIME and CLOCK_REALTIME are ahead of CLOCK_MONOTONIC.
+#[cfg(target_os = "linux")]
+fn clocks_ahead() -> (u64, u64) {
+    use nix::time::{ClockId, clock_gettime};
+
+    let read = |clock| {
+        let now = clock_gettime(clock).ok()?;
+        Some(now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+    };
+    let Some(monotonic) = read(ClockId::CLOCK_MONOTONIC) else { return (0, 0) };
+    let ahead = |clock| read(clock).map_or(0, |other| other.saturating_sub(monotonic));
+    (ahead(ClockId::CLOCK_BOOTTIME), ahead(ClockId::CLOCK_REALTIME))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn clocks_ahead() -> (u64, u64) {
+    (0, 0)
+}
+
 /// Reads what process `pid` has used; `None` when it is gone, or where the system does not tell.
 #[cfg(target_os = "linux")]
 pub fn sample(pid: u32) -> Option<Sample> {
-    use nix::{time, unistd::Pid};
     use procfs::process::Process;
 
     let pid = i32::try_from(pid).ok()?;
-    let clock = time::clock_getcpuclockid(Pid::from_raw(pid)).ok()?;
-    let cpu = time::clock_gettime(clock).ok()?;
+    let cpu_ns = cpu_clock_ns(pid)?;
     let process = Process::new(pid).ok()?;
     let status = process.status().ok()?;
     let stat = process.stat().ok()?;
@@ -91,7 +213,7 @@ pub fn sample(pid: u32) -> Option<Sample> {
         }
     }
     Some(Sample {
-        cpu_ns: cpu.tv_sec() as u64 * 1_000_000_000 + cpu.tv_nsec() as u64,
+        cpu_ns,
         user_ns: stat.utime * tick_ns,
         system_ns: stat.stime * tick_ns,
         rss_bytes: status.vmrss? * 1024,

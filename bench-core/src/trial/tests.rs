@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
 use super::*;
 use crate::{
-    spec::{Load, SocketSpec},
+    spec::{Load, Pacing, SocketSpec},
     tally::Tally,
 };
 
@@ -88,6 +88,7 @@ impl Script {
         let drive = DriveSpec {
             target: String::new(),
             threads: 1,
+            pacing: Pacing::default(),
             load: Load::default(),
             socket: SocketSpec::default(),
         };

@@ -8,7 +8,7 @@ use std::{process::ExitCode, time::Duration};
 use bench_core::{
     DriveSpec, Row, ServeSpec, cli,
     protocol::Event,
-    spec::{Load, SocketSpec},
+    spec::{Load, Pacing, SocketSpec},
     tally::reconcile,
     trial::{
         Peer, Program,
@@ -64,7 +64,8 @@ impl Pair {
             return Err("the server did not report that it listens".to_owned());
         };
         probe::echo_nonce(addr, LIMIT)?;
-        let drive = DriveSpec { target: addr.to_string(), threads: 1, load, socket };
+        let pacing = Pacing::default();
+        let drive = DriveSpec { target: addr.to_string(), threads: 1, pacing, load, socket };
         let mut client = Process::launch(program.command("drive", drive.to_args()), &cores.client, LIMIT)?;
         match client.event()? {
             Event::Ready => Ok(Pair { server, client, asked: 0 }),

@@ -8,7 +8,7 @@ use bench_core::{
     metric::{Unit, human},
     protocol::Event,
     runner::BuildInfo,
-    spec::{Load, SocketSpec, Target, Workload},
+    spec::{Load, Pacing, SocketSpec, Target, Workload},
     trial::{Peer, process::Process},
 };
 use clap::Args;
@@ -30,6 +30,9 @@ pub struct DriveArguments {
     /// Row of the client
     #[arg(long, value_name = "ROW", default_value = "tokio")]
     row: String,
+    /// What a paced load waits with
+    #[arg(long, value_enum, default_value = "spin")]
+    pacing: Pacing,
     /// Allow a server that is not on this machine. Only use this against servers that are yours
     #[arg(long)]
     allow_remote: bool,
@@ -56,7 +59,10 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
             target.addr
         )));
     }
-    if !matches!(arguments.load.workload, Workload::PingPong | Workload::Window | Workload::Idle) {
+    if !matches!(
+        arguments.load.workload,
+        Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced
+    ) {
         return Err(Stop::usage(format!(
             "the workload {} needs wsbench's own server; any echo server can be driven with ping-pong, window and idle",
             arguments.load.workload.name()
@@ -67,7 +73,8 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     } else {
         format!("ws://{}/", arguments.url)
     };
-    let spec = DriveSpec { target: url, threads: 1, load: arguments.load, socket: arguments.socket };
+    let pacing = arguments.pacing;
+    let spec = DriveSpec { target: url, threads: 1, pacing, load: arguments.load, socket: arguments.socket };
     spec.validate().map_err(Stop::usage)?;
     check::open_files([("this load", spec.load.connections)])?;
     let program = Finder::new(arguments.runner_dir, build)?.find(&arguments.row)?;

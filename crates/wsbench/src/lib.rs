@@ -2,6 +2,7 @@
 
 mod cast;
 pub mod check;
+pub mod curve;
 pub mod exit;
 pub mod external;
 pub mod list;
@@ -14,8 +15,10 @@ pub mod rows;
 pub mod run;
 pub mod select;
 mod slope;
+pub mod statistics;
 pub mod summary;
 pub mod table;
+pub mod verdict;
 pub mod verify;
 
 /// Prints to stdout. A reader that has seen enough and closed the pipe (`| head`) is no error: the program ends.

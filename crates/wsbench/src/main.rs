@@ -8,12 +8,13 @@ use bench_core::{
 };
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use wsbench::{
+    curve::Slo,
     exit::{FAILED, OK, Stop},
     exit_quietly_on_closed_pipe,
     external::{self, DriveArguments},
     list::{self, ListArguments},
     results::Results,
-    run::{self, RunArguments},
+    run::{self, DEFAULT_CONFIDENCE, DEFAULT_SLO, RunArguments, parse_confidence},
     summary::Summary,
     table::{Format, render},
     verify::{self, VerifyArguments},
@@ -61,6 +62,12 @@ enum Command {
         /// How the table is written
         #[arg(long, value_enum, default_value_t)]
         format: Format,
+        /// Confidence of intervals and verdicts
+        #[arg(long, value_name = "SHARE", value_parser = parse_confidence, default_value_t = DEFAULT_CONFIDENCE)]
+        confidence: f64,
+        /// Latency objective of a curve: its table names the highest rate that holds it
+        #[arg(long, value_name = "OBJECTIVE", value_parser = Slo::parse, default_value = DEFAULT_SLO)]
+        slo: Slo,
     },
     /// Run one client workload against any echo server
     Drive(DriveArguments),
@@ -92,7 +99,7 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
             let own_load = matches.subcommand_matches("run").is_some_and(asks_for_own_load);
             run::start(arguments, own_load, build)
         }
-        Command::Table { files, format } => Ok(table(&files, format)),
+        Command::Table { files, format, confidence, slo } => Ok(table(&files, format, confidence, slo)),
         Command::Drive(arguments) => external::drive(arguments, build),
         Command::Schema => {
             let schema = schemars::schema_for!(Line);
@@ -104,10 +111,10 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
     }
 }
 
-fn table(files: &[PathBuf], format: Format) -> u8 {
+fn table(files: &[PathBuf], format: Format, confidence: f64, slo: Slo) -> u8 {
     let results = Results::read(files);
     if !results.trials.is_empty() {
-        exit_quietly_on_closed_pipe(&render(&Summary::new(&results), format));
+        exit_quietly_on_closed_pipe(&render(&Summary::new(&results, confidence), format, slo));
     }
     for problem in &results.problems {
         eprintln!("error: {problem}");

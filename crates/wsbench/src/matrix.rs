@@ -78,6 +78,7 @@ mod tests {
     use bench_core::trial::{Failure, Step};
 
     use super::*;
+    use crate::curve::Slo;
     use crate::{
         results::{
             Results,
@@ -102,9 +103,10 @@ mod tests {
             with("smol", "tokio", 2, 6_500_000),
             failed,
         ];
-        let summary = Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() });
+        let summary =
+            Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() }, 0.95);
         assert!(is_matrix(&summary.groups[0]));
-        let text = render(&summary, Format::Terminal);
+        let text = render(&summary, Format::Terminal, Slo::default());
         let line = text.lines().find(|line| line.trim_start().starts_with("smol ")).unwrap();
         assert!(line.contains("6.50 µs") && line.contains("failed"), "{text}");
         assert!(text.contains("servers down, clients across"), "{text}");
@@ -113,7 +115,8 @@ mod tests {
     #[test]
     fn rows_against_one_client_are_no_matrix() {
         let trials = vec![trial("tokio", 0, 0, 1), trial("smol", 0, 1, 1)];
-        let summary = Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() });
+        let summary =
+            Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() }, 0.95);
         assert!(!is_matrix(&summary.groups[0]));
     }
 }

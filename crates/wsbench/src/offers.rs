@@ -96,7 +96,7 @@ fn service(workload: Workload) -> &'static str {
     match workload {
         Workload::Connect | Workload::Push => "push",
         Workload::OneWay => "sink",
-        Workload::PingPong | Workload::Window | Workload::Idle => "echo",
+        Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced => "echo",
     }
 }
 

@@ -209,10 +209,13 @@ pub(crate) mod tests {
             took_ns: 0,
             units: 1_000,
             elapsed_ns: 1_000_000_000,
+            not_sent: 0,
+            pacing: None,
             series: BTreeMap::new(),
             machine_samples: Edges::default(),
             machine: machine(),
             build: build(),
+            marks: Default::default(),
             error: None,
         }
     }

@@ -15,7 +15,7 @@ use bench_core::{
     runner::BuildInfo,
     spec::{Load, SocketSpec, parse_millis},
     trial::{
-        Program, Setup, execute,
+        Program, Role, Setup, execute,
         execute::limit,
         placement::{self, Cores, Placement},
         sample::MachineSampler,
@@ -27,6 +27,7 @@ use indicatif::HumanDuration;
 use crate::{
     cast::cast,
     check,
+    curve::Slo,
     exit::{FAILED, INCOMPLETE, OK, Stop},
     offers,
     plan::{self, Block, row_of},
@@ -34,9 +35,37 @@ use crate::{
     results::{Results, cut_unfinished_line},
     rows::{AVAILABLE, Finder, short},
     select::{Selection, ad_hoc, select},
-    summary::Summary,
+    summary::{RowFigures, Summary},
     table::{Format, render},
+    verdict::Verdict,
 };
+
+/// What the table and a run assume unless they are told otherwise.
+pub const DEFAULT_CONFIDENCE: f64 = 0.95;
+/// The objective that a curve's table assumes unless it is told otherwise.
+pub const DEFAULT_SLO: &str = "p99<1ms";
+
+/// Parses a confidence such as `0.95`.
+///
+/// # Errors
+/// When it is not between one half and one.
+pub fn parse_confidence(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "a confidence is a number such as 0.95".to_owned())?;
+    if (0.5..1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err(format!("{text} is out of range: 0.5 to 0.999… are possible"))
+    }
+}
+
+/// Parses `3%` into 0.03.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    match number.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
+        _ => Err("a width is a percentage over 0, such as 3%".to_owned()),
+    }
+}
 
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]
@@ -88,6 +117,18 @@ pub struct RunArguments {
         "profile", "scenarios", "rows", "pairs", "baseline", "reference", "rounds", "seed", "placement", "out", "dry_run",
     ])]
     resume: Option<PathBuf>,
+    /// Confidence of intervals and verdicts
+    #[arg(long, value_name = "SHARE", value_parser = parse_confidence, default_value_t = DEFAULT_CONFIDENCE)]
+    confidence: f64,
+    /// Latency objective of a curve: its table names the highest rate that holds it
+    #[arg(long, value_name = "OBJECTIVE", value_parser = Slo::parse, default_value = DEFAULT_SLO)]
+    slo: Slo,
+    /// Go on with further rounds until every row's interval by its ranking metric is this narrow, such as `3%`
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent, conflicts_with = "resume")]
+    target_width: Option<f64>,
+    /// Most rounds that --target-width may add up to
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=MAX_ROUNDS as i64))]
+    max_rounds: u32,
     /// Print the trials in order and the time they take, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -125,7 +166,9 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
                 "--resume goes on with the run's own load: leave the flags of a load out",
             ));
         }
-        return resume(path, &finder, &build, time, arguments.format);
+        let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
+        let look = Look { format, slo, confidence, target: None };
+        return resume(path, &finder, &build, time, look);
     }
     let selection = selection(&arguments, own_load)?;
     let cast = cast(&arguments, selection.pairing, &finder)?;
@@ -162,7 +205,10 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
     refuse_unfinished_line(&path)?;
     let mut writer = writer(&path)?;
     write(&mut writer, &path, &Line::Session(session.clone()))?;
-    finish(bench, &session, BTreeMap::new(), writer, &path, arguments.format, cast.missing)
+    let target = arguments.target_width.map(|width| Target { width, max_rounds: arguments.max_rounds });
+    let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
+    let look = Look { format, slo, confidence, target };
+    finish(bench, session, BTreeMap::new(), writer, &path, look, cast.missing)
 }
 
 fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop> {
@@ -196,7 +242,7 @@ fn resume(
     finder: &Finder,
     build: &BuildInfo,
     time: Option<Duration>,
-    format: Format,
+    look: Look,
 ) -> Result<u8, Stop> {
     let results = Results::read(&[path]);
     let Some(session) = results.sessions.last().cloned() else {
@@ -262,7 +308,7 @@ fn resume(
             write(&mut writer, path, &Line::Orphaned(Orphaned { session, block, attempt }))?;
         }
     }
-    finish(bench, &session, progress, writer, path, format, false)
+    finish(bench, session, progress, writer, path, look, false)
 }
 
 /// A file that ends within a line would swallow the first line of a new run.
@@ -299,42 +345,85 @@ fn write(writer: &mut Writer, path: &Path, line: &Line) -> Result<(), Stop> {
     })
 }
 
+/// How the results are looked at.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    format: Format,
+    slo: Slo,
+    confidence: f64,
+    target: Option<Target>,
+}
+
+/// How narrow the intervals are to become, and in how many rounds at most.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    /// Upper over lower end of a ratio's interval, less 1.
+    width: f64,
+    max_rounds: u32,
+}
+
+impl Target {
+    /// Whether another round is needed.
+    fn is_missed(self, summary: &Summary, rounds: u32) -> bool {
+        let wide = |row: &RowFigures| {
+            row.judged.is_some_and(|judged| match (judged.verdict, judged.interval) {
+                (Verdict::Baseline, _) => false,
+                (_, None) => true,
+                (_, Some((low, high))) => high / low - 1.0 > self.width,
+            })
+        };
+        rounds < self.max_rounds && summary.groups.iter().flat_map(|group| &group.rows).any(wide)
+    }
+}
+
 /// Measures what is not done yet and prints the table.
 fn finish(
     mut bench: Bench,
-    session: &Session,
-    done: BTreeMap<u32, (u32, BTreeSet<u32>)>,
+    mut session: Session,
+    mut done: BTreeMap<u32, (u32, BTreeSet<u32>)>,
     mut writer: Writer,
     path: &Path,
-    format: Format,
+    look: Look,
     missing_row: bool,
 ) -> Result<u8, Stop> {
     // Said first: whoever interrupts the run has to know where its records are.
     eprintln!("records: {} (`wsbench run --resume` goes on with it after an interruption)", path.display());
-    let progress = Progress::start(session);
-    let result = run_blocks(
-        session,
-        &done,
-        |block, pair, position| {
-            progress.trial(block, pair);
-            let record = bench.trial(block, pair, position);
-            progress.done(&record);
-            record
-        },
-        |line| write(&mut writer, path, line),
-    );
-    progress.end();
-    result?;
+    let (own, summary) = loop {
+        let progress = Progress::start(&session);
+        let result = run_blocks(
+            &session,
+            &done,
+            |block, pair, position| {
+                progress.trial(block, pair);
+                let record = bench.trial(block, pair, position);
+                progress.done(&record);
+                record
+            },
+            |line| write(&mut writer, path, line),
+        );
+        progress.end();
+        result?;
 
-    let results = Results::read(&[path]);
-    let own = Results {
-        trials: results.trials.into_iter().filter(|trial| trial.session == session.session).collect(),
-        sessions: vec![session.clone()],
-        ..results
+        let results = Results::read(&[path]);
+        done = results.progress(&session.session);
+        let own = Results {
+            trials: results.trials.into_iter().filter(|trial| trial.session == session.session).collect(),
+            sessions: vec![session.clone()],
+            ..results
+        };
+        let summary = Summary::new(&own, look.confidence);
+        match look.target {
+            Some(target) if target.is_missed(&summary, session.rounds) => {
+                session.rounds += 1;
+                // The same run with a round more: the last of its lines counts.
+                write(&mut writer, path, &Line::Session(session.clone()))?;
+            }
+            _ => break (own, summary),
+        }
     };
     // Of the whole run: a resumed one may have failed trials from before its interruption.
     let failed = own.trials.iter().any(|trial| trial.error.is_some());
-    crate::exit_quietly_on_closed_pipe(&render(&Summary::new(&own), format));
+    crate::exit_quietly_on_closed_pipe(&render(&summary, look.format, look.slo));
     if let Some(problem) = own.problems.first() {
         eprintln!("error: {problem}");
         return Ok(FAILED);
@@ -444,10 +533,12 @@ impl Bench {
                 cores.insert((scenario.placement, server, client), chosen);
             }
         }
+        let clients: BTreeSet<&str> = session.pairs.iter().map(|pair| row_of(&pair.client)).collect();
         let origin = Origin {
             session: session.session.clone(),
             seed: session.seed,
             role: session.role,
+            compares_clients: session.role == Role::Client || clients.len() > 1,
             machine: session.machine.clone(),
             build: session.build.clone(),
         };

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use bench_core::{
     catalogue::{Catalogue, Pairing, Scenario},
-    spec::{Load, SocketSpec},
+    spec::{Load, SocketSpec, Workload},
     trial::placement::Placement,
 };
 
@@ -68,10 +68,14 @@ pub fn select(profile: Option<&str>, patterns: &[String]) -> Result<Selection, S
 ///
 /// # Errors
 /// When its values are out of range, with the range and the reason.
-pub fn ad_hoc(load: Load, socket: SocketSpec, placement: Placement) -> Result<Selection, Stop> {
+pub fn ad_hoc(mut load: Load, socket: SocketSpec, placement: Placement) -> Result<Selection, Stop> {
+    // A rate says what is wanted.
+    if load.rate_per_s.is_some() && load.workload == Workload::default() {
+        load.workload = Workload::Paced;
+    }
     load.validate(&socket).map_err(Stop::usage)?;
     let about = "Given on the command line".to_owned();
-    let scenario = Scenario { name: AD_HOC.to_owned(), about, placement, load, socket };
+    let scenario = Scenario { name: AD_HOC.to_owned(), about, placement, load, socket, curve: None };
     Ok(Selection {
         profile: None,
         scenarios: vec![scenario],
@@ -89,9 +93,7 @@ fn matching(
     let mut chosen: Vec<Scenario> = Vec::new();
     for pattern in patterns {
         let mut hit = false;
-        for scenario in
-            scenarios.iter().filter(|scenario| bench_core::catalogue::matches(pattern, &scenario.name))
-        {
+        for scenario in scenarios.iter().filter(|scenario| scenario.is_meant_by(pattern)) {
             hit = true;
             if !chosen.contains(scenario) {
                 chosen.push(scenario.clone());

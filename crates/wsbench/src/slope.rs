@@ -19,16 +19,16 @@ use crate::{
 type Key<'a> = (&'a str, u32, &'a str, &'a str);
 
 /// A group for each placement and compared side in which idle connections were measured at several numbers.
-pub(crate) fn groups(results: &Results) -> Vec<Group> {
+pub(crate) fn groups(results: &Results, confidence: f64) -> Vec<Group> {
     let idle = |trial: &&Record| trial.error.is_none() && trial.scenario.load.workload == Workload::Idle;
     let mut by_setting: BTreeMap<(Placement, Role), Vec<&Record>> = BTreeMap::new();
     for trial in results.trials.iter().filter(idle) {
         by_setting.entry((trial.placement, trial.role)).or_default().push(trial);
     }
-    by_setting.into_values().filter_map(|trials| group(&trials, results)).collect()
+    by_setting.into_values().filter_map(|trials| group(&trials, results, confidence)).collect()
 }
 
-fn group(trials: &[&Record], results: &Results) -> Option<Group> {
+fn group(trials: &[&Record], results: &Results, confidence: f64) -> Option<Group> {
     let mut points: BTreeMap<Key<'_>, Vec<(f64, f64)>> = BTreeMap::new();
     for trial in trials {
         let key = (trial.session.as_str(), trial.round, trial.server.row.as_str(), trial.client.row.as_str());
@@ -64,9 +64,14 @@ fn group(trials: &[&Record], results: &Results) -> Option<Group> {
                 client: client.to_owned(),
                 status: of_row.and_then(|trial| trial.server.info.status.clone()),
                 workers: of_row.map_or(1, |trial| trial.server.workers),
-                cores_shared: false,
+                marks: BTreeMap::new(),
                 failed: 0,
-                figures: [(metric::SERVER_RSS_PER_CONNECTION.name, Figure::new(&values, &ratios))].into(),
+                judged: None,
+                figures: [(
+                    metric::SERVER_RSS_PER_CONNECTION.name,
+                    Figure::new(&values, &ratios, confidence),
+                )]
+                .into(),
             }
         })
         .collect();
@@ -87,6 +92,7 @@ fn group(trials: &[&Record], results: &Results) -> Option<Group> {
         cores: first.cores.clone(),
         role: first.role,
         ranking: metric::SERVER_RSS_PER_CONNECTION,
+        floor: None,
         columns: Vec::new(),
         baseline,
         rounds: trials
@@ -135,7 +141,7 @@ mod tests {
                 })
             });
         let results = Results { sessions: vec![session()], trials: trials.collect(), ..Results::default() };
-        let groups = groups(&results);
+        let groups = groups(&results, 0.95);
         let [group] = &groups[..] else { panic!("one group") };
         assert_eq!(group.scenario.name, "idle");
         assert!(group.scenario.about.contains("0, 1000, 5000"));
@@ -153,7 +159,7 @@ mod tests {
     #[test]
     fn one_number_of_connections_has_no_slope() {
         let results = Results { trials: vec![idle("tokio", 0, 1_000, 1)], ..Results::default() };
-        assert!(groups(&results).is_empty());
+        assert!(groups(&results, 0.95).is_empty());
         assert_eq!(slope(&[(1.0, 2.0)]), None);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
     catalogue::Scenario,
+    mark::Mark,
     metric::{self, Metric},
     record::Record,
     trial::{
@@ -16,11 +17,14 @@ use crate::{
     plan::{TWIN, row_of},
     results::Results,
     slope,
+    verdict::{Judged, Sample, Values, judge, plain_interval},
 };
 
 /// Everything that a table shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
+    /// Confidence of intervals and verdicts.
+    pub confidence: f64,
     /// One group for each scenario, placement and compared side.
     pub groups: Vec<Group>,
     /// Failed trials, one line each.
@@ -46,8 +50,10 @@ pub struct Group {
     pub cores: Cores,
     /// Which side is compared.
     pub role: Role,
-    /// The metric that sorts the rows.
+    /// The metric that ranks the rows, and the only one that gets verdicts.
     pub ranking: Metric,
+    /// How far the baseline's ranking metric differs from itself, as a ratio over 1.
+    pub floor: Option<f64>,
     /// The metrics that a table shows beside it.
     pub columns: Vec<Metric>,
     /// Name of the row that the others are compared with.
@@ -73,10 +79,12 @@ pub struct RowFigures {
     pub status: Option<String>,
     /// Worker threads of the compared row.
     pub workers: u32,
-    /// Whether server and client shared a core although each should have its own.
-    pub cores_shared: bool,
+    /// Trials with each mark.
+    pub marks: BTreeMap<Mark, usize>,
     /// Failed trials.
     pub failed: usize,
+    /// By the group's ranking metric; absent where rows are not compared one by one, as in a matrix.
+    pub judged: Option<Judged>,
     /// Figures by the name of their metric.
     pub figures: BTreeMap<&'static str, Figure>,
 }
@@ -98,9 +106,10 @@ pub struct Figure {
 
 impl Figure {
     /// From the values of the rounds, of which there is at least one, and the ratios to the baseline where there are any.
-    pub(crate) fn new(values: &[f64], ratios: &[f64]) -> Figure {
+    pub(crate) fn new(values: &[f64], ratios: &[f64], confidence: f64) -> Figure {
         let ratio = (!ratios.is_empty()).then(|| Ratio {
             median: log_median(ratios),
+            interval: plain_interval(ratios, confidence),
             min: least(ratios),
             max: greatest(ratios),
         });
@@ -119,6 +128,9 @@ impl Figure {
 pub struct Ratio {
     /// Median over rounds, on a log scale.
     pub median: f64,
+    /// An interval that holds the true ratio with the summary's confidence, not corrected for the number of rows;
+    /// absent where so few rounds cannot give one.
+    pub interval: Option<(f64, f64)>,
     /// Least.
     pub min: f64,
     /// Greatest.
@@ -129,8 +141,8 @@ pub struct Ratio {
 type Blocks<'a> = BTreeMap<(String, u32), Vec<(&'a Record, BTreeMap<&'static str, f64>)>>;
 
 impl Summary {
-    /// The figures of all trials, compared with the baseline of their run.
-    pub fn new(results: &Results) -> Summary {
+    /// The figures of all trials, compared with the baseline of their run at this confidence, from 0 to 1.
+    pub fn new(results: &Results, confidence: f64) -> Summary {
         let mut groups: Vec<(&Record, Vec<&Record>)> = Vec::new();
         for trial in &results.trials {
             let same = groups.iter_mut().find(|(first, _)| {
@@ -170,10 +182,11 @@ impl Summary {
             }
         }
         Summary {
+            confidence,
             groups: groups
                 .iter()
-                .map(|(_, trials)| group(trials, results))
-                .chain(slope::groups(results))
+                .map(|(_, trials)| group(trials, results, confidence))
+                .chain(slope::groups(results, confidence))
                 .collect(),
             failures: failed.collect(),
             orphaned: results.orphaned,
@@ -184,7 +197,7 @@ impl Summary {
     }
 }
 
-fn group(trials: &[&Record], results: &Results) -> Group {
+fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
     let first = trials[0];
     let session = results.sessions.iter().find(|session| session.session == first.session);
     let baseline = match session {
@@ -207,12 +220,13 @@ fn group(trials: &[&Record], results: &Results) -> Group {
     pairs.sort_unstable();
     pairs.dedup();
     let mut rows: Vec<RowFigures> =
-        pairs.iter().map(|pair| row(*pair, &blocks, &baseline, first.role)).collect();
+        pairs.iter().map(|pair| row(*pair, &blocks, &baseline, first.role, confidence)).collect();
 
     let is_twin = |row: &RowFigures| row.server.ends_with(TWIN) || row.client.ends_with(TWIN);
     let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
     let ranking = metric::ranking(first.scenario.load.workload, first.role);
     sort(&mut rows, ranking);
+    let floor = judge_rows(&mut rows, twin.as_ref(), &blocks, ranking, (&baseline, first.role), confidence);
 
     let counted = trials.iter().filter(|trial| trial.error.is_none());
     let rounds: BTreeSet<(&str, u32)> = counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
@@ -226,6 +240,7 @@ fn group(trials: &[&Record], results: &Results) -> Group {
             .map_or(first.cores.clone(), |trial| trial.cores.clone()),
         role: first.role,
         ranking,
+        floor,
         columns: metric::columns(first.scenario.load.workload, first.role),
         baseline,
         rounds: rounds.len(),
@@ -244,6 +259,46 @@ pub(crate) fn sort(rows: &mut [RowFigures], ranking: Metric) {
     rows.sort_by(|left, right| rank(left).total_cmp(&rank(right)));
 }
 
+/// Judges rows by the ranking metric, where each is compared with the baseline one by one; returns the floor.
+fn judge_rows(
+    rows: &mut [RowFigures],
+    twin: Option<&RowFigures>,
+    blocks: &Blocks<'_>,
+    ranking: Metric,
+    (baseline, role): (&str, Role),
+    confidence: f64,
+) -> Option<f64> {
+    let name = |row: &RowFigures| match role {
+        Role::Server => row.server.clone(),
+        Role::Client => row.client.clone(),
+    };
+    let names: BTreeSet<String> = rows.iter().map(name).collect();
+    // A matrix has several lines for a row.
+    if names.len() < rows.len() {
+        return None;
+    }
+    let values = |row: &RowFigures| -> Values {
+        let own = blocks.iter().filter_map(|(block, trials)| {
+            let (trial, figures) = trials
+                .iter()
+                .find(|(trial, _)| (&trial.server.row, &trial.client.row) == (&row.server, &row.client))?;
+            let spoilt = trial.marks.iter().any(|mark| mark.spoils(ranking));
+            figures.get(ranking.name).filter(|_| !spoilt).map(|value| (block.clone(), *value))
+        });
+        own.collect()
+    };
+    let sample = Sample {
+        rows: rows.iter().map(values).collect(),
+        baseline: rows.iter().position(|row| name(row) == baseline),
+        twin: twin.map(values).unwrap_or_default(),
+    };
+    let judgement = judge(&sample, ranking.higher_is_better, confidence);
+    for (row, judged) in rows.iter_mut().zip(judgement.rows) {
+        row.judged = Some(judged);
+    }
+    judgement.floor
+}
+
 /// The name of the row that a trial is about.
 fn compared(trial: &Record) -> &str {
     match trial.role {
@@ -252,11 +307,17 @@ fn compared(trial: &Record) -> &str {
     }
 }
 
-fn row((server, client): (&str, &str), blocks: &Blocks<'_>, baseline: &str, role: Role) -> RowFigures {
+fn row(
+    (server, client): (&str, &str),
+    blocks: &Blocks<'_>,
+    baseline: &str,
+    role: Role,
+    confidence: f64,
+) -> RowFigures {
     let is =
         |trial: &Record, server: &str, client: &str| trial.server.row == server && trial.client.row == client;
     let mut failed = 0;
-    let (mut status, mut workers, mut cores_shared) = (None, 1, false);
+    let (mut status, mut workers, mut marks) = (None, 1, BTreeMap::new());
     let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for block in blocks.values() {
@@ -269,7 +330,7 @@ fn row((server, client): (&str, &str), blocks: &Blocks<'_>, baseline: &str, role
             Role::Client => &trial.client,
         };
         (status, workers) = (end.info.status.clone(), end.workers);
-        cores_shared |= trial.cores.cores_shared;
+        trial.marks.iter().for_each(|mark| *marks.entry(*mark).or_default() += 1);
         // The same other end where it was measured; where every row meets itself, the baseline with itself.
         let (fixed_server, fixed_client) = match role {
             Role::Server => (baseline, row_of(client)),
@@ -290,15 +351,16 @@ fn row((server, client): (&str, &str), blocks: &Blocks<'_>, baseline: &str, role
     }
     let figures = metric::ALL.iter().filter_map(|Metric { name, .. }| {
         let ratios = ratios.get(name).map_or(&[][..], Vec::as_slice);
-        Some((*name, Figure::new(values.get(name)?, ratios)))
+        Some((*name, Figure::new(values.get(name)?, ratios, confidence)))
     });
     RowFigures {
         server: server.to_owned(),
         client: client.to_owned(),
         status,
         workers,
-        cores_shared,
+        marks,
         failed,
+        judged: None,
         figures: figures.collect(),
     }
 }
@@ -335,7 +397,7 @@ mod tests {
     use crate::results::tests::{session, trial};
 
     fn summary(trials: Vec<Record>) -> Summary {
-        Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() })
+        Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() }, 0.95)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tables: the same summary for a terminal, in Markdown, CSV and JSON.
 
 use bench_core::{
+    mark::Mark,
     metric::{self, Metric, human},
     trial::Role,
 };
@@ -9,8 +10,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::{
+    curve::{self, Slo},
     matrix::{is_matrix, matrices},
     summary::{Figure, Group, Ratio, RowFigures, Summary},
+    verdict::Verdict,
 };
 
 /// How a table is written.
@@ -28,10 +31,10 @@ pub enum Format {
 }
 
 /// Writes a summary.
-pub fn render(summary: &Summary, format: Format) -> String {
+pub fn render(summary: &Summary, format: Format, slo: Slo) -> String {
     match format {
-        Format::Terminal => text(summary, presets::NOTHING, ""),
-        Format::Markdown => text(summary, presets::ASCII_MARKDOWN, "### "),
+        Format::Terminal => text(summary, presets::NOTHING, "", slo),
+        Format::Markdown => text(summary, presets::ASCII_MARKDOWN, "### ", slo),
         Format::Csv => csv(summary),
         Format::Json => {
             let json = serde_json::to_string_pretty(&figures(summary));
@@ -40,14 +43,12 @@ pub fn render(summary: &Summary, format: Format) -> String {
     }
 }
 
-/// What the mark `!` stands for.
-const CORES_SHARED: &str =
-    "! too few cores: server and client share one, which cannot be compared with rows of one thread";
-
-fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str) -> String {
+fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str, slo: Slo) -> String {
     let mut parts: Vec<String> = summary
         .groups
         .iter()
+        // The points of a curve stand in its table.
+        .filter(|group| group.scenario.curve.is_none())
         .map(|group| {
             let mut lines = vec![format!("{heading}{}", title(group)), String::new()];
             lines.push(conditions(group));
@@ -57,18 +58,21 @@ fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str) -> Str
             } else {
                 lines.push(table(group, style).trim_fmt());
             }
-            if group.rows.iter().any(|row| row.cores_shared) {
+            let notes: Vec<String> = marks(group)
+                .into_iter()
+                .chain(verdicts(group, summary.confidence))
+                .chain(floor(group))
+                .collect();
+            if !notes.is_empty() {
                 lines.push(String::new());
-                lines.push(CORES_SHARED.to_owned());
-            }
-            let floor = floor(group);
-            if !floor.is_empty() {
-                lines.push(String::new());
-                lines.push(floor);
+                lines.extend(notes);
             }
             lines.join("\n")
         })
         .collect();
+    parts.extend(
+        curve::tables(&summary.groups, slo, style).into_iter().map(|table| format!("{heading}{table}")),
+    );
     let mut notes = Vec::new();
     for (row, reason) in &summary.unavailable {
         notes.push(format!("{}: not available: {}", plain(row), plain(reason)));
@@ -125,7 +129,7 @@ fn conditions(group: &Group) -> String {
     let rounds = if group.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", group.rounds) };
     let seeds: Vec<String> = group.seeds.iter().map(u64::to_string).collect();
     format!(
-        "{} · {cores} · {other} · flushed {} · {rounds}, seed {} · sorted by {}",
+        "{} · {cores} · {other} · flushed {} · {rounds}, seed {} · ranked by {}",
         group.placement,
         match group.scenario.socket.flush {
             bench_core::spec::Flush::BeforeWait => "before each wait",
@@ -139,35 +143,116 @@ fn conditions(group: &Group) -> String {
 fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
     let (ranking, columns) = (group.ranking, &group.columns);
     let mut table = Table::new();
-    let mut header = vec![
+    let is_ranked = group.rows.iter().any(|row| rank(row).is_some());
+    let mut header = if is_ranked { vec!["rank".to_owned()] } else { Vec::new() };
+    header.extend([
         "row".to_owned(),
         ranking.label.to_owned(),
         "min–max".to_owned(),
         format!("against {}", plain(&group.baseline)),
-    ];
+    ]);
     header.extend(columns.iter().map(|column| column.label.to_owned()));
     table.load_style(style).set_header(header);
     for row in &group.rows {
-        let mut cells = vec![name(group, row)];
+        let mut cells = Vec::new();
+        if is_ranked {
+            cells.push(rank(row).map_or("–".to_owned(), |rank| rank.to_string()));
+        }
+        cells.push(name(group, row));
         match row.figures.get(ranking.name) {
             None => cells.extend([missing(row), String::new(), String::new()]),
             Some(figure) => {
                 // Without a ratio it is the baseline, or the baseline failed wherever this row was measured.
                 let without = if compared(group, row) == group.baseline { "baseline" } else { "–" };
-                let against = figure.ratio.map_or_else(|| without.to_owned(), percentages);
+                let against =
+                    figure.ratio.map_or_else(|| without.to_owned(), |ratio| against(group, row, ratio));
                 cells.extend([human(figure.median, ranking.unit), range(figure, ranking), against]);
             }
         }
         for column in columns {
             let figure = row.figures.get(column.name);
-            cells.push(figure.map_or("–".to_owned(), |figure| human(figure.median, column.unit)));
+            // Shown, but not to be ranked by.
+            let spoilt = if row.marks.keys().any(|mark| mark.spoils(*column)) { " !" } else { "" };
+            let shown = |figure: &Figure| format!("{}{spoilt}", human(figure.median, column.unit));
+            cells.push(figure.map_or("–".to_owned(), shown));
         }
         table.add_row(cells);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+    let names = usize::from(is_ranked);
+    for (place, column) in table.column_iter_mut().enumerate() {
+        if place != names {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     table
+}
+
+fn rank(row: &RowFigures) -> Option<usize> {
+    row.judged.and_then(|judged| judged.rank)
+}
+
+/// `+25.0 % [+22.1 … +28.3] slower`: the median of the ratios, their interval at the corrected level and the verdict.
+fn against(group: &Group, row: &RowFigures, ratio: Ratio) -> String {
+    let Some(judged) = row.judged else { return percentages(ratio) };
+    let Some((low, high)) = judged.interval else { return percentages(ratio) };
+    let figures = format!("{} % [{} … {}]", percent(ratio.median), percent(low), percent(high));
+    match verdict_word(group.ranking, judged.verdict) {
+        Some(word) => format!("{figures} {word}"),
+        None => figures,
+    }
+}
+
+/// What a verdict is called for a metric; `None` where there is none.
+pub(crate) fn verdict_word(metric: Metric, verdict: Verdict) -> Option<&'static str> {
+    let is_size = metric.unit == metric::Unit::Bytes;
+    match verdict {
+        Verdict::Tie => Some("tie"),
+        Verdict::Greater if is_size => Some("more"),
+        Verdict::Less if is_size => Some("less"),
+        Verdict::Greater => Some(if metric.higher_is_better { "faster" } else { "slower" }),
+        Verdict::Less => Some(if metric.higher_is_better { "slower" } else { "faster" }),
+        Verdict::Baseline | Verdict::TooFew { .. } => None,
+    }
+}
+
+/// What the marks of a group's rows stand for.
+fn marks(group: &Group) -> Vec<String> {
+    let mut lines = Vec::new();
+    for mark in Mark::ALL {
+        let trials: usize = group.rows.iter().filter_map(|row| row.marks.get(&mark)).sum();
+        if trials > 0 {
+            let plural = if trials == 1 { "trial" } else { "trials" };
+            lines.push(format!("{} {} in {trials} {plural}: {}", mark.letter(), mark.name(), mark.meaning()));
+        }
+    }
+    lines
+}
+
+/// What verdicts rest on, or why there are none.
+fn verdicts(group: &Group, confidence: f64) -> Option<String> {
+    let judged = || group.rows.iter().filter_map(|row| row.judged);
+    let compared = judged().filter(|judged| judged.verdict != Verdict::Baseline).count();
+    if compared == 0 {
+        return None;
+    }
+    let few = judged().filter_map(|judged| match judged.verdict {
+        Verdict::TooFew { blocks, needed } => Some((blocks, needed)),
+        _ => None,
+    });
+    let missing = few.clone().count();
+    let reason = few.min().map(|(blocks, needed)| {
+        format!("no verdict on {missing} of {compared} rows: {needed} unmarked rounds are needed, and the least is {blocks}")
+    });
+    let percent = confidence * 100.0;
+    let floor = group.floor.map(|floor| {
+        format!(
+            "verdicts by {} at {percent} % over {compared} rows, beyond the A/A floor of ±{:.1} %",
+            group.ranking.label,
+            (floor - 1.0) * 100.0
+        )
+    });
+    let decided = (missing < compared).then_some(floor).flatten();
+    Some(decided.into_iter().chain(reason).collect::<Vec<_>>().join("; "))
 }
 
 fn name(group: &Group, row: &RowFigures) -> String {
@@ -177,9 +262,10 @@ fn name(group: &Group, row: &RowFigures) -> String {
     };
     let status = row.status.as_ref().map_or(String::new(), |status| format!(" ({status})"));
     let workers = if row.workers > 1 { format!(" ×{}", row.workers) } else { String::new() };
-    let shared = if row.cores_shared { " !" } else { "" };
+    let letters: String = row.marks.keys().map(|mark| mark.letter()).collect();
+    let marked = if letters.is_empty() { String::new() } else { format!(" !{letters}") };
     let failed = if row.failed > 0 { format!(" [{} failed]", row.failed) } else { String::new() };
-    plain(&format!("{compared}{workers}{shared}{status}{failed}"))
+    plain(&format!("{compared}{workers}{marked}{status}{failed}"))
 }
 
 /// The name of the row that a line is about.
@@ -219,22 +305,21 @@ fn percent(ratio: f64) -> String {
 }
 
 /// How far the baseline differs from itself: what a difference has to exceed to mean anything.
-fn floor(group: &Group) -> String {
-    let Some(twin) = &group.twin else { return String::new() };
+fn floor(group: &Group) -> Option<String> {
+    let twin = group.twin.as_ref()?;
     let spreads: Vec<String> = std::iter::once(group.ranking)
         .chain(group.columns.iter().copied())
         .filter_map(|column| {
             let ratio = twin.figures.get(column.name)?.ratio?;
-            Some(match ratio.min == ratio.max {
-                true => format!("{} {} %", column.label, percent(ratio.median)),
-                false => format!("{} {} … {} %", column.label, percent(ratio.min), percent(ratio.max)),
+            Some(match ratio.interval {
+                Some((low, high)) => format!("{} [{} … {}] %", column.label, percent(low), percent(high)),
+                None if ratio.min == ratio.max => format!("{} {} %", column.label, percent(ratio.median)),
+                None => format!("{} {} … {} %", column.label, percent(ratio.min), percent(ratio.max)),
             })
         })
         .collect();
-    if spreads.is_empty() {
-        return String::new();
-    }
-    format!("A/A, {} against itself: {}", plain(&group.baseline), spreads.join(", "))
+    (!spreads.is_empty())
+        .then(|| format!("A/A, {} against itself: {}", plain(&group.baseline), spreads.join(", ")))
 }
 
 /// A name without what could act on a terminal or break a Markdown table.
@@ -260,6 +345,11 @@ struct FlatFigure<'a> {
     ratio: Option<f64>,
     ratio_min: Option<f64>,
     ratio_max: Option<f64>,
+    ratio_low: Option<f64>,
+    ratio_high: Option<f64>,
+    verdict: Option<&'static str>,
+    rank: Option<usize>,
+    marks: String,
 }
 
 fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
@@ -268,6 +358,12 @@ fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
         for row in group.rows.iter().chain(&group.twin) {
             for metric in metric::ALL {
                 let Some(figure) = row.figures.get(metric.name) else { continue };
+                // The ranking metric's interval is the corrected one, on which its verdict rests.
+                let judged = row.judged.filter(|_| *metric == group.ranking);
+                let bounds = judged
+                    .and_then(|judged| judged.interval)
+                    .or(figure.ratio.and_then(|ratio| ratio.interval));
+                let marks = row.marks.keys().filter(|mark| mark.spoils(*metric)).map(|mark| mark.name());
                 flat.push(FlatFigure {
                     scenario: &group.scenario.name,
                     role: group.role,
@@ -284,6 +380,11 @@ fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
                     ratio: figure.ratio.map(|ratio| ratio.median),
                     ratio_min: figure.ratio.map(|ratio| ratio.min),
                     ratio_max: figure.ratio.map(|ratio| ratio.max),
+                    ratio_low: bounds.map(|bounds| bounds.0),
+                    ratio_high: bounds.map(|bounds| bounds.1),
+                    verdict: judged.and_then(|judged| verdict_word(*metric, judged.verdict)),
+                    rank: judged.and_then(|judged| judged.rank),
+                    marks: marks.collect::<Vec<_>>().join(" "),
                 });
             }
         }
@@ -318,12 +419,17 @@ mod tests {
                 trial("tokio#aa", block, 2, 5_050_000),
             ]
         });
-        Summary::new(&Results { sessions: vec![session], trials: trials.collect(), ..Results::default() })
+        let results = Results { sessions: vec![session], trials: trials.collect(), ..Results::default() };
+        Summary::new(&results, 0.95)
+    }
+
+    fn render_plain(summary: &Summary, format: Format) -> String {
+        render(summary, format, Slo::default())
     }
 
     #[test]
     fn a_terminal_table() {
-        let text = render(&summary(), Format::Terminal);
+        let text = render_plain(&summary(), Format::Terminal);
         for expected in [
             "rtt-24 · 1 connection · 24 B text · closed loop",
             "client tokio",
@@ -348,20 +454,20 @@ mod tests {
         });
         let trials = vec![failed, trial("smol", 0, 1, 6_000_000)];
         let results = Results { sessions: vec![session()], trials, ..Results::default() };
-        let text = render(&Summary::new(&results), Format::Terminal);
+        let text = render_plain(&Summary::new(&results, 0.95), Format::Terminal);
         assert!(!text.contains("baseline"), "{text}");
     }
 
     #[test]
     fn a_markdown_table() {
-        let text = render(&summary(), Format::Markdown);
+        let text = render_plain(&summary(), Format::Markdown);
         assert!(text.starts_with("### rtt-24"), "{text}");
         assert!(text.lines().any(|line| line.starts_with("| smol") && line.ends_with('|')), "{text}");
     }
 
     #[test]
     fn json_figures_are_unique_by_their_first_six_keys() {
-        let json: serde_json::Value = serde_json::from_str(&render(&summary(), Format::Json)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&render_plain(&summary(), Format::Json)).unwrap();
         let figures = json.as_array().unwrap();
         let mut keys: Vec<String> = figures
             .iter()
@@ -388,9 +494,9 @@ mod tests {
 
     #[test]
     fn csv_has_a_header_and_as_many_lines_as_json_has_figures() {
-        let csv = render(&summary(), Format::Csv);
+        let csv = render_plain(&summary(), Format::Csv);
         assert!(csv.starts_with("scenario,role,server,client,placement,metric,unit,median,min,max,rounds"));
-        let json: serde_json::Value = serde_json::from_str(&render(&summary(), Format::Json)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&render_plain(&summary(), Format::Json)).unwrap();
         assert_eq!(csv.lines().count(), json.as_array().unwrap().len() + 1);
     }
 

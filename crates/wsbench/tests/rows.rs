@@ -80,6 +80,18 @@ fn scenarios() -> Vec<Scenario> {
         ("one-way", one_way.clone(), Flush::BeforeWait),
         ("one-way-each", one_way, Flush::Each),
         (
+            "paced",
+            Load {
+                workload: Workload::Paced,
+                connections: 5,
+                messages: None,
+                rate_per_s: Some(500),
+                duration_ms: 100,
+                ..base.clone()
+            },
+            Flush::BeforeWait,
+        ),
+        (
             "connect",
             Load { workload: Workload::Connect, messages: Some(5), ..base.clone() },
             Flush::BeforeWait,
@@ -99,6 +111,7 @@ fn scenarios() -> Vec<Scenario> {
         placement: Placement::Shared,
         load,
         socket: SocketSpec { flush, ..SocketSpec::default() },
+        curve: None,
     };
     loads.into_iter().map(scenario).collect()
 }
@@ -109,6 +122,7 @@ fn expected_units(load: &Load) -> Option<u64> {
     match load.workload {
         Workload::OneWay => None,
         Workload::Idle => Some(0),
+        Workload::Paced => Some(load.offered()),
         _ => load.messages.map(|messages| messages * connections),
     }
 }
@@ -143,13 +157,16 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         session: "test".to_owned(),
         seed: 0,
         role: Role::Server,
+        compares_clients: false,
         machine: Machine::this(),
         build: build_info::build(),
     };
     let position = Position { round: 0, block: 0, attempt: 0, order: 0 };
     let pairs = [(&own, &own), (&own, &reference), (&reference, &own)];
-    // A row without workloads is a server only.
-    for (server, client) in pairs.into_iter().filter(|(_, client)| !client.info.workloads.is_empty()) {
+    // A row may have a server and no client, or no client for this workload.
+    for (server, client) in
+        pairs.into_iter().filter(|(_, client)| client.info.workloads.contains(&scenario.load.workload))
+    {
         let pair = Pair { server: server.row.clone(), client: client.row.clone() };
         let setup = Setup {
             scenario,

@@ -10,7 +10,7 @@ use bench_core::{
     DriveSpec, Kind,
     payload::Class,
     protocol::Event,
-    spec::{Load, SocketSpec},
+    spec::{Load, Pacing, SocketSpec},
     trial::{Peer, Program, process::Process},
 };
 use tungstenite::handshake::derive_accept_key;
@@ -127,6 +127,7 @@ fn check(program: &Program, case: &Case) -> Result<(), String> {
     let spec = DriveSpec {
         target: addr.to_string(),
         threads: 1,
+        pacing: Pacing::default(),
         load: Load {
             kind: case.kind,
             payload_bytes: case.payload_bytes,

@@ -1,0 +1,191 @@
+//! Marks: what spoils some of a trial's figures for a verdict. The figures stay; only the verdict on them is withdrawn.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    histogram::Series,
+    metric::{self, Metric, Unit},
+    record::{End, Record},
+    spec::Workload,
+    trial::placement::Placement,
+};
+
+/// Share of the measured window from which a client's core counts as full: the rest is lost between its system calls.
+const FULL: f64 = 0.95;
+
+/// Share of the offered rate below which a server counts as saturated.
+const SATURATED: f64 = 0.99;
+
+/// Lateness of a generator, at p99, that no latency of a WebSocket echo is sensitive to.
+const LATE_NS: u64 = 20_000;
+
+/// The same where the generator shares its core with the server: the wake-up of the kernel's timers is part of it.
+const LATE_SHARED_NS: u64 = 200_000;
+
+/// Share of the window of the used cores that others may take before a trial counts as disturbed.
+const FOREIGN: f64 = 0.05;
+
+/// Share of the window of the used cores that the hypervisor may take.
+const STOLEN: f64 = 0.02;
+
+/// What the kernel's counting in ticks of 10 ms may add to that, on two cores.
+const TICKS_NS: u64 = 20_000_000;
+
+/// A step of a clock against another that is no slewing.
+const CLOCK_STEP_NS: u64 = 10_000_000;
+
+/// Why a verdict on some figures of a trial would be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// The client was the limit of a closed loop: rate and latency are its own.
+    ClientSaturated,
+    /// The generator of a paced load sent late: the latency is its own.
+    GeneratorLate,
+    /// The server did not keep up with the offered rate. This is a result, and spoils nothing.
+    ServerSaturated,
+    /// Something else took time from the used cores, or a clock stepped.
+    Disturbed,
+    /// Server and client had to share a core although each should have its own.
+    CoresShared,
+}
+
+impl Mark {
+    /// All marks.
+    pub const ALL: [Mark; 5] = [
+        Mark::ClientSaturated,
+        Mark::GeneratorLate,
+        Mark::ServerSaturated,
+        Mark::Disturbed,
+        Mark::CoresShared,
+    ];
+
+    /// Name as in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mark::ClientSaturated => "client-saturated",
+            Mark::GeneratorLate => "generator-late",
+            Mark::ServerSaturated => "server-saturated",
+            Mark::Disturbed => "disturbed",
+            Mark::CoresShared => "cores-shared",
+        }
+    }
+
+    /// What it says, and which verdicts it withdraws, for a person.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Mark::ClientSaturated => {
+                "the client was at least 95 % busy: rate and latency are the client's as much as the server's, and get \
+                 no verdict"
+            }
+            Mark::GeneratorLate => "the generator sent late: latency gets no verdict",
+            Mark::ServerSaturated => "the server kept up with less than 99 % of the offered rate",
+            Mark::Disturbed => {
+                "others took more than 5 % of the used cores, or the hypervisor more than 2 %, or a clock stepped: no \
+                 verdict"
+            }
+            Mark::CoresShared => {
+                "too few cores: server and client share one, which cannot be compared with rows of one thread"
+            }
+        }
+    }
+
+    /// The letter that stands for it in a table.
+    pub fn letter(self) -> char {
+        match self {
+            Mark::ClientSaturated => 'c',
+            Mark::GeneratorLate => 'g',
+            Mark::ServerSaturated => 's',
+            Mark::Disturbed => 'd',
+            Mark::CoresShared => 'x',
+        }
+    }
+
+    /// Whether it withdraws the verdict on a metric.
+    pub fn spoils(self, metric: Metric) -> bool {
+        let is_cost = [
+            metric::SERVER_CPU,
+            metric::CLIENT_CPU,
+            metric::SERVER_SWITCHES,
+            metric::CLIENT_SWITCHES,
+            metric::SERVER_THREADS,
+        ]
+        .contains(&metric)
+            || metric.unit == Unit::Bytes;
+        match self {
+            Mark::ClientSaturated | Mark::GeneratorLate => !is_cost,
+            Mark::ServerSaturated => false,
+            Mark::Disturbed | Mark::CoresShared => true,
+        }
+    }
+}
+
+/// The marks of a trial that did not fail.
+pub fn marks(record: &Record) -> BTreeSet<Mark> {
+    let mut marks = BTreeSet::new();
+    if record.error.is_some() {
+        return marks;
+    }
+    let workload = record.scenario.load.workload;
+    if record.cores.cores_shared {
+        marks.insert(Mark::CoresShared);
+    }
+    if workload.is_closed_loop() && record.placement == Placement::Split && is_full(&record.client, record) {
+        marks.insert(Mark::ClientSaturated);
+    }
+    if workload == Workload::Paced {
+        if generator_is_late(record) {
+            marks.insert(Mark::GeneratorLate);
+        } else if rate(record) < SATURATED * record.scenario.load.rate_per_s.unwrap_or(0) as f64 {
+            marks.insert(Mark::ServerSaturated);
+        }
+    }
+    if is_disturbed(record) {
+        marks.insert(Mark::Disturbed);
+    }
+    marks
+}
+
+fn rate(record: &Record) -> f64 {
+    record.units as f64 * 1e9 / record.elapsed_ns as f64
+}
+
+fn is_full(end: &End, record: &Record) -> bool {
+    let Some((before, after)) = end.samples.both() else { return false };
+    let busy = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
+    busy >= FULL * record.elapsed_ns as f64 * f64::from(end.workers)
+}
+
+fn generator_is_late(record: &Record) -> bool {
+    let quantile = |series, q| {
+        let distribution = record.series.get(&series)?;
+        distribution.quantile_of_ns(&distribution.histogram().ok()?, q)
+    };
+    let Some(lag_ns) = quantile(Series::GeneratorLag, 0.99) else { return false };
+    let half_median_ns = quantile(Series::FromIntended, 0.5).unwrap_or(0) / 2;
+    let bound_ns = match record.placement {
+        Placement::Split => LATE_NS.max(half_median_ns),
+        Placement::Shared => LATE_SHARED_NS,
+    };
+    lag_ns > bound_ns
+}
+
+fn is_disturbed(record: &Record) -> bool {
+    let Some((before, after)) = record.machine_samples.both() else { return false };
+    if before.boot_clock_ahead_ns.abs_diff(after.boot_clock_ahead_ns) > CLOCK_STEP_NS
+        || before.wall_clock_ahead_ns.abs_diff(after.wall_clock_ahead_ns) > CLOCK_STEP_NS
+    {
+        return true;
+    }
+    let used_cores = record.cores.server.iter().chain(&record.cores.client).collect::<BTreeSet<_>>().len();
+    if used_cores == 0 {
+        return false;
+    }
+    let window_ns = record.elapsed_ns as f64 * used_cores as f64;
+    let others_ns = after.others_cpu_ns.saturating_sub(before.others_cpu_ns);
+    let stolen_ns = after.used_cores_stolen_ns.saturating_sub(before.used_cores_stolen_ns);
+    others_ns as f64 > FOREIGN * window_ns || stolen_ns as f64 > STOLEN * window_ns + TICKS_NS as f64
+}

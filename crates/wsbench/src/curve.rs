@@ -1,0 +1,254 @@
+//! Latency against offered load: the points of a curve, its knee, and the highest rate that holds a latency objective.
+
+use std::{collections::BTreeMap, fmt};
+
+use bench_core::{
+    mark::Mark,
+    metric::{self, Metric, Unit, human},
+    trial::placement::Placement,
+};
+use comfy_table::{CellAlignment, Table, TableStyle};
+
+use crate::summary::{Group, RowFigures};
+
+/// A latency objective: a percentile and what it has to stay under.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slo {
+    /// The percentile.
+    pub metric: Metric,
+    /// The bound, in nanoseconds.
+    pub limit_ns: f64,
+}
+
+impl Slo {
+    /// Parses an objective such as `p99<1ms`.
+    ///
+    /// # Errors
+    /// When the text has another form.
+    pub fn parse(text: &str) -> Result<Slo, String> {
+        let form = || {
+            format!("`{text}` is no objective: p50, p99, p99.9 or p99.99, then < and a time, as in p99<1ms")
+        };
+        let (percentile, limit) = text.split_once('<').ok_or_else(form)?;
+        let known = [metric::P50, metric::P99, metric::P99_9, metric::P99_99];
+        let metric = known.into_iter().find(|metric| metric.label == percentile.trim()).ok_or_else(form)?;
+        let limit = humantime::parse_duration(limit.trim()).map_err(|_| form())?;
+        Ok(Slo { metric, limit_ns: limit.as_nanos() as f64 })
+    }
+}
+
+impl Default for Slo {
+    /// p99 under 1 ms: far above a round trip, and felt by nobody.
+    fn default() -> Slo {
+        Slo { metric: metric::P99, limit_ns: 1e6 }
+    }
+}
+
+impl fmt::Display for Slo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} < {}", self.metric.label, human(self.limit_ns, Unit::Nanoseconds))
+    }
+}
+
+/// One row at one offered rate.
+struct Point<'a> {
+    rate_per_s: u64,
+    row: &'a RowFigures,
+}
+
+impl Point<'_> {
+    fn median(&self, metric: Metric) -> Option<f64> {
+        self.row.figures.get(metric.name).map(|figure| figure.median)
+    }
+
+    fn has(&self, mark: Mark) -> bool {
+        // In most of the rounds: one disturbed round is no property of the point.
+        let rounds = self.row.figures.get(metric::RATE.name).map_or(0, |figure| figure.rounds);
+        self.row.marks.get(&mark).is_some_and(|marked| 2 * marked > rounds)
+    }
+}
+
+/// How far a row goes under an objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Highest {
+    /// Not even the lowest rate holds.
+    None,
+    /// The highest rate that holds, and the first one that does not, where one was measured.
+    Rate { holds: u64, fails: Option<u64>, generator: bool },
+}
+
+/// The tables of the curves among some groups.
+pub(crate) fn tables(groups: &[Group], slo: Slo, style: TableStyle) -> Vec<String> {
+    let mut curves: BTreeMap<(&str, Placement), Vec<&Group>> = BTreeMap::new();
+    for group in groups {
+        if let Some(curve) = &group.scenario.curve {
+            curves.entry((curve, group.placement)).or_default().push(group);
+        }
+    }
+    curves.into_iter().map(|((name, _), groups)| table(name, groups, slo, style)).collect()
+}
+
+fn table(name: &str, mut groups: Vec<&Group>, slo: Slo, style: TableStyle) -> String {
+    groups.sort_by_key(|group| rate(group));
+    let mut rows: BTreeMap<&str, Vec<Point<'_>>> = BTreeMap::new();
+    for group in &groups {
+        for row in &group.rows {
+            rows.entry(&row.server).or_default().push(Point { rate_per_s: rate(group), row });
+        }
+    }
+    let mut lines: Vec<(Option<u64>, Vec<String>)> = rows
+        .iter()
+        .map(|(name, points)| {
+            let highest = highest(points, slo);
+            let mut cells =
+                vec![(*name).to_owned(), shown(highest), knee(points).map_or("–".to_owned(), per_second)];
+            cells.extend(groups.iter().map(|group| {
+                let point = points.iter().find(|point| point.rate_per_s == rate(group));
+                point.map_or("–".to_owned(), |point| cell(point, slo))
+            }));
+            let holds = match highest {
+                Highest::Rate { holds, .. } => Some(holds),
+                Highest::None => None,
+            };
+            (holds, cells)
+        })
+        .collect();
+    lines.sort_by_key(|(holds, _)| std::cmp::Reverse(*holds));
+
+    let mut header = vec!["row".to_owned(), slo.to_string(), "knee".to_owned()];
+    header.extend(groups.iter().map(|group| per_second(rate(group))));
+    let mut table = Table::new();
+    table.load_style(style).set_header(header);
+    for (_, cells) in lines {
+        table.add_row(cells);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!(
+        "{name}: highest offered rate with {slo}, the knee, and {} at each offered rate\n\n{}\n\n\
+         s  the server kept up with less than 99 % of the rate; g  the generator sent late",
+        slo.metric.label,
+        table.trim_fmt()
+    )
+}
+
+fn rate(group: &Group) -> u64 {
+    group.scenario.load.rate_per_s.unwrap_or(0)
+}
+
+fn cell(point: &Point<'_>, slo: Slo) -> String {
+    let letters: String = [Mark::ServerSaturated, Mark::GeneratorLate]
+        .into_iter()
+        .filter(|mark| point.has(*mark))
+        .map(Mark::letter)
+        .collect();
+    let value = point.median(slo.metric).map_or("–".to_owned(), |value| human(value, slo.metric.unit));
+    format!("{value} {letters}").trim_end().to_owned()
+}
+
+fn per_second(rate: u64) -> String {
+    human(rate as f64, Unit::PerSecond)
+}
+
+fn shown(highest: Highest) -> String {
+    match highest {
+        Highest::None => "none".to_owned(),
+        Highest::Rate { holds, fails: None, .. } => format!("≥ {}", per_second(holds)),
+        Highest::Rate { holds, generator: true, .. } => format!("≥ {} (generator)", per_second(holds)),
+        Highest::Rate { holds, .. } => per_second(holds),
+    }
+}
+
+/// The highest rate up to which every rate holds. `points` go from the lowest rate to the highest.
+fn highest(points: &[Point<'_>], slo: Slo) -> Highest {
+    let holds = |point: &Point<'_>| {
+        !point.has(Mark::ServerSaturated)
+            && !point.has(Mark::GeneratorLate)
+            && point.median(slo.metric).is_some_and(|value| value < slo.limit_ns)
+    };
+    let held = points.iter().take_while(|point| holds(point)).count();
+    let Some(last) = held.checked_sub(1) else { return Highest::None };
+    let next = points.get(held);
+    Highest::Rate {
+        holds: points[last].rate_per_s,
+        fails: next.map(|point| point.rate_per_s),
+        generator: next.is_some_and(|point| point.has(Mark::GeneratorLate)),
+    }
+}
+
+/// Where latency begins to rise steeply: the point farthest below the line from the first to the last one, with p99 on a
+/// log scale (Satopää et al., "Finding a 'Kneedle' in a Haystack", 2011). `None` with fewer than three points.
+fn knee(points: &[Point<'_>]) -> Option<u64> {
+    let measured: Vec<(u64, f64)> =
+        points.iter().filter_map(|point| Some((point.rate_per_s, point.median(metric::P99)?.ln()))).collect();
+    let ((first_x, first_y), (last_x, last_y)) = (*measured.first()?, *measured.last()?);
+    if measured.len() < 3 || last_y <= first_y {
+        return None;
+    }
+    let below = |(x, y): (u64, f64)| {
+        (x - first_x) as f64 / (last_x - first_x) as f64 - (y - first_y) / (last_y - first_y)
+    };
+    let knee = measured.into_iter().max_by(|left, right| below(*left).total_cmp(&below(*right)))?;
+    Some(knee.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::Figure;
+
+    fn row(p99_ms: f64, marks: &[Mark]) -> RowFigures {
+        let figures = [(metric::P99, p99_ms * 1e6), (metric::RATE, 1.0)];
+        RowFigures {
+            server: "tokio".to_owned(),
+            client: "tokio".to_owned(),
+            status: None,
+            workers: 1,
+            marks: marks.iter().map(|mark| (*mark, 1)).collect(),
+            failed: 0,
+            judged: None,
+            figures: figures.map(|(metric, value)| (metric.name, Figure::new(&[value], &[], 0.95))).into(),
+        }
+    }
+
+    #[test]
+    fn objectives() {
+        assert_eq!(Slo::parse("p99<1ms").unwrap(), Slo::default());
+        assert_eq!(Slo::parse("p99.9 < 250us").unwrap().metric, metric::P99_9);
+        for wrong in ["p99", "p98<1ms", "p99<1", "p99>1ms"] {
+            assert!(Slo::parse(wrong).unwrap_err().contains("as in p99<1ms"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_highest_rate_is_the_last_before_the_first_that_fails() {
+        let rows = [row(0.1, &[]), row(0.2, &[]), row(3.0, &[]), row(0.5, &[])];
+        let points: Vec<Point<'_>> =
+            rows.iter().zip([1, 2, 3, 4]).map(|(row, rate_per_s)| Point { rate_per_s, row }).collect();
+        assert_eq!(
+            highest(&points, Slo::default()),
+            Highest::Rate { holds: 2, fails: Some(3), generator: false }
+        );
+        assert_eq!(
+            highest(&points[..2], Slo::default()),
+            Highest::Rate { holds: 2, fails: None, generator: false }
+        );
+        assert_eq!(highest(&points[2..], Slo::default()), Highest::None);
+        let saturated = row(0.1, &[Mark::ServerSaturated]);
+        assert_eq!(highest(&[Point { rate_per_s: 1, row: &saturated }], Slo::default()), Highest::None);
+    }
+
+    #[test]
+    fn the_knee_is_where_the_curve_bends() {
+        let rows =
+            [row(0.10, &[]), row(0.11, &[]), row(0.12, &[]), row(0.14, &[]), row(5.0, &[]), row(50.0, &[])];
+        let points: Vec<Point<'_>> = rows
+            .iter()
+            .zip([10, 20, 30, 40, 50, 60])
+            .map(|(row, rate_per_s)| Point { rate_per_s, row })
+            .collect();
+        assert_eq!(knee(&points), Some(40));
+        assert_eq!(knee(&points[..2]), None);
+    }
+}
