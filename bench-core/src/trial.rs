@@ -178,7 +178,9 @@ pub fn run<S: Stage>(stage: &mut S, serve: &ServeSpec, drive: &DriveSpec) -> Out
         for (role, peer) in [(Role::Client, ends.client), (Role::Server, ends.server)] {
             let Some(mut peer) = peer else { continue };
             // A client that lost its server fails first; what matters is how the server ended.
-            if let Some(ending) = peer.ended().filter(|ending| !failure.message.contains(ending)) {
+            // By the accounting, both have ended as they should.
+            let ending = if failure.step == Step::Accounting { None } else { peer.ended() };
+            if let Some(ending) = ending.filter(|ending| !failure.message.contains(ending)) {
                 failure.message += &format!("; the {role} {ending}");
             }
             let stderr = peer.abandon();

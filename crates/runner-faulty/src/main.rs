@@ -1,14 +1,20 @@
 //! A runner that misbehaves on request: what wsbench is tested against.
 //!
-//! It is the row `tokio` with one fault, named by the environment variable `WSBENCH_FAULT`. No row of
-//! `runners/rows.toml` is built from it.
+//! It is the row `tokio` with one fault, named by the environment variable `WSBENCH_FAULT`, some with numbers behind it:
+//! `stall:MESSAGE:MS` stops the whole server once, `late:EVERY:MS` answers some messages late, `burn:NS` spends CPU time
+//! on every message. No row of `runners/rows.toml` is built from it.
+
+mod late;
 
 use std::{
     io::Write,
     process::{ExitCode, abort, exit},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bench_core::{
@@ -37,9 +43,20 @@ fn main() -> ExitCode {
     bench_core::cli::main(&rows, build())
 }
 
+/// The name of the fault.
 fn fault() -> String {
-    std::env::var("WSBENCH_FAULT").unwrap_or_default()
+    let fault = std::env::var("WSBENCH_FAULT").unwrap_or_default();
+    fault.split(':').next().unwrap_or_default().to_owned()
 }
+
+/// The numbers behind the name of the fault.
+fn numbers() -> Vec<u64> {
+    let fault = std::env::var("WSBENCH_FAULT").unwrap_or_default();
+    fault.split(':').skip(1).filter_map(|number| number.parse().ok()).collect()
+}
+
+/// Messages that this server has answered, over all connections.
+static ANSWERED: AtomicU64 = AtomicU64::new(0);
 
 fn build() -> BuildInfo {
     let build = build_info::build();
@@ -90,6 +107,9 @@ impl Runner for Faulty {
             "client-hang" => thread::sleep(FOREVER),
             _ => {}
         }
+        if fault() == "client-late" {
+            return late::drive(spec, control);
+        }
         runner_tokio::ROWS[0].runner.drive(spec, control)
     }
 }
@@ -110,7 +130,8 @@ async fn accept_loop(listener: TcpListener, context: Arc<ServerContext>) {
         tokio::spawn(async move {
             let handshake = async {
                 let (service, inner) = websocket::accept(stream.compat(), &context.spec().socket).await?;
-                Ok((service, FaultySocket { inner, fault: fault(), messages: 0, kept: None }))
+                let (fault, numbers) = (fault(), numbers());
+                Ok((service, FaultySocket { inner, fault, numbers, messages: 0, kept: None }))
             };
             serve_connection(handshake, TokioTimer, context.clone()).await;
         });
@@ -125,9 +146,28 @@ impl Timer for TokioTimer {
     }
 }
 
+impl<S: Socket> FaultySocket<S> {
+    /// The faults that cost time and nothing else.
+    async fn take_time(&self) {
+        let answered = ANSWERED.fetch_add(1, Relaxed) + 1;
+        match (self.fault.as_str(), self.numbers.as_slice()) {
+            ("stall", [at, ms]) if answered == *at => thread::sleep(Duration::from_millis(*ms)),
+            ("late", [every, ms]) if answered.is_multiple_of(*every) => {
+                tokio::time::sleep(Duration::from_millis(*ms)).await;
+            }
+            ("burn", [ns]) => {
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_nanos(*ns) {}
+            }
+            _ => {}
+        }
+    }
+}
+
 struct FaultySocket<S: Socket> {
     inner: S,
     fault: String,
+    numbers: Vec<u64>,
     messages: u64,
     kept: Option<S::Message>,
 }
@@ -157,6 +197,7 @@ where
 
     async fn feed(&mut self, message: S::Message) -> Result<(), SocketError> {
         self.messages += 1;
+        self.take_time().await;
         if let Some(kept) = self.kept.take() {
             self.inner.feed(message).await?;
             return self.inner.feed(kept).await;

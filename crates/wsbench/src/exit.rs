@@ -10,6 +10,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Exit code: a row failed verification.
 pub const VERIFICATION: u8 = 3;
+/// Exit code: a comparison found a regression.
+pub const REGRESSION: u8 = 4;
 /// Exit code: finished with failed or missing trials.
 pub const INCOMPLETE: u8 = 5;
 

@@ -2,6 +2,7 @@
 
 mod cast;
 pub mod check;
+pub mod compare;
 pub mod curve;
 pub mod exit;
 pub mod external;
@@ -14,6 +15,7 @@ pub mod results;
 pub mod rows;
 pub mod run;
 pub mod select;
+pub mod selftest;
 mod slope;
 pub mod statistics;
 pub mod summary;

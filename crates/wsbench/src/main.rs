@@ -8,6 +8,7 @@ use bench_core::{
 };
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use wsbench::{
+    compare::{self, CompareArguments},
     curve::Slo,
     exit::{FAILED, OK, Stop},
     exit_quietly_on_closed_pipe,
@@ -15,6 +16,7 @@ use wsbench::{
     list::{self, ListArguments},
     results::Results,
     run::{self, DEFAULT_CONFIDENCE, DEFAULT_SLO, RunArguments, parse_confidence},
+    selftest::{self, SelftestArguments},
     summary::Summary,
     table::{Format, render},
     verify::{self, VerifyArguments},
@@ -26,7 +28,7 @@ use wsbench::{
     about = "Which async runtime should carry a WebSocket service? Measures and compares them",
     long_about = "Runs the same WebSocket server and the same client on every runtime, each in a process of its own, over \
                   real sockets, verifies every answer, and compares what they took.\n\nExit codes: 0 all well, 1 could not \
-                  run, 2 usage, 3 verification failed, 5 finished with failed or missing trials.",
+                  run, 2 usage, 3 verification failed, 4 regression, 5 finished with failed or missing trials.",
     after_help = "Examples:\n  wsbench run                                     the quick profile on every row\n  \
                   wsbench run --profile seed --rounds 1           the original comparison\n  \
                   wsbench run --scenarios 'window-*' --rows tokio,smol\n  \
@@ -69,6 +71,17 @@ enum Command {
         #[arg(long, value_name = "OBJECTIVE", value_parser = Slo::parse, default_value = DEFAULT_SLO)]
         slo: Slo,
     },
+    /// Compare two runs apart in time, through a control row that both hold
+    ///
+    /// The way to find a regression is one run: `wsbench run --rows tokio,tokio@PATH` measures two builds of a row in the
+    /// same blocks. Where that is not possible, this compares each row's ratio to the control row between the two runs,
+    /// and never absolute figures. Exit code 4 is a regression.
+    Compare(CompareArguments),
+    /// Try the instrument on servers whose behaviour is known
+    ///
+    /// A server that stalls, one that answers late, one that spends a known time more, a client that sends late, a lost
+    /// message, a wrong count, and one row under two names: each has to be seen for what it is.
+    Selftest(SelftestArguments),
     /// Run one client workload against any echo server
     Drive(DriveArguments),
     /// Print the JSON Schema of a line of a result file
@@ -100,6 +113,8 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
             run::start(arguments, own_load, build)
         }
         Command::Table { files, format, confidence, slo } => Ok(table(&files, format, confidence, slo)),
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Selftest(arguments) => selftest::selftest(&arguments, build),
         Command::Drive(arguments) => external::drive(arguments, build),
         Command::Schema => {
             let schema = schemars::schema_for!(Line);

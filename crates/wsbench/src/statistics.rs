@@ -23,6 +23,9 @@ pub const TEST: Test = Test::Sign;
 /// Most values for which the signed-rank distribution is counted out; beyond, the normal approximation is as good.
 const MAX_EXACT: usize = 200;
 
+/// Added to a level before something is compared with it: 1 − 0.9 is a little less than 0.1.
+const ROUNDING: f64 = 1e-12;
+
 /// The two-sided probability of values at least as far from 0 as these, if the true centre is 0.
 ///
 /// Values of exactly 0 speak for neither side and are left out, as is usual with both tests.
@@ -119,7 +122,7 @@ pub fn interval(test: Test, values: &[f64], confidence: f64) -> Option<(f64, f64
     };
     points.sort_by(f64::total_cmp);
     // The most points that may be cut off at each end: the statistic of the test at a point's place.
-    let tail = (1.0 - confidence) / 2.0;
+    let tail = (1.0 - confidence) / 2.0 + ROUNDING;
     if at_most(test, count, 0) > tail {
         return None;
     }
@@ -162,6 +165,70 @@ pub fn holm(p_values: &[f64], confidence: f64) -> Vec<Option<f64>> {
     levels
 }
 
+/// The two-sided probability of two samples that lie at least as far apart, if both are of one distribution: the
+/// rank-sum test of Mann and Whitney ("On a test of whether one of two random variables is stochastically larger than the
+/// other", 1947).
+pub fn rank_sum_p(left: &[f64], right: &[f64]) -> f64 {
+    if left.is_empty() || right.is_empty() {
+        return 1.0;
+    }
+    let pairs = left.iter().flat_map(|left| right.iter().map(move |right| (left, right)));
+    // A tie counts for both sides by half; doubled, so that it stays a whole number.
+    let doubled: usize =
+        pairs.map(|(left, right)| 1 + usize::from(right > left) - usize::from(right < left)).sum();
+    let most = 2 * left.len() * right.len();
+    let tail = doubled.min(most - doubled) / 2;
+    (2.0 * rank_sum_at_most(left.len(), right.len(), tail)).min(1.0)
+}
+
+/// An interval for how much greater `right` is than `left`, with at least this confidence: order statistics of all
+/// differences (Hodges and Lehmann, 1963); `None` where so few values cannot give one.
+pub fn shift_interval(left: &[f64], right: &[f64], confidence: f64) -> Option<(f64, f64)> {
+    let mut differences: Vec<f64> =
+        left.iter().flat_map(|left| right.iter().map(move |right| right - left)).collect();
+    differences.sort_by(f64::total_cmp);
+    let tail = (1.0 - confidence) / 2.0 + ROUNDING;
+    let chance = |cut| rank_sum_at_most(left.len(), right.len(), cut);
+    if differences.is_empty() || chance(0) > tail {
+        return None;
+    }
+    let mut cut = 0;
+    while 2 * (cut + 1) < differences.len() && chance(cut + 1) <= tail {
+        cut += 1;
+    }
+    Some((differences[cut], differences[differences.len() - 1 - cut]))
+}
+
+/// The probability that of all pairs of two samples of one distribution at most `pairs` have the greater value on one
+/// given side.
+fn rank_sum_at_most(left: usize, right: usize, pairs: usize) -> f64 {
+    /// Most pairs for which the distribution is counted out.
+    const MAX_EXACT_PAIRS: usize = 10_000;
+    if left * right > MAX_EXACT_PAIRS {
+        let mean = (left * right) as f64 / 2.0;
+        let variance = (left * right * (left + right + 1)) as f64 / 12.0;
+        return normal_cdf((pairs as f64 + 0.5 - mean) / variance.sqrt());
+    }
+    // By the largest of all values: of the right sample it beats the whole left one, and of the left one none.
+    let mut rows = vec![vec![1.0]; left + 1];
+    for taken_right in 1..=right {
+        let mut next: Vec<Vec<f64>> = vec![vec![1.0]];
+        for taken_left in 1..=left {
+            let share = taken_right as f64 / (taken_left + taken_right) as f64;
+            let (of_right, of_left) = (&rows[taken_left], &next[taken_left - 1]);
+            let chances = (0..=taken_left * taken_right).map(|sum| {
+                let from_right =
+                    sum.checked_sub(taken_left).and_then(|rest| of_right.get(rest)).unwrap_or(&0.0);
+                let from_left = of_left.get(sum).unwrap_or(&0.0);
+                share * from_right + (1.0 - share) * from_left
+            });
+            next.push(chances.collect());
+        }
+        rows = next;
+    }
+    rows[left].iter().take(pairs + 1).sum::<f64>().min(1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +256,17 @@ mod tests {
             assert!(p_of(low - 1e-6) <= 0.05 && p_of(high + 1e-6) <= 0.05, "{test:?}");
             assert!(p_of(low + 1e-6) > 0.05 && p_of(high - 1e-6) > 0.05, "{test:?}");
         }
+    }
+
+    #[test]
+    fn the_rank_sum_of_two_samples() {
+        // By hand: of the 20 ways to divide six values into two threes, one has all of the right ones on top.
+        let (left, right) = ([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]);
+        assert!((rank_sum_p(&left, &right) - 0.1).abs() < 1e-12);
+        assert_eq!(rank_sum_p(&left, &left), 1.0);
+        assert_eq!(shift_interval(&left, &right, 0.95), None);
+        assert_eq!(shift_interval(&left, &right, 0.90), Some((1.0, 5.0)));
+        assert!((rank_sum_at_most(2, 3, 6) - 1.0).abs() < 1e-12);
     }
 
     #[test]

@@ -299,7 +299,7 @@ fn percentages(ratio: Ratio) -> String {
     format!("{} % [{} … {}]", percent(ratio.median), percent(ratio.min), percent(ratio.max))
 }
 
-fn percent(ratio: f64) -> String {
+pub(crate) fn percent(ratio: f64) -> String {
     let text = format!("{:+.1}", (ratio - 1.0) * 100.0);
     text.replace('-', "−")
 }
