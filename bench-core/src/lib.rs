@@ -12,6 +12,7 @@ pub mod cli;
 pub mod completion;
 pub mod drive;
 pub mod histogram;
+pub mod machine;
 pub mod mark;
 pub mod metric;
 pub mod net;

@@ -106,14 +106,8 @@ impl Mark {
 
     /// Whether it withdraws the verdict on a metric.
     pub fn spoils(self, metric: Metric) -> bool {
-        let is_cost = [
-            metric::SERVER_CPU,
-            metric::CLIENT_CPU,
-            metric::SERVER_SWITCHES,
-            metric::CLIENT_SWITCHES,
-            metric::SERVER_THREADS,
-        ]
-        .contains(&metric)
+        let is_cost = metric == metric::SERVER_THREADS
+            || metric.name.ends_with("_per_message")
             || metric.unit == Unit::Bytes;
         match self {
             Mark::ClientSaturated | Mark::GeneratorLate => !is_cost,

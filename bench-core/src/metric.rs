@@ -88,6 +88,14 @@ metrics! {
     TOTAL_TIME: "total_time", "total time", Nanoseconds, false;
     SERVER_CPU: "server_cpu_per_message", "server CPU", Nanoseconds, false;
     CLIENT_CPU: "client_cpu_per_message", "client CPU", Nanoseconds, false;
+    SERVER_USER_CPU: "server_user_cpu_per_message", "server user CPU", Nanoseconds, false;
+    SERVER_SYSTEM_CPU: "server_system_cpu_per_message", "server system CPU", Nanoseconds, false;
+    CLIENT_USER_CPU: "client_user_cpu_per_message", "client user CPU", Nanoseconds, false;
+    CLIENT_SYSTEM_CPU: "client_system_cpu_per_message", "client system CPU", Nanoseconds, false;
+    SERVER_VOLUNTARY: "server_voluntary_switches_per_message", "server waits", Count, false;
+    SERVER_INVOLUNTARY: "server_involuntary_switches_per_message", "server preemptions", Count, false;
+    CLIENT_VOLUNTARY: "client_voluntary_switches_per_message", "client waits", Count, false;
+    CLIENT_INVOLUNTARY: "client_involuntary_switches_per_message", "client preemptions", Count, false;
     SERVER_SWITCHES: "server_switches_per_message", "server switches", Count, false;
     CLIENT_SWITCHES: "client_switches_per_message", "client switches", Count, false;
     SERVER_RSS: "server_rss", "server memory", Bytes, false;
@@ -194,6 +202,10 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
         set(SERVER_CPU, per_unit(cpu_ns));
         set(SERVER_IDLE_CPU, Some(cpu_ns / record.elapsed_ns as f64 * 100.0));
+        set(SERVER_USER_CPU, per_unit(grown(before.user_ns, after.user_ns)));
+        set(SERVER_SYSTEM_CPU, per_unit(grown(before.system_ns, after.system_ns)));
+        set(SERVER_VOLUNTARY, per_unit(grown(before.voluntary_switches, after.voluntary_switches)));
+        set(SERVER_INVOLUNTARY, per_unit(grown(before.involuntary_switches, after.involuntary_switches)));
         set(SERVER_SWITCHES, per_unit(switches(before, after)));
         set(SERVER_RSS, Some(after.rss_bytes as f64));
         set(SERVER_RSS_PEAK, Some(after.peak_rss_bytes as f64));
@@ -201,6 +213,10 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
     }
     if let Some((before, after)) = record.client.samples.both() {
         set(CLIENT_CPU, per_unit(after.cpu_ns.saturating_sub(before.cpu_ns) as f64));
+        set(CLIENT_USER_CPU, per_unit(grown(before.user_ns, after.user_ns)));
+        set(CLIENT_SYSTEM_CPU, per_unit(grown(before.system_ns, after.system_ns)));
+        set(CLIENT_VOLUNTARY, per_unit(grown(before.voluntary_switches, after.voluntary_switches)));
+        set(CLIENT_INVOLUNTARY, per_unit(grown(before.involuntary_switches, after.involuntary_switches)));
         set(CLIENT_SWITCHES, per_unit(switches(before, after)));
         set(CLIENT_RSS_PEAK, Some(after.peak_rss_bytes as f64));
     }
@@ -210,6 +226,10 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         set(MACHINE_MEMORY, Some(share * 100.0));
     }
     figures
+}
+
+fn grown(before: u64, after: u64) -> f64 {
+    after.saturating_sub(before) as f64
 }
 
 fn quantiles_of<'a>(

@@ -17,6 +17,7 @@ use crate::{
     RowInfo,
     catalogue::Scenario,
     histogram::{Distribution, Series},
+    machine,
     mark::{self, Mark},
     runner::BuildInfo,
     spec::{Pacing, Workload},
@@ -194,11 +195,14 @@ pub struct Machine {
     pub kernel: String,
     /// Processor architecture.
     pub arch: String,
+    /// What about it, and about the build that measures, spoils results.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl Machine {
-    /// The machine that this program runs on.
-    pub fn this() -> Machine {
+    /// The machine that this program runs on, as it is now.
+    pub fn this(build: &BuildInfo) -> Machine {
         let mut system = sysinfo::System::new().ok();
         if let Some(system) = &mut system {
             system.refresh_memory();
@@ -215,6 +219,12 @@ impl Machine {
             os: sysinfo::System::long_os_version().unwrap_or_else(|_| unknown()),
             kernel: sysinfo::System::kernel_version().unwrap_or_else(|_| unknown()),
             arch: sysinfo::System::cpu_arch(),
+            warnings: machine::findings(build)
+                .into_iter()
+                .filter_map(|finding| {
+                    Some(format!("{}: {}: {}", finding.what, finding.value, finding.warning?))
+                })
+                .collect(),
         }
     }
 

@@ -72,7 +72,7 @@ pub(super) fn run(row: &Row, build: &BuildInfo, arguments: &RunArguments) -> any
         seed: 0,
         role: Role::Server,
         compares_clients: true,
-        machine: Machine::this(),
+        machine: Machine::this(build),
         build: build.clone(),
     };
     let pair = Pair { server: row.name.to_owned(), client: row.name.to_owned() };

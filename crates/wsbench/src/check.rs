@@ -1,6 +1,29 @@
-//! What has to hold before anything is measured: limits of the machine against what the scenarios need.
+//! What has to hold before anything is measured, and what the machine means for the results.
+
+use bench_core::{machine::findings, runner::BuildInfo};
+use comfy_table::{Table, presets};
 
 use crate::exit::Stop;
+
+/// What `wsbench check` prints: everything that was looked at, and what it means.
+pub fn report(build: &BuildInfo) -> String {
+    let findings = findings(build);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for finding in &findings {
+        let sign = if finding.warning.is_some() { "!" } else { "ok" };
+        table.add_row([sign, &finding.what, &finding.value]);
+    }
+    let warnings: Vec<String> = findings
+        .iter()
+        .filter_map(|finding| Some(format!("! {}: {}", finding.what, finding.warning.as_ref()?)))
+        .collect();
+    let end = match warnings.len() {
+        0 => "nothing speaks against measuring here".to_owned(),
+        _ => warnings.join("\n"),
+    };
+    format!("{}\n\n{end}\n", table.trim_fmt())
+}
 
 /// File descriptors that a process needs beside its connections: pipes, the listener, the runtime's own.
 #[cfg(unix)]

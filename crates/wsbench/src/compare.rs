@@ -3,7 +3,10 @@
 //! Absolute figures of two runs differ by whatever the machine did meanwhile. The ratio of a row to the control row is
 //! formed inside each block, where both saw the same machine, and only these ratios are compared between the runs.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use bench_core::{
     metric::{self, Metric},
@@ -203,7 +206,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<u8, Stop> {
 }
 
 /// The sound trials of a file, or of all result files of a folder.
-fn read(path: &PathBuf) -> Result<Vec<Record>, Stop> {
+fn read(path: &Path) -> Result<Vec<Record>, Stop> {
     let fail = |error: &dyn std::fmt::Display| Stop::usage(format!("{}: {error}", path.display()));
     let files = if path.is_dir() {
         let entries = path.read_dir().map_err(|error| fail(&error))?;
@@ -212,7 +215,7 @@ fn read(path: &PathBuf) -> Result<Vec<Record>, Stop> {
         files.sort();
         files
     } else {
-        vec![path.clone()]
+        vec![path.to_owned()]
     };
     let results = Results::read(&files);
     if let Some(problem) = results.problems.first() {
@@ -253,11 +256,11 @@ fn differences(base: &[Record], new: &[Record]) -> BTreeMap<Difference, String> 
         );
     }
     for new in new {
-        if let Some(base) = base.iter().find(|base| base.scenario.name == new.scenario.name) {
-            if (&base.scenario, base.placement, base.role) != (&new.scenario, new.placement, new.role) {
-                let text = format!("the scenario {} has other settings", new.scenario.name);
-                differences.entry(Difference::Settings).or_insert(text);
-            }
+        let settings = |trial: &Record| (trial.scenario.clone(), trial.placement, trial.role);
+        let same_name = base.iter().find(|base| base.scenario.name == new.scenario.name);
+        if same_name.is_some_and(|base| settings(base) != settings(new)) {
+            let text = format!("the scenario {} has other settings", new.scenario.name);
+            differences.entry(Difference::Settings).or_insert(text);
         }
         let row = base.iter().find(|base| base.server.row == new.server.row);
         if let Some(base) = row.map(|base| &base.server.info.runtime_version) {

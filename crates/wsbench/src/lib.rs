@@ -5,6 +5,7 @@ pub mod check;
 pub mod compare;
 pub mod curve;
 pub mod exit;
+mod export;
 pub mod external;
 pub mod list;
 mod matrix;

@@ -8,6 +8,7 @@ use bench_core::{
 };
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use wsbench::{
+    check,
     compare::{self, CompareArguments},
     curve::Slo,
     exit::{FAILED, OK, Stop},
@@ -71,6 +72,10 @@ enum Command {
         #[arg(long, value_name = "OBJECTIVE", value_parser = Slo::parse, default_value = DEFAULT_SLO)]
         slo: Slo,
     },
+    /// Look at the machine, and say what it means for the results
+    ///
+    /// What it warns of is part of every record.
+    Check,
     /// Compare two runs apart in time, through a control row that both hold
     ///
     /// The way to find a regression is one run: `wsbench run --rows tokio,tokio@PATH` measures two builds of a row in the
@@ -113,6 +118,10 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
             run::start(arguments, own_load, build)
         }
         Command::Table { files, format, confidence, slo } => Ok(table(&files, format, confidence, slo)),
+        Command::Check => {
+            exit_quietly_on_closed_pipe(&check::report(&build));
+            Ok(OK)
+        }
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Selftest(arguments) => selftest::selftest(&arguments, build),
         Command::Drive(arguments) => external::drive(arguments, build),

@@ -152,6 +152,7 @@ pub(crate) mod tests {
             os: "Linux".to_owned(),
             kernel: "6".to_owned(),
             arch: "x86_64".to_owned(),
+            warnings: Vec::new(),
         }
     }
 

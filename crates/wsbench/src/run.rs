@@ -193,10 +193,13 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
         left_out,
         server_cores: arguments.server_cores,
         scenarios: selection.scenarios,
-        machine: Machine::this(),
+        machine: Machine::this(&build),
         build,
     };
     let bench = Bench::new(&session, cast.programs, time)?;
+    for warning in &session.machine.warnings {
+        eprintln!("note: {warning}");
+    }
     if arguments.dry_run {
         crate::exit_quietly_on_closed_pipe(&dry_run(&session));
         return Ok(OK);
@@ -257,7 +260,7 @@ fn resume(
             short(build)
         )));
     }
-    let this = Machine::this();
+    let this = Machine::this(build);
     let of =
         |machine: &Machine| [&machine.host, &machine.cpu, &machine.kernel, &machine.arch].map(Clone::clone);
     if of(&session.machine) != of(&this) || session.machine.cpus != this.cpus {

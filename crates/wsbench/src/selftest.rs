@@ -163,7 +163,7 @@ impl Bench {
                 seed: 0,
                 role: Role::Server,
                 compares_clients: false,
-                machine: Machine::this(),
+                machine: Machine::this(&build),
                 build,
             },
             tokio,

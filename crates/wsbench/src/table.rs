@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     curve::{self, Slo},
+    export,
     matrix::{is_matrix, matrices},
     summary::{Figure, Group, Ratio, RowFigures, Summary},
     verdict::Verdict,
@@ -28,6 +29,10 @@ pub enum Format {
     Csv,
     /// An array with one object a figure
     Json,
+    /// Bencher Metric Format, for bencher.dev
+    Bencher,
+    /// JSON for github-action-benchmark (customSmallerIsBetter)
+    Github,
 }
 
 /// Writes a summary.
@@ -36,6 +41,8 @@ pub fn render(summary: &Summary, format: Format, slo: Slo) -> String {
         Format::Terminal => text(summary, presets::NOTHING, "", slo),
         Format::Markdown => text(summary, presets::ASCII_MARKDOWN, "### ", slo),
         Format::Csv => csv(summary),
+        Format::Bencher => export::bencher(summary),
+        Format::Github => export::github(summary),
         Format::Json => {
             let json = serde_json::to_string_pretty(&figures(summary));
             json.expect("names and finite numbers are JSON") + "\n"
@@ -498,6 +505,19 @@ mod tests {
         assert!(csv.starts_with("scenario,role,server,client,placement,metric,unit,median,min,max,rounds"));
         let json: serde_json::Value = serde_json::from_str(&render_plain(&summary(), Format::Json)).unwrap();
         assert_eq!(csv.lines().count(), json.as_array().unwrap().len() + 1);
+    }
+
+    #[test]
+    fn trackers_get_their_own_json() {
+        let bencher: serde_json::Value =
+            serde_json::from_str(&render_plain(&summary(), Format::Bencher)).unwrap();
+        assert_eq!(bencher["rtt-24/smol/tokio"]["server_cpu_per_message"]["value"], 6_000.0);
+        let github: serde_json::Value =
+            serde_json::from_str(&render_plain(&summary(), Format::Github)).unwrap();
+        let names: Vec<&str> =
+            github.as_array().unwrap().iter().filter_map(|entry| entry["name"].as_str()).collect();
+        assert!(names.contains(&"rtt-24/smol/tokio server_cpu_per_message"), "{names:?}");
+        assert!(names.iter().all(|name| !name.ends_with(" rate")));
     }
 
     #[test]

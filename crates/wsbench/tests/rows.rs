@@ -158,7 +158,7 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         seed: 0,
         role: Role::Server,
         compares_clients: false,
-        machine: Machine::this(),
+        machine: Machine::this(&build_info::build()),
         build: build_info::build(),
     };
     let position = Position { round: 0, block: 0, attempt: 0, order: 0 };
