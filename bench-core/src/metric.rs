@@ -69,6 +69,7 @@ macro_rules! metrics {
 metrics! {
     RATE: "rate", "rate", PerSecond, true;
     P50: "p50", "p50", Nanoseconds, false;
+    P95: "p95", "p95", Nanoseconds, false;
     P99: "p99", "p99", Nanoseconds, false;
     P99_9: "p99_9", "p99.9", Nanoseconds, false;
     P99_99: "p99_99", "p99.99", Nanoseconds, false;
@@ -181,7 +182,11 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         _ => Series::RoundTrip,
     };
     for (series, quantiles, max) in [
-        (round_trip, &[(P50, 0.5), (P99, 0.99), (P99_9, 0.999), (P99_99, 0.9999)][..], Some(MAX)),
+        (
+            round_trip,
+            &[(P50, 0.5), (P95, 0.95), (P99, 0.99), (P99_9, 0.999), (P99_99, 0.9999)][..],
+            Some(MAX),
+        ),
         (Series::TcpConnect, &[(TCP_CONNECT_P50, 0.5)], None),
         (Series::Upgrade, &[(UPGRADE_P50, 0.5)], None),
         (Series::FirstPush, &[(FIRST_PUSH_P50, 0.5)], None),

@@ -21,7 +21,7 @@ use crate::{
     plan::TWIN,
     results::Results,
     run::{DEFAULT_CONFIDENCE, parse_confidence},
-    statistics::{holm, rank_sum_p, shift_interval},
+    statistics::{holm, median, rank_sum_p, shift_interval},
     table::{percent, plain},
 };
 
@@ -305,14 +305,9 @@ fn ratios(trials: &[Record], control: &str, metric: Metric) -> BTreeMap<Key, Vec
 
 /// The median of all differences between two samples (Hodges and Lehmann).
 fn median_shift(left: &[f64], right: &[f64]) -> f64 {
-    let mut differences: Vec<f64> =
+    let differences: Vec<f64> =
         left.iter().flat_map(|left| right.iter().map(move |right| right - left)).collect();
-    differences.sort_by(f64::total_cmp);
-    let middle = differences.len() / 2;
-    match differences.len() % 2 {
-        1 => differences[middle],
-        _ => f64::midpoint(differences[middle - 1], differences[middle]),
-    }
+    median(&differences)
 }
 
 #[cfg(test)]

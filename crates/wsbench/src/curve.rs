@@ -27,10 +27,12 @@ impl Slo {
     /// When the text has another form.
     pub fn parse(text: &str) -> Result<Slo, String> {
         let form = || {
-            format!("`{text}` is no objective: p50, p99, p99.9 or p99.99, then < and a time, as in p99<1ms")
+            format!(
+                "`{text}` is no objective: p50, p95, p99, p99.9 or p99.99, then < and a time, as in p99<1ms"
+            )
         };
         let (percentile, limit) = text.split_once('<').ok_or_else(form)?;
-        let known = [metric::P50, metric::P99, metric::P99_9, metric::P99_99];
+        let known = [metric::P50, metric::P95, metric::P99, metric::P99_9, metric::P99_99];
         let metric = known.into_iter().find(|metric| metric.label == percentile.trim()).ok_or_else(form)?;
         let limit = humantime::parse_duration(limit.trim()).map_err(|_| form())?;
         Ok(Slo { metric, limit_ns: limit.as_nanos() as f64 })

@@ -25,7 +25,8 @@ use comfy_table::{Table, presets};
 use crate::{
     exit::{OK, Stop, VERIFICATION},
     rows::Finder,
-    verdict::{Judged, Sample, Values, Verdict, judge},
+    statistics::median,
+    verdict::{Judged, Sample, Value, Values, Verdict, judge},
 };
 
 /// Flags of `selftest`.
@@ -306,9 +307,11 @@ fn burn(bench: &mut Bench) -> Check {
         // No shuffling is needed where the difference looked for is this large; only no row should always be first.
         for place in (0..servers.len()).map(|place| (place + round as usize) % servers.len()) {
             let record = bench.trial(&servers[place], &bench.tokio.clone(), load.clone());
-            match metric::figures(&record).get(metric::SERVER_CPU.name) {
-                Some(value) => {
-                    values[place].insert((String::new(), round), *value);
+            let figures = metric::figures(&record);
+            match figures.get(metric::SERVER_CPU.name) {
+                Some(cpu) => {
+                    let control = figures.get(metric::CLIENT_CPU.name).copied();
+                    values[place].insert((String::new(), round), Value { metric: *cpu, control });
                 }
                 None => {
                     let reason = record.error.map_or("no CPU time".to_owned(), |error| error.to_string());
@@ -322,9 +325,8 @@ fn burn(bench: &mut Bench) -> Check {
         return check.expect("trials that count", format!("{count} failed: {reason}"), false);
     }
     let twin = values.pop().unwrap_or_default();
-    let mut base: Vec<f64> = values[0].values().copied().collect();
-    base.sort_by(f64::total_cmp);
-    let known = 1.0 + BURN_NS as f64 / base[base.len() / 2];
+    let base: Vec<f64> = values[0].values().map(|value| value.metric).collect();
+    let known = 1.0 + BURN_NS as f64 / median(&base);
     let judgement = judge(&Sample { rows: values, baseline: Some(0), twin }, false, 0.95);
     let [_, slow, same] = judgement.rows[..] else { return check };
     let holds_known = slow

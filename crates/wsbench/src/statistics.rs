@@ -16,8 +16,8 @@ pub enum Test {
 }
 
 /// What verdicts use. Both hold their level; with the slow phases of a virtual machine, which move one value in six by far
-/// more than any difference looked for, counting signs finds a true one more often than weighing them (tests/simulation.rs;
-/// docs/METHODOLOGY.md has its figures).
+/// more than any difference looked for, counting signs finds a true one more often than weighing them. Where a control
+/// tells those phases, the two are equal (tests/simulation.rs; docs/METHODOLOGY.md has its figures).
 pub const TEST: Test = Test::Sign;
 
 /// Most values for which the signed-rank distribution is counted out; beyond, the normal approximation is as good.
@@ -140,6 +140,17 @@ fn pairwise_means(values: &[f64]) -> Vec<f64> {
         .enumerate()
         .flat_map(|(place, left)| values[place..].iter().map(move |right| f64::midpoint(*left, *right)));
     pairs.collect()
+}
+
+/// The middle value; between two middle values, their mean. `values` is not empty.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() % 2 {
+        1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
 }
 
 /// Rounds from which a test of `comparisons` rows at this confidence can reject at all: with n values that all point

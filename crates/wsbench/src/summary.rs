@@ -17,7 +17,8 @@ use crate::{
     plan::{TWIN, row_of},
     results::Results,
     slope,
-    verdict::{Judged, Sample, Values, judge, plain_interval},
+    statistics::median,
+    verdict::{Judged, Sample, Value, Values, judge, plain_interval},
 };
 
 /// Everything that a table shows.
@@ -277,13 +278,29 @@ fn judge_rows(
     if names.len() < rows.len() {
         return None;
     }
+    // The other end tells what the machine was like where it is the same program in every trial.
+    let others: BTreeSet<&str> = rows
+        .iter()
+        .map(|row| match role {
+            Role::Server => row.client.as_str(),
+            Role::Client => row.server.as_str(),
+        })
+        .collect();
+    let control = match ranking {
+        metric::SERVER_CPU => Some(metric::CLIENT_CPU),
+        metric::CLIENT_CPU => Some(metric::SERVER_CPU),
+        _ => None,
+    };
+    let control = control.filter(|_| others.len() == 1);
     let values = |row: &RowFigures| -> Values {
         let own = blocks.iter().filter_map(|(block, trials)| {
             let (trial, figures) = trials
                 .iter()
                 .find(|(trial, _)| (&trial.server.row, &trial.client.row) == (&row.server, &row.client))?;
             let spoilt = trial.marks.iter().any(|mark| mark.spoils(ranking));
-            figures.get(ranking.name).filter(|_| !spoilt).map(|value| (block.clone(), *value))
+            let metric = *figures.get(ranking.name).filter(|_| !spoilt)?;
+            let control = control.and_then(|control| figures.get(control.name).copied());
+            Some((block.clone(), Value { metric, control }))
         });
         own.collect()
     };
@@ -371,17 +388,6 @@ fn least(values: &[f64]) -> f64 {
 
 fn greatest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
-}
-
-/// The middle value; between two middle values, their mean. `values` is not empty.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() % 2 {
-        1 => sorted[middle],
-        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
-    }
 }
 
 /// The median of ratios: between two middle values, their geometric mean, so that a ratio and its inverse are treated

@@ -178,10 +178,13 @@ fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
         }
         for column in columns {
             let figure = row.figures.get(column.name);
-            // Shown, but not to be ranked by.
-            let spoilt = if row.marks.keys().any(|mark| mark.spoils(*column)) { " !" } else { "" };
-            let shown = |figure: &Figure| format!("{}{spoilt}", human(figure.median, column.unit));
-            cells.push(figure.map_or("–".to_owned(), shown));
+            cells.push(figure.map_or("–".to_owned(), |figure| {
+                // Shown, but not to be ranked by: the median is that of marked trials.
+                let is_spoilt =
+                    |(mark, trials): (&Mark, &usize)| mark.spoils(*column) && 2 * trials > figure.rounds;
+                let mark = if row.marks.iter().any(is_spoilt) { " !" } else { "" };
+                format!("{}{mark}", human(figure.median, column.unit))
+            }));
         }
         table.add_row(cells);
     }
@@ -202,7 +205,8 @@ fn rank(row: &RowFigures) -> Option<usize> {
 fn against(group: &Group, row: &RowFigures, ratio: Ratio) -> String {
     let Some(judged) = row.judged else { return percentages(ratio) };
     let Some((low, high)) = judged.interval else { return percentages(ratio) };
-    let figures = format!("{} % [{} … {}]", percent(ratio.median), percent(low), percent(high));
+    let median = judged.ratio.unwrap_or(ratio.median);
+    let figures = format!("{} % [{} … {}]", percent(median), percent(low), percent(high));
     match verdict_word(group.ranking, judged.verdict) {
         Some(word) => format!("{figures} {word}"),
         None => figures,
@@ -259,7 +263,11 @@ fn verdicts(group: &Group, confidence: f64) -> Option<String> {
         )
     });
     let decided = (missing < compared).then_some(floor).flatten();
-    Some(decided.into_iter().chain(reason).collect::<Vec<_>>().join("; "))
+    let unsteady: usize = judged().map(|judged| judged.unsteady).sum();
+    let unsteady = (unsteady > 0).then(|| {
+        format!("{unsteady} of its ratios do not count, because the machine changed between the two trials")
+    });
+    Some(decided.into_iter().chain(unsteady).chain(reason).collect::<Vec<_>>().join("; "))
 }
 
 fn name(group: &Group, row: &RowFigures) -> String {

@@ -5,13 +5,27 @@
 
 use std::collections::BTreeMap;
 
-use crate::statistics::{TEST, Test, holm, interval, p_value, rounds_needed};
+use crate::statistics::{TEST, Test, holm, interval, median, p_value, rounds_needed};
 
 /// A block of a run.
 pub type Block = (String, u32);
 
-/// One metric's values that count for verdicts, by block.
-pub type Values = BTreeMap<Block, f64>;
+/// What one trial says: the value of the metric that is judged, and a control.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Value {
+    /// The metric.
+    pub metric: f64,
+    /// What the other end, which is the same program in every trial, cost: it tells what the machine was like.
+    pub control: Option<f64>,
+}
+
+/// One row's trials that count for verdicts, by block.
+pub type Values = BTreeMap<Block, Value>;
+
+/// How far the controls of two trials may differ from what they do in the median block, on log scale. Beyond, the machine
+/// has changed between the two: steady blocks stay within 1 %, and a slow phase of a virtual machine moves them by 10 to
+/// 25 %.
+const STEADY: f64 = 0.03;
 
 /// What is judged together: the rows of one scenario by one metric.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +63,10 @@ pub enum Verdict {
 pub struct Judged {
     /// Against the baseline.
     pub verdict: Verdict,
+    /// The median of the ratios to the baseline in the blocks that count.
+    pub ratio: Option<f64>,
+    /// Blocks that do not count because the machine changed between the two trials.
+    pub unsteady: usize,
     /// The ratio to the baseline, with the confidence that the correction asks for.
     pub interval: Option<(f64, f64)>,
     /// 1 + the number of rows that are better than this one, each pair judged in the same way.
@@ -73,59 +91,100 @@ pub fn judge(sample: &Sample, higher_is_better: bool, confidence: f64) -> Judgem
 pub fn judge_by(test: Test, sample: &Sample, higher_is_better: bool, confidence: f64) -> Judgement {
     let none = Values::new();
     let base = sample.baseline.map_or(&none, |place| &sample.rows[place]);
-    let floor = floor(test, &log_ratios(&sample.twin, base), confidence);
     let others = sample.rows.len().saturating_sub(1);
     let needed = rounds_needed(others, confidence).max(rounds_needed(1, confidence));
+    let ratios = |row: &Values, base: &Values| Ratios::new(row, base, needed);
 
-    let against: Vec<Vec<f64>> = sample.rows.iter().map(|row| log_ratios(row, base)).collect();
+    let floor = floor(test, &ratios(&sample.twin, base).logs, confidence);
+    let against: Vec<Ratios> = sample.rows.iter().map(|row| ratios(row, base)).collect();
     let compared: Vec<usize> = (0..sample.rows.len())
-        .filter(|place| Some(*place) != sample.baseline && against[*place].len() >= needed)
+        .filter(|place| Some(*place) != sample.baseline && against[*place].logs.len() >= needed)
         .collect();
-    let p_values: Vec<f64> = compared.iter().map(|place| p_value(test, &against[*place])).collect();
+    let p_values: Vec<f64> = compared.iter().map(|place| p_value(test, &against[*place].logs)).collect();
     let levels: BTreeMap<usize, Option<f64>> =
         compared.iter().copied().zip(holm(&p_values, confidence)).collect();
 
     // Of all pairs, and of rows that the first correction leaves undecided: every row counts as one comparison.
     let level = (1.0 - confidence) / others.max(1) as f64;
     let is_better = |one: &Values, other: &Values| {
-        let ratios = log_ratios(one, other);
-        let (Some(floor), Some(bounds)) = (floor, interval(test, &ratios, 1.0 - level)) else { return false };
-        ratios.len() >= needed && beyond(bounds, floor) == Some(higher_is_better)
+        let logs = ratios(one, other).logs;
+        let (Some(floor), Some(bounds)) = (floor, interval(test, &logs, 1.0 - level)) else { return false };
+        logs.len() >= needed && beyond(bounds, floor) == Some(higher_is_better)
     };
     let judged = |(place, row): (usize, &Values)| {
-        let ratios = &against[place];
-        let enough = floor.is_some() && (base.len() >= needed) && row.len() >= needed;
+        let Ratios { logs, unsteady } = &against[place];
+        let enough = floor.is_some() && base.len() >= needed && row.len() >= needed;
         let rank = enough.then(|| 1 + sample.rows.iter().filter(|other| is_better(other, row)).count());
         if Some(place) == sample.baseline {
-            return Judged { verdict: Verdict::Baseline, interval: None, rank };
+            return Judged { verdict: Verdict::Baseline, ratio: None, unsteady: 0, interval: None, rank };
         }
-        let Some((floor, holm_level)) = floor.zip(levels.get(&place)) else {
-            let blocks = ratios.len().min(sample.twin.len());
-            let bounds = interval(test, ratios, confidence);
-            return Judged {
-                verdict: Verdict::TooFew { blocks, needed },
-                interval: bounds.map(|(low, high)| (low.exp(), high.exp())),
-                rank: None,
-            };
+        let decided = floor.zip(levels.get(&place).copied());
+        let (verdict, bounds) = match decided {
+            None => {
+                let blocks = logs.len().min(sample.twin.len());
+                (Verdict::TooFew { blocks, needed }, interval(test, logs, confidence))
+            }
+            Some((floor, holm_level)) => {
+                let bounds = interval(test, logs, 1.0 - holm_level.unwrap_or(level));
+                let beyond_floor =
+                    bounds.filter(|_| holm_level.is_some()).and_then(|bounds| beyond(bounds, floor));
+                let verdict = match beyond_floor {
+                    Some(true) => Verdict::Greater,
+                    Some(false) => Verdict::Less,
+                    None => Verdict::Tie,
+                };
+                (verdict, bounds)
+            }
         };
-        let bounds = interval(test, ratios, 1.0 - holm_level.unwrap_or(level));
-        let verdict = match bounds.filter(|_| holm_level.is_some()).and_then(|bounds| beyond(bounds, floor)) {
-            Some(true) => Verdict::Greater,
-            Some(false) => Verdict::Less,
-            None => Verdict::Tie,
-        };
-        Judged { verdict, interval: bounds.map(|(low, high)| (low.exp(), high.exp())), rank }
+        Judged {
+            verdict,
+            ratio: (!logs.is_empty()).then(|| median(logs).exp()),
+            unsteady: *unsteady,
+            interval: bounds.map(|(low, high)| (low.exp(), high.exp())),
+            rank: rank.filter(|_| decided.is_some()),
+        }
     };
     Judgement { floor: floor.map(f64::exp), rows: sample.rows.iter().enumerate().map(judged).collect() }
 }
 
-/// The logarithms of the ratios of two rows, in the blocks that hold both.
-fn log_ratios(row: &Values, base: &Values) -> Vec<f64> {
-    let in_both = row.iter().filter_map(|(block, value)| Some((*value, *base.get(block)?)));
-    in_both
-        .filter(|(value, base)| *value > 0.0 && *base > 0.0)
-        .map(|(value, base)| (value / base).ln())
-        .collect()
+/// The log ratios of two rows.
+struct Ratios {
+    logs: Vec<f64>,
+    /// Blocks that were left out of them.
+    unsteady: usize,
+}
+
+impl Ratios {
+    /// In the blocks that hold both, but for those in which the control says that the machine changed between the two
+    /// trials. Where fewer than `needed` would be left, all count: better a wide interval than none.
+    ///
+    /// What is left out is decided by the control alone. Equal rows stay exchangeable in each block that is left, so that
+    /// the test holds its level.
+    fn new(row: &Values, base: &Values, needed: usize) -> Ratios {
+        let in_both = row.iter().filter_map(|(block, value)| Some((*value, *base.get(block)?)));
+        let pairs: Vec<(f64, Option<f64>)> = in_both
+            .filter(|(value, base)| value.metric > 0.0 && base.metric > 0.0)
+            .map(|(value, base)| {
+                let control = value.control.zip(base.control).map(|(value, base)| (value / base).ln());
+                ((value.metric / base.metric).ln(), control)
+            })
+            .collect();
+        let all: Vec<f64> = pairs.iter().map(|(log, _)| *log).collect();
+        let controls: Vec<f64> = pairs.iter().filter_map(|(_, control)| *control).collect();
+        if controls.is_empty() || controls.len() < pairs.len() {
+            return Ratios { logs: all, unsteady: 0 };
+        }
+        let usual = median(&controls);
+        let steady: Vec<f64> = pairs
+            .iter()
+            .filter(|(_, control)| control.is_some_and(|control| (control - usual).abs() <= STEADY))
+            .map(|(log, _)| *log)
+            .collect();
+        if steady.len() < needed {
+            return Ratios { logs: all, unsteady: 0 };
+        }
+        Ratios { unsteady: all.len() - steady.len(), logs: steady }
+    }
 }
 
 /// The larger end of the interval of the baseline's ratio to itself.
@@ -157,7 +216,8 @@ mod tests {
     /// Values around `centre`, moved a little from block to block, the same for every row but for `phase`.
     fn values(centre: f64, blocks: u32, phase: u32) -> Values {
         let wave = |block: u32| 1.0 + 0.004 * f64::from((block * 7 + phase * 3) % 11) - 0.02;
-        (0..blocks).map(|block| (("s".to_owned(), block), centre * wave(block))).collect()
+        let value = |block| Value { metric: centre * wave(block), control: Some(1.0) };
+        (0..blocks).map(|block| (("s".to_owned(), block), value(block))).collect()
     }
 
     fn sample(blocks: u32, centres: &[f64]) -> Sample {
@@ -193,9 +253,23 @@ mod tests {
     fn a_difference_within_the_floor_is_a_tie_however_steady_it_is() {
         let mut sample = sample(20, &[100.0, 104.0]);
         for (place, value) in sample.twin.values_mut().enumerate() {
-            *value = if place % 2 == 0 { 90.0 } else { 110.0 };
+            value.metric = if place % 2 == 0 { 90.0 } else { 110.0 };
         }
         assert_eq!(judge(&sample, false, 0.95).rows[1].verdict, Verdict::Tie);
+    }
+
+    #[test]
+    fn blocks_in_which_the_machine_changed_do_not_count() {
+        let mut sample = sample(12, &[100.0, 105.0]);
+        // The machine was slower by a fifth for one of the two in three blocks, and the other end shows it.
+        for (_, value) in sample.rows[1].iter_mut().take(3) {
+            *value = Value { metric: value.metric * 0.8, control: Some(0.8) };
+        }
+        let judged = judge(&sample, false, 0.95).rows[1];
+        assert_eq!((judged.verdict, judged.unsteady), (Verdict::Greater, 3));
+        assert!((judged.ratio.unwrap() - 1.05).abs() < 0.02, "{judged:?}");
+        sample.rows[1].values_mut().for_each(|value| value.control = None);
+        assert_eq!(judge(&sample, false, 0.95).rows[1].unsteady, 0);
     }
 
     #[test]
