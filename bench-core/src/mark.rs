@@ -10,7 +10,7 @@ use crate::{
     metric::{self, Metric, Unit},
     record::{End, Record},
     spec::Workload,
-    trial::placement::Placement,
+    trial::{Role, placement::Placement},
 };
 
 /// Share of the measured window from which a client's core counts as full: the rest is lost between its system calls.
@@ -131,7 +131,8 @@ pub fn marks(record: &Record) -> BTreeSet<Mark> {
         marks.insert(Mark::ClientSaturated);
     }
     if workload == Workload::Paced {
-        if generator_is_late(record) {
+        // A client that is compared is late by its own timers, and that is what is measured.
+        if record.role == Role::Server && generator_is_late(record) {
             marks.insert(Mark::GeneratorLate);
         } else if rate(record) < SATURATED * record.scenario.load.rate_per_s.unwrap_or(0) as f64 {
             marks.insert(Mark::ServerSaturated);

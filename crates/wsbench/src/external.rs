@@ -64,7 +64,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
         Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced
     ) {
         return Err(Stop::usage(format!(
-            "the workload {} needs wsbench's own server; any echo server can be driven with ping-pong, window and idle",
+            "the workload {} needs wsbench's own server; any echo server can be driven with ping-pong, window, paced and idle",
             arguments.load.workload.name()
         )));
     }
@@ -74,6 +74,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
         format!("ws://{}/", arguments.url)
     };
     let pacing = arguments.pacing;
+    let is_paced = arguments.load.workload == Workload::Paced;
     let spec = DriveSpec { target: url, threads: 1, pacing, load: arguments.load, socket: arguments.socket };
     spec.validate().map_err(Stop::usage)?;
     check::open_files([("this load", spec.load.connections)])?;
@@ -81,7 +82,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     let limit = spec.load.expected() * 3 + Duration::from_millis(spec.load.warm_up_ms) + SLACK;
     let command = program.command("drive", spec.to_args());
     let mut client = Process::launch(command, &[], limit).map_err(Stop::failed)?;
-    match converse(&mut client) {
+    match converse(&mut client, is_paced) {
         Ok(text) => {
             crate::exit_quietly_on_closed_pipe(&text);
             Ok(OK)
@@ -95,7 +96,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     }
 }
 
-fn converse(client: &mut Process) -> Result<String, String> {
+fn converse(client: &mut Process, is_paced: bool) -> Result<String, String> {
     expect(client, |event| matches!(event, Event::Ready))?;
     client.tell("go")?;
     expect(client, |event| matches!(event, Event::Measured(_)))?;
@@ -109,11 +110,16 @@ fn converse(client: &mut Process) -> Result<String, String> {
     client.wait()?;
     let seconds = drove.elapsed_ns as f64 / 1e9;
     let mut text = format!(
-        "{} verified round trips in {seconds:.2} s: {} (closed loop)\n",
+        "{} verified round trips in {seconds:.2} s: {} ({})\n",
         drove.units,
-        human(drove.units as f64 / seconds, Unit::PerSecond)
+        human(drove.units as f64 / seconds, Unit::PerSecond),
+        if is_paced { "paced, latency from the intended instant" } else { "closed loop" }
     );
-    if let Some(round_trip) = drove.series.get(&Series::RoundTrip) {
+    if drove.not_sent > 0 {
+        text += &format!("{} more were intended and could not be sent in time\n", drove.not_sent);
+    }
+    let series = if is_paced { Series::FromIntended } else { Series::RoundTrip };
+    if let Some(round_trip) = drove.series.get(&series) {
         let histogram = round_trip.histogram().map_err(|error| error.to_string())?;
         for (label, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)] {
             if let Some(ns) = round_trip.quantile_of_ns(&histogram, q) {

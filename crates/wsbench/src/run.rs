@@ -370,8 +370,9 @@ impl Target {
     fn is_missed(self, summary: &Summary, rounds: u32) -> bool {
         let wide = |row: &RowFigures| {
             row.judged.is_some_and(|judged| match (judged.verdict, judged.interval) {
-                (Verdict::Baseline, _) => false,
-                (_, None) => true,
+                // A row none of whose trials counts would never get there.
+                (Verdict::Baseline | Verdict::TooFew { blocks: 0, .. }, _) => false,
+                (Verdict::TooFew { .. }, _) | (_, None) => true,
                 (_, Some((low, high))) => high / low - 1.0 > self.width,
             })
         };

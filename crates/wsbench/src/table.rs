@@ -378,7 +378,7 @@ fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
                 let bounds = judged
                     .and_then(|judged| judged.interval)
                     .or(figure.ratio.and_then(|ratio| ratio.interval));
-                let marks = row.marks.keys().filter(|mark| mark.spoils(*metric)).map(|mark| mark.name());
+                let marks = row.marks.keys().map(|mark| mark.name());
                 flat.push(FlatFigure {
                     scenario: &group.scenario.name,
                     role: group.role,
@@ -392,7 +392,7 @@ fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
                     max: figure.max,
                     rounds: figure.rounds,
                     baseline: &group.baseline,
-                    ratio: figure.ratio.map(|ratio| ratio.median),
+                    ratio: judged.and_then(|judged| judged.ratio).or(figure.ratio.map(|ratio| ratio.median)),
                     ratio_min: figure.ratio.map(|ratio| ratio.min),
                     ratio_max: figure.ratio.map(|ratio| ratio.max),
                     ratio_low: bounds.map(|bounds| bounds.0),

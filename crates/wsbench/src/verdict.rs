@@ -95,7 +95,8 @@ pub fn judge_by(test: Test, sample: &Sample, higher_is_better: bool, confidence:
     let needed = rounds_needed(others, confidence).max(rounds_needed(1, confidence));
     let ratios = |row: &Values, base: &Values| Ratios::new(row, base, needed);
 
-    let floor = floor(test, &ratios(&sample.twin, base).logs, confidence);
+    let twin = Ratios::new(&sample.twin, base, rounds_needed(1, confidence));
+    let floor = floor(test, &twin.logs, confidence);
     let against: Vec<Ratios> = sample.rows.iter().map(|row| ratios(row, base)).collect();
     let compared: Vec<usize> = (0..sample.rows.len())
         .filter(|place| Some(*place) != sample.baseline && against[*place].logs.len() >= needed)
