@@ -1,4 +1,4 @@
-//! [`Socket`](crate::Socket) on tungstenite over a stream that takes its buffers by value, as completion I/O does:
+//! [`Socket`] on tungstenite over a stream that takes its buffers by value, as completion I/O does:
 //! between an operation's submission and its end the kernel owns the buffer.
 //!
 //! tungstenite itself reads from and writes to memory. Once it has nothing left to read, what it wrote is sent, and then
