@@ -20,12 +20,16 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn start(session: &Session) -> Progress {
-        let blocks = plan::blocks(session);
+    /// Begins with the blocks of a session that are left to do.
+    pub(crate) fn start(session: &Session, is_done: impl Fn(&Block) -> bool) -> Progress {
+        let mut blocks = plan::blocks(session);
+        let all = blocks.len();
+        blocks.retain(|block| !is_done(block));
         let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
         let total = plan::duration(&blocks);
+        let left = if blocks.len() < all { " left" } else { "" };
         eprintln!(
-            "{trials} trials in {} rounds, about {}, seed {}",
+            "{trials} trials{left} in {} rounds, about {}, seed {}",
             session.rounds,
             HumanDuration(total),
             session.seed

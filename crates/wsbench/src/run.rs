@@ -393,7 +393,7 @@ fn finish(
     // Said first: whoever interrupts the run has to know where its records are.
     eprintln!("records: {} (`wsbench run --resume` goes on with it after an interruption)", path.display());
     let (own, summary) = loop {
-        let progress = Progress::start(&session);
+        let progress = Progress::start(&session, |block| is_done(block, &done));
         let result = run_blocks(
             &session,
             &done,
@@ -435,6 +435,11 @@ fn finish(
     Ok(if failed || missing_row { INCOMPLETE } else { OK })
 }
 
+/// Whether every trial of a block has a record.
+fn is_done(block: &Block, done: &BTreeMap<u32, (u32, BTreeSet<u32>)>) -> bool {
+    done.get(&block.number).is_some_and(|(_, orders)| orders.len() == block.pairs.len())
+}
+
 /// Runs all blocks of a session that are not done, and says whether a trial failed.
 ///
 /// `done` gives the last attempt at a block and the places in it that have a record; a block that lacks one is repeated
@@ -450,11 +455,10 @@ pub fn run_blocks(
 ) -> Result<bool, Stop> {
     let mut failed = false;
     for block in plan::blocks(session) {
-        let attempt = match done.get(&block.number) {
-            Some((_, orders)) if orders.len() == block.pairs.len() => continue,
-            Some((attempt, _)) => attempt + 1,
-            None => 0,
-        };
+        if is_done(&block, done) {
+            continue;
+        }
+        let attempt = done.get(&block.number).map_or(0, |(attempt, _)| attempt + 1);
         for (order, pair) in (0..).zip(&block.pairs) {
             let position = Position { round: block.round, block: block.number, attempt, order };
             let record = trial(&block, pair, position);

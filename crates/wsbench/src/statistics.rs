@@ -15,11 +15,6 @@ pub enum Test {
     SignedRank,
 }
 
-/// What verdicts use. Both hold their level; with the slow phases of a virtual machine, which move one value in six by far
-/// more than any difference looked for, counting signs finds a true one more often than weighing them. Where a control
-/// tells those phases, the two are equal (tests/simulation.rs; docs/METHODOLOGY.md has its figures).
-pub const TEST: Test = Test::Sign;
-
 /// Most values for which the signed-rank distribution is counted out; beyond, the normal approximation is as good.
 const MAX_EXACT: usize = 200;
 

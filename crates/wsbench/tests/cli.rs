@@ -319,3 +319,21 @@ fn sessions_come_first() {
         .collect();
     assert_eq!(kinds, ["session", "trial", "trial"]);
 }
+
+#[test]
+fn a_target_width_adds_rounds_up_to_the_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out.ndjson");
+    // No real interval is this narrow, so that the limit decides.
+    let load = "--messages 20 --warm-up 0ms --rounds 6 --target-width 0.0001% --max-rounds 8";
+    let (code, stdout, stderr) =
+        run(wsbench(&format!("run --rows tokio,smol {load}")).arg("--out").arg(&out));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("8 rounds"), "{stdout}");
+    assert!(
+        stderr.contains("18 trials in 6 rounds") && stderr.contains("3 trials left in 8 rounds"),
+        "{stderr}"
+    );
+    let records = trials(&out);
+    assert_eq!(records.len(), 24);
+}
