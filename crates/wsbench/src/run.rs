@@ -8,6 +8,7 @@ use std::{
 
 use bench_core::{
     catalogue::{MAX_ROUNDS, Pairing, Scenario},
+    mark::Mark,
     record::{
         Line, Machine, Origin, Orphaned, Pair, Position, Record, SCHEMA, Session, Writer, new_session,
         unix_ms,
@@ -370,8 +371,9 @@ impl Target {
     fn is_missed(self, summary: &Summary, rounds: u32) -> bool {
         let wide = |row: &RowFigures| {
             row.judged.is_some_and(|judged| match (judged.verdict, judged.interval) {
-                // A row none of whose trials counts would never get there.
-                (Verdict::Baseline | Verdict::TooFew { blocks: 0, .. }, _) => false,
+                (Verdict::Baseline, _) => false,
+                // Further rounds would not give it more cores.
+                _ if row.marks.contains_key(&Mark::CoresShared) => false,
                 (Verdict::TooFew { .. }, _) | (_, None) => true,
                 (_, Some((low, high))) => high / low - 1.0 > self.width,
             })

@@ -280,7 +280,7 @@ fn name(group: &Group, row: &RowFigures) -> String {
     let letters: String = row.marks.keys().map(|mark| mark.letter()).collect();
     let marked = if letters.is_empty() { String::new() } else { format!(" !{letters}") };
     let failed = if row.failed > 0 { format!(" [{} failed]", row.failed) } else { String::new() };
-    plain(&format!("{compared}{workers}{marked}{status}{failed}"))
+    plain(&format!("{compared}{workers}{status}{marked}{failed}"))
 }
 
 /// The name of the row that a line is about.
