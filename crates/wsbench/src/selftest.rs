@@ -52,8 +52,9 @@ const RATE: u64 = 1_000;
 /// Connections of every check.
 const CONNECTIONS: u32 = 100;
 
-/// CPU time that the slow row spends on each message: as much again as a message costs, roughly.
-const BURN_NS: u64 = 6_000;
+/// CPU time that the slow row spends on each message: several times what a message costs, far beyond what any phase of
+/// a machine adds.
+const BURN_NS: u64 = 30_000;
 
 /// Rounds of the comparison: as many as two rows need for a verdict.
 const ROUNDS: u32 = 7;
@@ -61,8 +62,9 @@ const ROUNDS: u32 = 7;
 /// Longest time of the trial whose echo never comes: far beyond what its 200 messages take.
 const DROPPED_LIMIT: Duration = Duration::from_secs(4);
 
-/// How far the seen burn may lie outside of what the interval says, for what the loop that burns adds by itself.
-const BURN_SLACK: f64 = 0.1;
+/// How far the known ratio may lie outside of the interval: the loop that burns adds something by itself, and a busy server
+/// finds more messages waiting at once.
+const BURN_SLACK: f64 = 0.25;
 
 /// Runs all checks, prints what was expected and what was seen, and returns the exit code.
 ///
