@@ -46,6 +46,7 @@ pub trait OwnedStream {
 #[derive(Debug)]
 pub struct WebSocket<S> {
     protocol: tungstenite::WebSocket<Memory>,
+    role: Role,
     stream: S,
     flush: Flush,
 }
@@ -74,7 +75,7 @@ pub async fn accept<S: OwnedStream>(
     let service = requested.ok_or_else(request_not_seen)?;
     // tungstenite refuses a client that sends more than its request, so that nothing is lost with the lent one.
     let protocol = tungstenite::WebSocket::from_raw_socket(memory, Role::Server, Some(config(spec)));
-    Ok((service, WebSocket { protocol, stream, flush: spec.flush }))
+    Ok((service, WebSocket { protocol, role: Role::Server, stream, flush: spec.flush }))
 }
 
 /// Runs the client's half of the opening handshake for `url`.
@@ -92,7 +93,7 @@ pub async fn upgrade<S: OwnedStream>(
         Err(HandshakeError::Interrupted(handshake)) => shake_hands(handshake, &mut stream).await?,
         Err(HandshakeError::Failure(error)) => return Err(handshake_error(error)),
     };
-    Ok(WebSocket { protocol, stream, flush: spec.flush })
+    Ok(WebSocket { protocol, role: Role::Client, stream, flush: spec.flush })
 }
 
 /// Goes on with a handshake to its end.
@@ -132,10 +133,18 @@ impl<S: OwnedStream> Socket for WebSocket<S> {
     }
 
     async fn recv(&mut self) -> Result<Option<Message>, SocketError> {
+        let mut closing = false;
         loop {
             match self.protocol.read() {
                 Ok(message) if is_data(&message) => return Ok(Some(message)),
-                // tungstenite has queued the answer to a ping or close by itself and writes it with the next read.
+                // tungstenite has queued the answer; what follows a close may be an error, and it has to leave before.
+                Ok(message) if message.is_close() => {
+                    closing = true;
+                    // A server's flush says by an error that the connection is closed now.
+                    let _ = self.protocol.flush();
+                    self.protocol.get_mut().send(&mut self.stream).await?;
+                }
+                // The answer to a ping leaves with the next read.
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     let memory = self.protocol.get_mut();
@@ -144,6 +153,14 @@ impl<S: OwnedStream> Socket for WebSocket<S> {
                 }
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                     self.protocol.get_mut().send(&mut self.stream).await?;
+                    return Ok(None);
+                }
+                // Nothing after a close counts. The server ends the connection; a client waits until it has.
+                Err(_) if closing => {
+                    let memory = self.protocol.get_mut();
+                    while self.role == Role::Client && !memory.ended {
+                        memory.receive(&mut self.stream).await?;
+                    }
                     return Ok(None);
                 }
                 Err(error) => return Err(socket_error(error)),
