@@ -297,7 +297,8 @@ fn judge_rows(
             let (trial, figures) = trials
                 .iter()
                 .find(|(trial, _)| (&trial.server.row, &trial.client.row) == (&row.server, &row.client))?;
-            let spoilt = trial.marks.iter().any(|mark| mark.spoils(ranking));
+            let spoils = |mark: &Mark| mark.spoils(ranking) && !(alike && *mark == Mark::CoresShared);
+            let spoilt = trial.marks.iter().any(spoils);
             let metric = *figures.get(ranking.name).filter(|_| !spoilt)?;
             let control = control.and_then(|control| figures.get(control.name).copied());
             Some((block.clone(), Value { metric, control }))
@@ -305,6 +306,8 @@ fn judge_rows(
         own.collect()
     };
     let sample = Sample {
+    // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
+    let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
         rows: rows.iter().map(values).collect(),
         baseline: rows.iter().position(|row| name(row) == baseline),
         twin: twin.map(values).unwrap_or_default(),
@@ -400,7 +403,10 @@ fn log_median(ratios: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::tests::{session, trial};
+    use crate::{
+        results::tests::{session, trial},
+        verdict::Verdict,
+    };
 
     fn summary(trials: Vec<Record>) -> Summary {
         Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() }, 0.95)
@@ -450,3 +456,25 @@ mod tests {
         assert!(summary.failures[0].contains("server smol") && summary.failures[0].contains("ended early"));
     }
 }
+    #[test]
+    fn rows_that_all_shared_a_core_are_compared_with_each_other_only() {
+        let verdict = |marked: &[&str]| {
+            let trials = (0..8).flat_map(|block| {
+                ["tokio", "smol", "tokio#aa"].into_iter().zip(0..).map(move |(row, order)| {
+                    trial(row, block, order, if row == "smol" { 7_500_000 } else { 5_000_000 })
+                })
+            });
+            let mark = |mut trial: Record| {
+                if marked.contains(&trial.server.row.as_str()) {
+                    trial.marks.insert(Mark::CoresShared);
+                }
+                trial
+            };
+            let summary = summary(trials.map(mark).collect());
+            let smol = summary.groups[0].rows.iter().find(|row| row.server == "smol");
+            smol.and_then(|row| row.judged).map(|judged| judged.verdict)
+        };
+        assert_eq!(verdict(&["tokio", "smol", "tokio#aa"]), Some(Verdict::Greater));
+        assert!(matches!(verdict(&["smol"]), Some(Verdict::TooFew { .. })));
+    }
+
