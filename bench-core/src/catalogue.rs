@@ -34,6 +34,9 @@ pub struct Scenario {
     /// The curve that it is a point of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curve: Option<String>,
+    /// Whether the other points of its curve are found while the run goes on, by doubling and bisection.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub finds_rates: bool,
 }
 
 impl Scenario {
@@ -45,6 +48,15 @@ impl Scenario {
     /// Whether a pattern matches its name, or that of its curve.
     pub fn is_meant_by(&self, pattern: &str) -> bool {
         matches(pattern, &self.name) || self.curve.as_ref().is_some_and(|curve| matches(pattern, curve))
+    }
+
+    /// The point of its curve at another offered rate.
+    pub fn at_rate(&self, rate_per_s: u64) -> Scenario {
+        Scenario {
+            name: format!("{}-{rate_per_s}", self.curve.as_ref().unwrap_or(&self.name)),
+            load: Load { rate_per_s: Some(rate_per_s), ..self.load.clone() },
+            ..self.clone()
+        }
     }
 
     /// Load and connections in a few words, for headings.
@@ -138,24 +150,38 @@ struct Entry {
     socket: SocketSpec,
     /// Offered rates, each of which becomes a scenario of its own: `name-rate`.
     #[serde(default)]
-    curve: Vec<u64>,
+    curve: Option<Curve>,
+}
+
+/// The rates of a curve.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a list of rates, or { from = RATE } to find them")]
+enum Curve {
+    /// All of them.
+    Given(Vec<u64>),
+    /// The first one; a run finds the others.
+    Found(FirstRate),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirstRate {
+    from: u64,
 }
 
 impl Entry {
     /// The scenarios that it stands for.
     fn scenarios(self, name: &str) -> Vec<Scenario> {
         let Entry { about, placement, load, socket, curve } = self;
-        let scenario = Scenario { name: name.to_owned(), about, placement, load, socket, curve: None };
-        if curve.is_empty() {
-            return vec![scenario];
-        }
-        let point = |rate: u64| Scenario {
-            name: format!("{name}-{rate}"),
-            load: Load { rate_per_s: Some(rate), ..scenario.load.clone() },
-            curve: Some(name.to_owned()),
-            ..scenario.clone()
+        let name = name.to_owned();
+        let scenario = Scenario { name, about, placement, load, socket, curve: None, finds_rates: false };
+        let (rates, finds_rates) = match curve {
+            None => return vec![scenario],
+            Some(Curve::Given(rates)) => (rates, false),
+            Some(Curve::Found(FirstRate { from })) => (vec![from], true),
         };
-        curve.into_iter().map(point).collect()
+        let curve = Scenario { curve: Some(scenario.name.clone()), finds_rates, ..scenario };
+        rates.into_iter().map(|rate| curve.at_rate(rate)).collect()
     }
 }
 

@@ -97,6 +97,10 @@ metrics! {
     SERVER_INVOLUNTARY: "server_involuntary_switches_per_message", "server preemptions", Count, false;
     CLIENT_VOLUNTARY: "client_voluntary_switches_per_message", "client waits", Count, false;
     CLIENT_INVOLUNTARY: "client_involuntary_switches_per_message", "client preemptions", Count, false;
+    SERVER_SYSTEM_CALLS: "server_system_calls_per_message", "server system calls", Count, false;
+    CLIENT_SYSTEM_CALLS: "client_system_calls_per_message", "client system calls", Count, false;
+    SERVER_INSTRUCTIONS: "server_instructions_per_message", "server instructions", Count, false;
+    CLIENT_INSTRUCTIONS: "client_instructions_per_message", "client instructions", Count, false;
     SERVER_SWITCHES: "server_switches_per_message", "server switches", Count, false;
     CLIENT_SWITCHES: "client_switches_per_message", "client switches", Count, false;
     SERVER_RSS: "server_rss", "server memory", Bytes, false;
@@ -212,6 +216,8 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         set(SERVER_VOLUNTARY, per_unit(grown(before.voluntary_switches, after.voluntary_switches)));
         set(SERVER_INVOLUNTARY, per_unit(grown(before.involuntary_switches, after.involuntary_switches)));
         set(SERVER_SWITCHES, per_unit(switches(before, after)));
+        set(SERVER_SYSTEM_CALLS, counted(before.system_calls, after.system_calls).and_then(per_unit));
+        set(SERVER_INSTRUCTIONS, counted(before.instructions, after.instructions).and_then(per_unit));
         set(SERVER_RSS, Some(after.rss_bytes as f64));
         set(SERVER_RSS_PEAK, Some(after.peak_rss_bytes as f64));
         set(SERVER_THREADS, Some(after.threads as f64));
@@ -223,6 +229,8 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         set(CLIENT_VOLUNTARY, per_unit(grown(before.voluntary_switches, after.voluntary_switches)));
         set(CLIENT_INVOLUNTARY, per_unit(grown(before.involuntary_switches, after.involuntary_switches)));
         set(CLIENT_SWITCHES, per_unit(switches(before, after)));
+        set(CLIENT_SYSTEM_CALLS, counted(before.system_calls, after.system_calls).and_then(per_unit));
+        set(CLIENT_INSTRUCTIONS, counted(before.instructions, after.instructions).and_then(per_unit));
         set(CLIENT_RSS_PEAK, Some(after.peak_rss_bytes as f64));
     }
     if let Some(machine) = record.machine_samples.measured {
@@ -235,6 +243,11 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
 
 fn grown(before: u64, after: u64) -> f64 {
     after.saturating_sub(before) as f64
+}
+
+/// What a counter that a machine need not have has grown by.
+fn counted(before: Option<u64>, after: Option<u64>) -> Option<f64> {
+    Some(grown(before?, after?))
 }
 
 fn quantiles_of<'a>(

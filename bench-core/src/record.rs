@@ -75,12 +75,30 @@ pub struct Session {
     /// Rows that are left out of a scenario, by its name, with what they do not offer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, BTreeMap<String, String>>,
+    /// Whether system calls and instructions were counted, which slows every system call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts: bool,
     /// The scenarios in full.
     pub scenarios: Vec<Scenario>,
+    /// Points of curves whose rates were found while the run went on, wave after wave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<Vec<FoundPoint>>,
+    /// The latency objective whose highest rate they look for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<String>,
     /// The machine.
     pub machine: Machine,
     /// The build of the program that ran the trials.
     pub build: BuildInfo,
+}
+
+/// A point of a curve whose rate was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FoundPoint {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The compared rows that it is measured for.
+    pub rows: BTreeSet<String>,
 }
 
 /// A server row and a client row that meet in a trial.
@@ -266,6 +284,8 @@ pub struct Origin {
     pub role: Role,
     /// Whether its clients are of different rows, so that what a client is slow with belongs to the comparison.
     pub compares_clients: bool,
+    /// Whether system calls and instructions are counted.
+    pub counts: bool,
     /// The machine.
     pub machine: Machine,
     /// The build of the program that runs the trials.

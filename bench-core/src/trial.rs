@@ -17,6 +17,8 @@ use crate::{
     tally::reconcile,
 };
 
+#[cfg(target_os = "linux")]
+pub mod counters;
 pub mod execute;
 pub mod placement;
 pub mod probe;

@@ -72,6 +72,7 @@ pub(super) fn run(row: &Row, build: &BuildInfo, arguments: &RunArguments) -> any
         seed: 0,
         role: Role::Server,
         compares_clients: true,
+        counts: false,
         machine: Machine::this(build),
         build: build.clone(),
     };
@@ -129,7 +130,10 @@ fn session(origin: &Origin, scenarios: &[Scenario], pair: &Pair) -> Session {
         unavailable: Default::default(),
         server_cores: 1,
         left_out: Default::default(),
+        counts: origin.counts,
         scenarios: scenarios.to_vec(),
+        waves: Vec::new(),
+        objective: None,
         machine: origin.machine.clone(),
         build: origin.build.clone(),
     }

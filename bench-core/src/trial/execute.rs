@@ -92,7 +92,7 @@ pub fn execute(
 ) -> Record {
     let started_unix_ms = unix_ms();
     let start = Instant::now();
-    let mut stage = Processes::new(setup.server, setup.client, setup.cores, machine, limit);
+    let mut stage = Processes::new(setup.server, setup.client, setup.cores, machine, origin.counts, limit);
     let pacing = setup.pacing(origin);
     let outcome = run(&mut stage, &setup.serve_spec(), &setup.drive_spec(pacing));
     let took_ns = start.elapsed().as_nanos() as u64;

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(target_os = "linux")]
+use super::counters::Counters;
 use super::{
     MachineSample, Peer, Program, Sample, Stage,
     placement::{Cores, spawn_on},
@@ -41,20 +43,28 @@ pub struct Processes<'a> {
     client: &'a Program,
     cores: &'a Cores,
     machine: &'a mut MachineSampler,
+    counts: bool,
     deadline: Deadline,
 }
 
 impl<'a> Processes<'a> {
-    /// A stage for one trial that may take `limit` in all.
+    /// A stage for one trial that may take `limit` in all, and `counts` what the kernel and the processor can count.
     pub fn new(
         server: &'a Program,
         client: &'a Program,
         cores: &'a Cores,
         machine: &'a mut MachineSampler,
+        counts: bool,
         limit: Duration,
     ) -> Processes<'a> {
         let deadline = Deadline { at: Instant::now() + limit, limit };
-        Processes { server, client, cores, machine, deadline }
+        Processes { server, client, cores, machine, counts, deadline }
+    }
+
+    fn start(&self, command: Command, cores: &[u32]) -> Result<Process, String> {
+        let mut process = Process::start(command, cores, self.deadline)?;
+        process.counts = self.counts;
+        Ok(process)
     }
 }
 
@@ -63,12 +73,12 @@ impl Stage for Processes<'_> {
 
     fn start_server(&mut self, spec: &ServeSpec) -> Result<Process, String> {
         let command = self.server.command("serve", spec.to_args());
-        Process::start(command, &self.cores.server, self.deadline)
+        self.start(command, &self.cores.server)
     }
 
     fn start_client(&mut self, spec: &DriveSpec) -> Result<Process, String> {
         let command = self.client.command("drive", spec.to_args());
-        Process::start(command, &self.cores.client, self.deadline)
+        self.start(command, &self.cores.client)
     }
 
     fn probe(&mut self, addr: SocketAddr) -> Result<(), String> {
@@ -101,6 +111,10 @@ pub struct Process {
     lines: mpsc::Receiver<Result<String, String>>,
     stderr: Arc<Mutex<VecDeque<String>>>,
     deadline: Deadline,
+    counts: bool,
+    /// From the first sample on, where they are asked for.
+    #[cfg(target_os = "linux")]
+    counters: Option<Counters>,
 }
 
 impl Process {
@@ -126,7 +140,16 @@ impl Process {
                 keep_tail(BufReader::new(stderr), &kept);
             }
         });
-        Ok(Process { stdin: child.stdin.take(), child, lines, stderr: tail, deadline })
+        Ok(Process {
+            stdin: child.stdin.take(),
+            child,
+            lines,
+            stderr: tail,
+            deadline,
+            counts: false,
+            #[cfg(target_os = "linux")]
+            counters: None,
+        })
     }
 
     /// Starts `command` on `cores` with a limit on its whole life.
@@ -189,7 +212,14 @@ impl Peer for Process {
     }
 
     fn sample(&mut self) -> Option<Sample> {
-        sample(self.child.id())
+        let pid = self.child.id();
+        #[cfg(target_os = "linux")]
+        if self.counts {
+            let counters = self.counters.get_or_insert_with(|| Counters::attach(pid));
+            let (system_calls, instructions) = (counters.system_calls(), counters.instructions());
+            return Some(Sample { system_calls, instructions, ..sample(pid)? });
+        }
+        sample(pid)
     }
 
     fn end_input(&mut self) {

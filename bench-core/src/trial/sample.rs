@@ -25,6 +25,12 @@ pub struct Sample {
     pub voluntary_switches: u64,
     /// Involuntary context switches of the threads that exist.
     pub involuntary_switches: u64,
+    /// System calls since the first sample, where a run counts them and the machine can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_calls: Option<u64>,
+    /// Instructions since the first sample, where a run counts them and the machine can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<u64>,
 }
 
 /// State of the whole machine, as the original Python evaluation read it.
@@ -221,6 +227,8 @@ pub fn sample(pid: u32) -> Option<Sample> {
         threads: status.threads,
         voluntary_switches: voluntary,
         involuntary_switches: involuntary,
+        system_calls: None,
+        instructions: None,
     })
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use bench_core::{
     mark::Mark,
     metric::{self, Metric, Unit, human},
-    trial::placement::Placement,
+    trial::{Role, placement::Placement},
 };
 use comfy_table::{CellAlignment, Table, TableStyle};
 
@@ -39,6 +39,13 @@ impl Slo {
     }
 }
 
+impl Slo {
+    /// The text that [`parse`](Slo::parse) reads as this.
+    pub fn text(self) -> String {
+        format!("{}<{}ns", self.metric.label, self.limit_ns)
+    }
+}
+
 impl Default for Slo {
     /// p99 under 1 ms: far above a round trip, and felt by nobody.
     fn default() -> Slo {
@@ -53,9 +60,9 @@ impl fmt::Display for Slo {
 }
 
 /// One row at one offered rate.
-struct Point<'a> {
-    rate_per_s: u64,
-    row: &'a RowFigures,
+pub(crate) struct Point<'a> {
+    pub(crate) rate_per_s: u64,
+    pub(crate) row: &'a RowFigures,
 }
 
 impl Point<'_> {
@@ -63,11 +70,39 @@ impl Point<'_> {
         self.row.figures.get(metric.name).map(|figure| figure.median)
     }
 
-    fn has(&self, mark: Mark) -> bool {
+    /// Whether most of its rounds carry a mark.
+    pub(crate) fn has(&self, mark: Mark) -> bool {
         // In most of the rounds: one disturbed round is no property of the point.
         let rounds = self.row.figures.get(metric::RATE.name).map_or(0, |figure| figure.rounds);
         self.row.marks.get(&mark).is_some_and(|marked| 2 * marked > rounds)
     }
+
+    /// What ended the row's way up, where this is the first point that does not hold.
+    fn limit(&self) -> Limit {
+        let busy = self.median(metric::SERVER_IDLE_CPU);
+        if self.has(Mark::GeneratorLate) {
+            Limit::Generator
+        } else if self.has(Mark::ServerSaturated) && busy.is_some_and(|busy| busy < BUSY) {
+            Limit::Client
+        } else {
+            Limit::Server
+        }
+    }
+}
+
+/// CPU time of a server, in percent of one core, below which it cannot be what limits a saturated point: its core has time
+/// to spare, so the echoes wait for the client to read them.
+const BUSY: f64 = 90.0;
+
+/// What keeps a row from holding at a higher rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    /// Its own latency or rate.
+    Server,
+    /// The client could not do more; the server could.
+    Client,
+    /// The client sent late.
+    Generator,
 }
 
 /// How far a row goes under an objective.
@@ -76,7 +111,7 @@ enum Highest {
     /// Not even the lowest rate holds.
     None,
     /// The highest rate that holds, and the first one that does not, where one was measured.
-    Rate { holds: u64, fails: Option<u64>, generator: bool },
+    Rate { holds: u64, fails: Option<(u64, Limit)> },
 }
 
 /// The tables of the curves among some groups.
@@ -92,12 +127,7 @@ pub(crate) fn tables(groups: &[Group], slo: Slo, style: TableStyle) -> Vec<Strin
 
 fn table(name: &str, mut groups: Vec<&Group>, slo: Slo, style: TableStyle) -> String {
     groups.sort_by_key(|group| rate(group));
-    let mut rows: BTreeMap<&str, Vec<Point<'_>>> = BTreeMap::new();
-    for group in &groups {
-        for row in &group.rows {
-            rows.entry(&row.server).or_default().push(Point { rate_per_s: rate(group), row });
-        }
-    }
+    let rows = points_of_rows(&groups);
     let mut lines: Vec<(Option<u64>, Vec<String>)> = rows
         .iter()
         .map(|(name, points)| {
@@ -135,7 +165,22 @@ fn table(name: &str, mut groups: Vec<&Group>, slo: Slo, style: TableStyle) -> St
     )
 }
 
-fn rate(group: &Group) -> u64 {
+/// The points of each compared row among groups that go from the lowest rate to the highest.
+pub(crate) fn points_of_rows<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, Vec<Point<'a>>> {
+    let mut rows: BTreeMap<&str, Vec<Point<'_>>> = BTreeMap::new();
+    for group in groups {
+        for row in &group.rows {
+            let name = match group.role {
+                Role::Server => &row.server,
+                Role::Client => &row.client,
+            };
+            rows.entry(name).or_default().push(Point { rate_per_s: rate(group), row });
+        }
+    }
+    rows
+}
+
+pub(crate) fn rate(group: &Group) -> u64 {
     group.scenario.load.rate_per_s.unwrap_or(0)
 }
 
@@ -157,26 +202,30 @@ fn shown(highest: Highest) -> String {
     match highest {
         Highest::None => "none".to_owned(),
         Highest::Rate { holds, fails: None, .. } => format!("≥ {}", per_second(holds)),
-        Highest::Rate { holds, generator: true, .. } => format!("≥ {} (generator)", per_second(holds)),
-        Highest::Rate { holds, .. } => per_second(holds),
+        Highest::Rate { holds, fails: Some((_, limit)) } => match limit {
+            Limit::Server => per_second(holds),
+            Limit::Client => format!("≥ {} (client)", per_second(holds)),
+            Limit::Generator => format!("≥ {} (generator)", per_second(holds)),
+        },
     }
 }
 
 /// The highest rate up to which every rate holds. `points` go from the lowest rate to the highest.
 fn highest(points: &[Point<'_>], slo: Slo) -> Highest {
+    let held = held(points, slo);
+    let Some(last) = held.checked_sub(1) else { return Highest::None };
+    let fails = points.get(held).map(|point| (point.rate_per_s, point.limit()));
+    Highest::Rate { holds: points[last].rate_per_s, fails }
+}
+
+/// How many points hold an objective before the first one that does not.
+pub(crate) fn held(points: &[Point<'_>], slo: Slo) -> usize {
     let holds = |point: &Point<'_>| {
         !point.has(Mark::ServerSaturated)
             && !point.has(Mark::GeneratorLate)
             && point.median(slo.metric).is_some_and(|value| value < slo.limit_ns)
     };
-    let held = points.iter().take_while(|point| holds(point)).count();
-    let Some(last) = held.checked_sub(1) else { return Highest::None };
-    let next = points.get(held);
-    Highest::Rate {
-        holds: points[last].rate_per_s,
-        fails: next.map(|point| point.rate_per_s),
-        generator: next.is_some_and(|point| point.has(Mark::GeneratorLate)),
-    }
+    points.iter().take_while(|point| holds(point)).count()
 }
 
 /// Where latency begins to rise steeply: the point farthest below the line from the first to the last one, with p99 on a
@@ -196,11 +245,11 @@ fn knee(points: &[Point<'_>]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::summary::Figure;
 
-    fn row(p99_ms: f64, marks: &[Mark]) -> RowFigures {
+    pub(crate) fn row(p99_ms: f64, marks: &[Mark]) -> RowFigures {
         let figures = [(metric::P99, p99_ms * 1e6), (metric::RATE, 1.0)];
         RowFigures {
             server: "tokio".to_owned(),
@@ -218,6 +267,7 @@ mod tests {
     fn objectives() {
         assert_eq!(Slo::parse("p99<1ms").unwrap(), Slo::default());
         assert_eq!(Slo::parse("p99.9 < 250us").unwrap().metric, metric::P99_9);
+        assert_eq!(Slo::parse(&Slo::default().text()).unwrap(), Slo::default());
         for wrong in ["p99", "p98<1ms", "p99<1", "p99>1ms"] {
             assert!(Slo::parse(wrong).unwrap_err().contains("as in p99<1ms"), "{wrong}");
         }
@@ -230,13 +280,14 @@ mod tests {
             rows.iter().zip([1, 2, 3, 4]).map(|(row, rate_per_s)| Point { rate_per_s, row }).collect();
         assert_eq!(
             highest(&points, Slo::default()),
-            Highest::Rate { holds: 2, fails: Some(3), generator: false }
+            Highest::Rate { holds: 2, fails: Some((3, Limit::Server)) }
         );
-        assert_eq!(
-            highest(&points[..2], Slo::default()),
-            Highest::Rate { holds: 2, fails: None, generator: false }
-        );
+        assert_eq!(highest(&points[..2], Slo::default()), Highest::Rate { holds: 2, fails: None });
         assert_eq!(highest(&points[2..], Slo::default()), Highest::None);
+        let mut idle = row(9.0, &[Mark::ServerSaturated]);
+        idle.figures.insert(metric::SERVER_IDLE_CPU.name, Figure::new(&[60.0], &[], 0.95));
+        let points = [Point { rate_per_s: 1, row: &rows[0] }, Point { rate_per_s: 2, row: &idle }];
+        assert_eq!(shown(highest(&points, Slo::default())), "≥ 1.00 /s (client)");
         let saturated = row(0.1, &[Mark::ServerSaturated]);
         assert_eq!(highest(&[Point { rate_per_s: 1, row: &saturated }], Slo::default()), Highest::None);
     }

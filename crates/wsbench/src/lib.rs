@@ -12,6 +12,7 @@ mod matrix;
 pub mod offers;
 pub mod plan;
 mod progress;
+pub mod rates;
 pub mod results;
 pub mod rows;
 pub mod run;

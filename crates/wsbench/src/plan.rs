@@ -5,7 +5,7 @@
 
 use bench_core::{
     catalogue::{Pairing, Scenario},
-    record::{Pair, Session},
+    record::{FoundPoint, Pair, Session},
     trial::{Role, execute::expected},
 };
 use rand::{SeedableRng, seq::SliceRandom};
@@ -93,7 +93,29 @@ pub fn blocks(session: &Session) -> Vec<Block> {
             blocks.push(Block { number: blocks.len() as u32, round, scenario, pairs });
         }
     }
+    for (wave, points) in (1..).zip(&session.waves) {
+        // An order of its own, so that no wave changes that of what was measured before it.
+        let mut random = Pcg64::seed_from_u64(session.seed.wrapping_add(wave));
+        for round in 0..session.rounds {
+            let mut points = points.clone();
+            points.shuffle(&mut random);
+            for FoundPoint { scenario, rows } in points {
+                let mut pairs = session.pairs.clone();
+                pairs.shuffle(&mut random);
+                pairs.retain(|pair| rows.contains(compared(pair, session.role)));
+                blocks.push(Block { number: blocks.len() as u32, round, scenario, pairs });
+            }
+        }
+    }
     blocks
+}
+
+/// The name of the row that a pair is about.
+fn compared(pair: &Pair, role: Role) -> &str {
+    match role {
+        Role::Server => &pair.server,
+        Role::Client => &pair.client,
+    }
 }
 
 /// How long blocks take, roughly.

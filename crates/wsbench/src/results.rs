@@ -176,6 +176,9 @@ pub(crate) mod tests {
             server_cores: 2,
             left_out: BTreeMap::new(),
             scenarios: vec![Catalogue::built_in().scenarios["rtt-24"].clone()],
+            counts: false,
+            waves: Vec::new(),
+            objective: None,
             machine: machine(),
             build: build(),
         }

@@ -6,12 +6,14 @@ use std::{
     time::Duration,
 };
 
+#[cfg(target_os = "linux")]
+use bench_core::trial::counters;
 use bench_core::{
     catalogue::{MAX_ROUNDS, Pairing, Scenario},
     mark::Mark,
     record::{
-        Line, Machine, Origin, Orphaned, Pair, Position, Record, SCHEMA, Session, Writer, new_session,
-        unix_ms,
+        FoundPoint, Line, Machine, Origin, Orphaned, Pair, Position, Record, SCHEMA, Session, Writer,
+        new_session, unix_ms,
     },
     runner::BuildInfo,
     spec::{Load, SocketSpec, parse_millis},
@@ -33,6 +35,7 @@ use crate::{
     offers,
     plan::{self, Block, row_of},
     progress::Progress,
+    rates,
     results::{Results, cut_unfinished_line},
     rows::{AVAILABLE, Finder, short},
     select::{Selection, ad_hoc, select},
@@ -130,6 +133,11 @@ pub struct RunArguments {
     /// Most rounds that --target-width may add up to
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=MAX_ROUNDS as i64))]
     max_rounds: u32,
+    /// Count system calls (tracepoints) and instructions (hardware counters) of both ends, where the machine can
+    ///
+    /// Counting slows every system call, the more so the more a row makes: take costs from a run without it.
+    #[arg(long, conflicts_with = "resume")]
+    counts: bool,
     /// Print the trials in order and the time they take, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -193,13 +201,31 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
         unavailable: cast.unavailable,
         left_out,
         server_cores: arguments.server_cores,
+        objective: selection
+            .scenarios
+            .iter()
+            .any(|scenario| scenario.finds_rates)
+            .then(|| arguments.slo.text()),
         scenarios: selection.scenarios,
+        waves: Vec::new(),
+        counts: arguments.counts,
         machine: Machine::this(&build),
         build,
     };
+    if session.objective.is_some() && arguments.target_width.is_some() {
+        return Err(Stop::usage(
+            "--target-width adds rounds to intervals, and a curve whose rates are found has none: give the one or the other",
+        ));
+    }
     let bench = Bench::new(&session, cast.programs, time)?;
     for warning in &session.machine.warnings {
         eprintln!("note: {warning}");
+    }
+    #[cfg(target_os = "linux")]
+    if session.counts {
+        for missing in counters::missing() {
+            eprintln!("note: {missing}");
+        }
     }
     if arguments.dry_run {
         crate::exit_quietly_on_closed_pipe(&dry_run(&session));
@@ -393,6 +419,8 @@ fn finish(
     missing_row: bool,
 ) -> Result<u8, Stop> {
     // Said first: whoever interrupts the run has to know where its records are.
+    // A resumed run goes on looking for what it looked for.
+    let slo = session.objective.as_deref().and_then(|text| Slo::parse(text).ok()).unwrap_or(look.slo);
     eprintln!("records: {} (`wsbench run --resume` goes on with it after an interruption)", path.display());
     let (own, summary) = loop {
         let progress = Progress::start(&session, |block| is_done(block, &done));
@@ -418,6 +446,19 @@ fn finish(
             ..results
         };
         let summary = Summary::new(&own, look.confidence);
+        let wave = rates::next_wave(&summary.groups, slo);
+        if !wave.is_empty() {
+            for FoundPoint { scenario, rows } in &wave {
+                eprintln!(
+                    "next: {} for {}",
+                    scenario.name,
+                    rows.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+                );
+            }
+            session.waves.push(wave);
+            write(&mut writer, path, &Line::Session(session.clone()))?;
+            continue;
+        }
         match look.target {
             Some(target) if target.is_missed(&summary, session.rounds) => {
                 session.rounds += 1;
@@ -429,7 +470,7 @@ fn finish(
     };
     // Of the whole run: a resumed one may have failed trials from before its interruption.
     let failed = own.trials.iter().any(|trial| trial.error.is_some());
-    crate::exit_quietly_on_closed_pipe(&render(&summary, look.format, look.slo));
+    crate::exit_quietly_on_closed_pipe(&render(&summary, look.format, slo));
     if let Some(problem) = own.problems.first() {
         eprintln!("error: {problem}");
         return Ok(FAILED);
@@ -549,6 +590,7 @@ impl Bench {
             seed: session.seed,
             role: session.role,
             compares_clients: session.role == Role::Client || clients.len() > 1,
+            counts: session.counts,
             machine: session.machine.clone(),
             build: session.build.clone(),
         };

@@ -75,7 +75,8 @@ pub fn ad_hoc(mut load: Load, socket: SocketSpec, placement: Placement) -> Resul
     }
     load.validate(&socket).map_err(Stop::usage)?;
     let about = "Given on the command line".to_owned();
-    let scenario = Scenario { name: AD_HOC.to_owned(), about, placement, load, socket, curve: None };
+    let name = AD_HOC.to_owned();
+    let scenario = Scenario { name, about, placement, load, socket, curve: None, finds_rates: false };
     Ok(Selection {
         profile: None,
         scenarios: vec![scenario],

@@ -166,6 +166,7 @@ impl Bench {
                 seed: 0,
                 role: Role::Server,
                 compares_clients: false,
+                counts: false,
                 machine: Machine::this(&build),
                 build,
             },
@@ -218,6 +219,7 @@ impl Bench {
             load,
             socket: SocketSpec::default(),
             curve: None,
+            finds_rates: false,
         };
         let setup = Setup {
             scenario: &scenario,

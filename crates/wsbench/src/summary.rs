@@ -242,13 +242,26 @@ fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
         role: first.role,
         ranking,
         floor,
-        columns: metric::columns(first.scenario.load.workload, first.role),
+        columns: columns(first, &rows),
         baseline,
         rounds: rounds.len(),
         seeds: trials.iter().map(|trial| trial.seed).collect(),
         rows,
         twin,
     }
+}
+
+/// The columns of a workload, and what was counted where a run asked for that.
+fn columns(first: &Record, rows: &[RowFigures]) -> Vec<Metric> {
+    let counted = match first.role {
+        Role::Server => [metric::SERVER_SYSTEM_CALLS, metric::SERVER_INSTRUCTIONS],
+        Role::Client => [metric::CLIENT_SYSTEM_CALLS, metric::CLIENT_INSTRUCTIONS],
+    };
+    let mut columns = metric::columns(first.scenario.load.workload, first.role);
+    columns.extend(
+        counted.into_iter().filter(|counted| rows.iter().any(|row| row.figures.contains_key(counted.name))),
+    );
+    columns
 }
 
 /// Best first; what has no figure comes last.
@@ -292,6 +305,8 @@ fn judge_rows(
         _ => None,
     };
     let control = control.filter(|_| others.len() == 1);
+    // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
+    let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
     let values = |row: &RowFigures| -> Values {
         let own = blocks.iter().filter_map(|(block, trials)| {
             let (trial, figures) = trials
@@ -306,8 +321,6 @@ fn judge_rows(
         own.collect()
     };
     let sample = Sample {
-    // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
-    let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
         rows: rows.iter().map(values).collect(),
         baseline: rows.iter().position(|row| name(row) == baseline),
         twin: twin.map(values).unwrap_or_default(),
@@ -444,19 +457,6 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_trial_counts_as_failed_and_not_as_a_figure() {
-        let mut failed = trial("smol", 0, 1, 7_500_000);
-        failed.error = Some(bench_core::trial::Failure {
-            step: bench_core::trial::Step::Measure,
-            message: "the server ended early".to_owned(),
-        });
-        let summary = summary(vec![trial("tokio", 0, 0, 5_000_000), failed]);
-        let smol = &summary.groups[0].rows[1];
-        assert_eq!((smol.server.as_str(), smol.failed, smol.figures.len()), ("smol", 1, 0));
-        assert!(summary.failures[0].contains("server smol") && summary.failures[0].contains("ended early"));
-    }
-}
-    #[test]
     fn rows_that_all_shared_a_core_are_compared_with_each_other_only() {
         let verdict = |marked: &[&str]| {
             let trials = (0..8).flat_map(|block| {
@@ -478,3 +478,16 @@ mod tests {
         assert!(matches!(verdict(&["smol"]), Some(Verdict::TooFew { .. })));
     }
 
+    #[test]
+    fn a_failed_trial_counts_as_failed_and_not_as_a_figure() {
+        let mut failed = trial("smol", 0, 1, 7_500_000);
+        failed.error = Some(bench_core::trial::Failure {
+            step: bench_core::trial::Step::Measure,
+            message: "the server ended early".to_owned(),
+        });
+        let summary = summary(vec![trial("tokio", 0, 0, 5_000_000), failed]);
+        let smol = &summary.groups[0].rows[1];
+        assert_eq!((smol.server.as_str(), smol.failed, smol.figures.len()), ("smol", 1, 0));
+        assert!(summary.failures[0].contains("server smol") && summary.failures[0].contains("ended early"));
+    }
+}

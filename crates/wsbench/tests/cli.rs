@@ -4,6 +4,7 @@ mod common;
 
 use std::{io::Read, process::Stdio};
 
+use bench_core::record::Line;
 use common::{SHORT, lines, run, trials, wsbench};
 
 #[test]
@@ -336,4 +337,55 @@ fn a_target_width_adds_rounds_up_to_the_limit() {
     );
     let records = trials(&out);
     assert_eq!(records.len(), 24);
+}
+
+#[test]
+fn a_curve_finds_its_rates_and_keeps_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let (catalogue, out) = (directory.path().join("curve.toml"), directory.path().join("out.ndjson"));
+    // A median of a second holds at every rate that is reached, so that nothing but saturation ends the doubling.
+    let text = r#"
+        [scenario.short]
+        about = "short"
+        load = { workload = "paced", connections = 20, rate_per_s = 1, duration_ms = 50, warm_up_ms = 0 }
+        curve = { from = 1_000 }
+        [profile.curve]
+        about = "one curve"
+        rounds = 1
+        scenarios = ["short"]
+    "#;
+    std::fs::write(&catalogue, text).unwrap();
+    let mut command = wsbench("run --rows tokio --slo p50<1s --profile");
+    let (code, stdout, stderr) = run(command.arg(&catalogue).arg("--out").arg(&out));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("short: highest offered rate with p50 < 1.00 s"), "{stdout}");
+    let Some(Line::Session(last)) = lines(&out).into_iter().rfind(|line| matches!(line, Line::Session(_)))
+    else {
+        panic!("a session")
+    };
+    assert!(last.objective.is_some());
+    match last.waves.first() {
+        Some(wave) => {
+            assert_eq!(wave[0].scenario.load.rate_per_s, Some(2_000));
+            assert!(wave[0].rows.contains("tokio"));
+        }
+        // On a machine that stands still even the first rate is too much.
+        None => assert!(stdout.contains("none"), "{stdout}"),
+    }
+    let measured = trials(&out).len();
+    let (code, _, stderr) = run(wsbench("run --resume").arg(&out));
+    assert_eq!((code, trials(&out).len()), (0, measured), "{stderr}");
+}
+
+#[test]
+fn what_is_counted_is_in_the_records_and_what_is_not_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out.ndjson");
+    let (code, stdout, stderr) =
+        run(wsbench(&format!("run {SHORT} --rows tokio --counts")).arg("--out").arg(&out));
+    assert_eq!(code, 0, "{stderr}");
+    let measured = trials(&out)[0].server.samples.measured.unwrap();
+    assert_eq!(measured.system_calls.is_none(), stderr.contains("system calls are not counted"), "{stderr}");
+    assert_eq!(measured.instructions.is_none(), stderr.contains("instructions are not counted"), "{stderr}");
+    assert_eq!(stdout.contains("server system calls"), measured.system_calls.is_some(), "{stdout}");
 }

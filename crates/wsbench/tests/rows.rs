@@ -112,6 +112,7 @@ fn scenarios() -> Vec<Scenario> {
         load,
         socket: SocketSpec { flush, ..SocketSpec::default() },
         curve: None,
+        finds_rates: false,
     };
     loads.into_iter().map(scenario).collect()
 }
@@ -158,6 +159,7 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         seed: 0,
         role: Role::Server,
         compares_clients: false,
+        counts: false,
         machine: Machine::this(&build_info::build()),
         build: build_info::build(),
     };
