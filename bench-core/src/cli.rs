@@ -134,6 +134,7 @@ fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result
             if let Some(code) = prepare(row, &build, spec.threads, spec.validate())? {
                 return Ok(code);
             }
+            warn_of_strangers(&spec);
             let served = row.runner.serve(&spec, Ready::new())?;
             emit(&Event::Served(served))?;
             Ok(EXIT_OK)
@@ -152,6 +153,17 @@ fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result
             let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
             reflect(row, &build, &spec)
         }
+    }
+}
+
+/// A server here trusts whoever reaches it: that more than this machine can should not be an oversight.
+fn warn_of_strangers(spec: &ServeSpec) {
+    if !spec.listen.ip().is_loopback() {
+        eprintln!(
+            "warning: listening on {}, beyond this machine: anyone who can connect is served, without authentication \
+             and without TLS. The default, 127.0.0.1, is for this machine only",
+            spec.listen
+        );
     }
 }
 

@@ -171,7 +171,7 @@ impl<R: Runtime> Job<R> {
     async fn connect_repeatedly(&mut self) -> Result<(), WorkloadError> {
         let push = Push { class: self.script.class, ..self.lane.push.clone() };
         let url = self.target.url(&push.path());
-        let limit = self.spec.handshake_timeout();
+        let (limit, close_limit) = (self.spec.handshake_timeout(), self.spec.close_timeout());
         let timer = self.runtime.timer();
         let mut done = 0;
         loop {
@@ -193,7 +193,7 @@ impl<R: Runtime> Job<R> {
             self.script.record(Series::Upgrade, upgraded - connected);
             self.script.record(Series::FirstPush, pushed - upgraded);
             self.script.record(Series::ConnectToFirstPush, pushed - start);
-            within(&timer, limit, "the closing handshake", socket.close()).await?;
+            within(&timer, close_limit, "the closing handshake", socket.close()).await?;
             done += 1;
         }
     }
@@ -434,7 +434,7 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn finish(mut self, total: Measured, recorders: &[Recorder]) -> Drove {
-        let limit = self.spec.handshake_timeout();
+        let limit = self.spec.close_timeout();
         for lane in &mut self.lanes {
             if let Some(mut socket) = lane.socket.take() {
                 let timer = self.runtime.timer();

@@ -27,6 +27,7 @@ pub mod spec;
 pub mod tally;
 pub mod timer;
 pub mod trial;
+pub mod watch;
 pub mod websocket;
 pub mod workload;
 pub mod write_behind;

@@ -23,7 +23,8 @@ use crate::{
     Kind, ServeSpec, Socket, SocketError, Timer,
     payload::{self, Class, PUSH_HEADER_BYTES, SEQUENCES},
     tally::Tally,
-    timer::{self, instant_at, now_ns},
+    timer::{instant_at, now_ns},
+    watch::Watch,
 };
 
 /// How long a server that was told to stop waits for connections that are still closing.
@@ -147,9 +148,18 @@ impl Service {
                 }
                 Ok(Service::Push(push))
             }
+            "/panic" if panics_on_request() => panic!("a request for /panic"),
             _ => Err(format!("no service at `{path}`: there are /echo, /sink and /push")),
         }
     }
+}
+
+/// The variable that lets a server of this crate panic on request, and no other value than `1` does: how a test sees
+/// that every row outlives a handler that panics.
+pub const PANICS_ON_REQUEST: &str = "WSBENCH_PANICS_ON_REQUEST";
+
+fn panics_on_request() -> bool {
+    std::env::var(PANICS_ON_REQUEST).is_ok_and(|value| value == "1")
 }
 
 fn number(name: &str, value: &str, least: u64, most: u64) -> Result<u64, String> {
@@ -176,6 +186,12 @@ pub struct Served {
     pub io_errors: u64,
     /// Failed accepts.
     pub accept_errors: u64,
+    /// Connections that were accepted and ended at once, because the most that the server may have were open.
+    #[serde(default)]
+    pub refused: u64,
+    /// Connections that were ended because nothing happened on them for the idle timeout.
+    #[serde(default)]
+    pub idle_ended: u64,
     /// Connections still open when the server gave up waiting for them; their messages are not in the tally.
     pub open_at_end: u64,
     /// Panics in the process.
@@ -227,7 +243,7 @@ impl ServerContext {
     }
 }
 
-/// Serves one accepted connection to its end: handshake, service, accounting.
+/// Serves one accepted connection to its end: handshake, service, accounting, under the limits of the specification.
 ///
 /// `handshake` is the server's half of the opening handshake in the row's own stack, for instance
 /// [`crate::websocket::accept`].
@@ -239,19 +255,20 @@ pub async fn serve_connection<S, T>(
     S: Socket,
     T: Timer,
 {
-    let limit = context.spec.socket.handshake_timeout();
-    let mut connection = ConnectionTally::new(context);
-    let Ok((service, mut socket)) = timer::within(&timer, limit, "the opening handshake", handshake).await
-    else {
-        return;
+    let watch = Watch::new(&context.spec.socket);
+    let Some(mut connection) = ConnectionTally::admit(context) else { return };
+    let work = async {
+        let (service, mut socket) = handshake.await?;
+        watch.upgraded();
+        connection.upgraded();
+        let tally = &mut connection.tally;
+        match service {
+            Service::Echo => echo(&mut socket, tally).await,
+            Service::Sink { messages } => sink(&mut socket, messages, tally).await,
+            Service::Push(plan) => push(&mut socket, &timer, &plan, tally).await,
+        }
     };
-    connection.upgraded();
-    let tally = &mut connection.tally;
-    let result = match service {
-        Service::Echo => echo(&mut socket, tally).await,
-        Service::Sink { messages } => sink(&mut socket, messages, tally).await,
-        Service::Push(plan) => push(&mut socket, &timer, &plan, tally).await,
-    };
+    let result = watch.over(&timer, work).await;
     connection.ended(&result);
 }
 
@@ -318,6 +335,7 @@ enum Ended {
     InOrder,
     InProtocol,
     Transport,
+    Idle,
 }
 
 /// What a server counts on one connection, from its accept on.
@@ -332,11 +350,18 @@ pub struct ConnectionTally {
 }
 
 impl ConnectionTally {
-    /// Counts an accepted connection.
-    pub fn new(context: Arc<ServerContext>) -> ConnectionTally {
-        context.served().accepted += 1;
+    /// Counts an accepted connection. `None` where the most that the server may have are open: it should be dropped.
+    pub fn admit(context: Arc<ServerContext>) -> Option<ConnectionTally> {
+        let mut served = context.served();
+        served.accepted += 1;
+        // Under the lock, so that no two take the last place.
+        if context.open.load(Relaxed) >= context.spec.max_connections {
+            served.refused += 1;
+            return None;
+        }
         context.open.fetch_add(1, Relaxed);
-        ConnectionTally { context, tally: Tally::default(), ended: Ended::Handshake }
+        drop(served);
+        Some(ConnectionTally { context, tally: Tally::default(), ended: Ended::Handshake })
     }
 
     /// Counts the completed opening handshake. A connection that is dropped without it has failed in it; one that is
@@ -351,11 +376,15 @@ impl ConnectionTally {
         &mut self.tally
     }
 
-    /// Says how the service ended.
+    /// Says how the service ended; without an opening handshake there was none.
     pub fn ended(&mut self, result: &Result<(), SocketError>) {
+        if matches!(self.ended, Ended::Handshake) {
+            return;
+        }
         self.ended = match result {
             Ok(()) => Ended::InOrder,
             Err(SocketError::Io(_)) => Ended::Transport,
+            Err(SocketError::TimedOut { .. }) => Ended::Idle,
             Err(_) => Ended::InProtocol,
         };
     }
@@ -370,6 +399,7 @@ impl Drop for ConnectionTally {
             Ended::InOrder => {}
             Ended::InProtocol => served.protocol_errors += 1,
             Ended::Transport => served.io_errors += 1,
+            Ended::Idle => served.idle_ended += 1,
         }
         drop(served);
         self.context.open.fetch_sub(1, Relaxed);

@@ -21,6 +21,12 @@ pub use target::Target;
 /// Longest measured window or warm-up. Anything longer is a soak test and not a trial.
 const MAX_DURATION_MS: u64 = 3_600_000;
 
+/// Longest idle timeout: more than a day is none.
+const MAX_IDLE_MS: u64 = 24 * MAX_DURATION_MS;
+
+/// Most connections that a server has at the same time, unless told otherwise: more than any scenario opens.
+pub const SERVED_CONNECTIONS: u64 = 65_536;
+
 /// When messages that were fed are written to the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -59,9 +65,16 @@ pub struct SocketSpec {
     /// When messages are written to the connection
     #[arg(long, value_enum, default_value_t)]
     pub flush: Flush,
-    /// Longest time for an opening or a closing handshake
+    /// Longest time for an opening handshake
     #[arg(long = "handshake-timeout", value_name = "TIME", value_parser = parse_millis, default_value = "10s")]
     pub handshake_timeout_ms: u64,
+    /// A server ends a connection on which nothing was read or written for this long; what a peer does not read counts
+    /// as not written. It may take a quarter longer, because connections are looked at now and then
+    #[arg(long = "idle-timeout", value_name = "TIME", value_parser = parse_millis, default_value = "5m")]
+    pub idle_timeout_ms: u64,
+    /// Longest time for a closing handshake that this end has begun
+    #[arg(long = "close-timeout", value_name = "TIME", value_parser = parse_millis, default_value = "10s")]
+    pub close_timeout_ms: u64,
 }
 
 impl Default for SocketSpec {
@@ -73,14 +86,47 @@ impl Default for SocketSpec {
             max_frame_bytes: 16 * 1024 * 1024,
             flush: Flush::BeforeWait,
             handshake_timeout_ms: 10_000,
+            // Longer than the pings of any usual client are apart, and than any scenario keeps still.
+            idle_timeout_ms: 300_000,
+            close_timeout_ms: 10_000,
         }
     }
 }
 
 impl SocketSpec {
-    /// Longest time for an opening or a closing handshake.
+    /// Longest time for an opening handshake.
     pub fn handshake_timeout(&self) -> Duration {
         Duration::from_millis(self.handshake_timeout_ms)
+    }
+
+    /// Time after which a server ends a connection on which nothing happens.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// Longest time for a closing handshake that this end has begun.
+    pub fn close_timeout(&self) -> Duration {
+        Duration::from_millis(self.close_timeout_ms)
+    }
+
+    /// A connection that a load keeps still for longer would be ended as an idle one.
+    fn allows_silence_of(&self, load: &Load) -> Result<(), String> {
+        let silence_ms = match load.workload {
+            Workload::Idle => load.duration_ms,
+            Workload::Push => load.every_us / 1_000,
+            Workload::Paced => {
+                load.rate_per_s.map_or(0, |rate| u64::from(load.connections) * 1_000 / rate.max(1))
+            }
+            _ => 0,
+        };
+        if silence_ms < self.idle_timeout_ms {
+            return Ok(());
+        }
+        Err(format!(
+            "this load keeps a connection still for {silence_ms} ms, and a server ends one that is still for {} ms: give a \
+             longer --idle-timeout",
+            self.idle_timeout_ms
+        ))
     }
 
     fn to_args(&self) -> Vec<String> {
@@ -91,6 +137,8 @@ impl SocketSpec {
             ("max-frame", self.max_frame_bytes.to_string()),
             ("flush", flag_value(self.flush)),
             ("handshake-timeout", format!("{}ms", self.handshake_timeout_ms)),
+            ("idle-timeout", format!("{}ms", self.idle_timeout_ms)),
+            ("close-timeout", format!("{}ms", self.close_timeout_ms)),
         ])
     }
 
@@ -99,7 +147,9 @@ impl SocketSpec {
         in_range("write buffer", self.write_buffer_bytes, 64, 64 << 20, "B")?;
         in_range("largest message", self.max_message_bytes, 64, 1 << 30, "B")?;
         in_range("largest frame", self.max_frame_bytes, 64, 1 << 30, "B")?;
-        in_range("handshake timeout", self.handshake_timeout_ms, 1, MAX_DURATION_MS, "ms")
+        in_range("handshake timeout", self.handshake_timeout_ms, 1, MAX_DURATION_MS, "ms")?;
+        in_range("idle timeout", self.idle_timeout_ms, 1, MAX_IDLE_MS, "ms")?;
+        in_range("close timeout", self.close_timeout_ms, 1, MAX_DURATION_MS, "ms")
     }
 }
 
@@ -123,15 +173,27 @@ pub struct ServeSpec {
     /// Worker threads of the runtime
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threads: u32,
+    /// Connections at the same time; one more is accepted and ended at once
+    #[arg(long, value_name = "N", default_value_t = SERVED_CONNECTIONS)]
+    pub max_connections: u64,
     /// Settings of every connection.
     #[command(flatten)]
     pub socket: SocketSpec,
 }
 
 impl ServeSpec {
+    /// A server on a port of the system's choice that only this machine reaches.
+    pub fn on_loopback(threads: u32, socket: SocketSpec) -> ServeSpec {
+        ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads, max_connections: SERVED_CONNECTIONS, socket }
+    }
+
     /// The flags of `serve` that say the same.
     pub fn to_args(&self) -> Vec<String> {
-        let mut args = flags(&[("listen", self.listen.to_string()), ("threads", self.threads.to_string())]);
+        let mut args = flags(&[
+            ("listen", self.listen.to_string()),
+            ("threads", self.threads.to_string()),
+            ("max-connections", self.max_connections.to_string()),
+        ]);
         args.extend(self.socket.to_args());
         args
     }
@@ -142,6 +204,7 @@ impl ServeSpec {
     /// One line with the value, the range and the reason.
     pub fn validate(&self) -> Result<(), String> {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
+        in_range("connections", self.max_connections, 1, u32::MAX.into(), "")?;
         self.socket.validate()
     }
 }
@@ -259,6 +322,8 @@ mod tests {
             })
         };
         assert!(rate(0).contains("rate: 0") && rate(9).contains("no message at all"));
+        let still = refusal(|load| (load.workload, load.duration_ms) = (Workload::Idle, 600_000));
+        assert!(still.contains("still for 600000 ms") && still.contains("--idle-timeout"));
     }
 
     #[test]

@@ -306,6 +306,8 @@ fn server_is_sound(served: &Served) -> Result<(), String> {
         (served.handshake_errors, "failed handshakes"),
         (served.protocol_errors, "protocol errors"),
         (served.io_errors, "transport errors"),
+        (served.refused, "connections beyond the most that it may have"),
+        (served.idle_ended, "connections that were idle for too long"),
     ];
     match faults.into_iter().find(|(count, _)| *count > 0) {
         None => Ok(()),

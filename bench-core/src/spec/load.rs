@@ -157,6 +157,7 @@ impl Load {
             ));
         }
         self.validate_rate()?;
+        socket.allows_silence_of(self)?;
         in_range("duration", self.duration_ms, 1, MAX_DURATION_MS, "ms")?;
         in_range("warm-up", self.warm_up_ms, 0, MAX_DURATION_MS, "ms")?;
         in_range("period of pushes", self.every_us, 1, MAX_DURATION_MS * 1_000, "µs")?;

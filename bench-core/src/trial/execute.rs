@@ -45,7 +45,7 @@ pub struct Setup<'a> {
 impl Setup<'_> {
     fn serve_spec(&self) -> ServeSpec {
         let socket = self.socket(self.server);
-        ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: self.server.threads(self.threads), socket }
+        ServeSpec::on_loopback(self.server.threads(self.threads), socket)
     }
 
     fn drive_spec(&self, pacing: Pacing) -> DriveSpec {

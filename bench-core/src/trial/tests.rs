@@ -83,8 +83,7 @@ impl Script {
     }
 
     fn run(mut self) -> (Outcome, Vec<String>) {
-        let serve =
-            ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: SocketSpec::default() };
+        let serve = ServeSpec::on_loopback(1, SocketSpec::default());
         let drive = DriveSpec {
             target: String::new(),
             threads: 1,

@@ -58,7 +58,7 @@ impl Pair {
             Program::describe(&own, &[RUNNER.to_owned()], row).map_err(|error| error.to_string())?;
         let cores = placement::choose(Placement::Shared, 1, 1)?;
         let socket = SocketSpec::default();
-        let serve = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: socket.clone() };
+        let serve = ServeSpec::on_loopback(1, socket.clone());
         let mut server = Process::launch(program.command("serve", serve.to_args()), &cores.server, LIMIT)?;
         let Event::Listening { addr, .. } = server.event()? else {
             return Err("the server did not report that it listens".to_owned());

@@ -6,7 +6,7 @@ use bench_core::{
     RowInfo,
     catalogue::{BUILT_IN, Catalogue},
     runner::BuildInfo,
-    spec::{Flush, SocketSpec},
+    spec::{Flush, SERVED_CONNECTIONS, SocketSpec},
 };
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -138,9 +138,25 @@ fn properties(info: &RowInfo) -> Vec<(&'static str, String)> {
             "read buffer",
             format!("{} KiB, unless the scenario says otherwise", defaults.read_buffer_bytes / 1024),
         ),
+        ("limits", limits(&defaults)),
         ("flush", names(&info.flush)),
         ("status", info.status.clone().unwrap_or_else(|| "maintained".to_owned())),
     ]
+}
+
+/// What every server and client keeps to.
+fn limits(socket: &SocketSpec) -> String {
+    let time = |limit| humantime::format_duration(limit).to_string();
+    format!(
+        "message {} MiB, frame {} MiB, write buffer {} KiB, {SERVED_CONNECTIONS} connections; opening handshake {}, closing \
+         handshake {}, silence {}",
+        socket.max_message_bytes >> 20,
+        socket.max_frame_bytes >> 20,
+        socket.write_buffer_bytes >> 10,
+        time(socket.handshake_timeout()),
+        time(socket.close_timeout()),
+        time(socket.idle_timeout())
+    )
 }
 
 /// Columns where no terminal says how many it has: a pipe, a file, a pager.

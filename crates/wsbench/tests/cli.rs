@@ -280,7 +280,7 @@ fn any_echo_server_can_be_driven() {
     };
 
     let program = Program::describe(&common::programs().join("runner-smol"), &[], "smol").unwrap();
-    let spec = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket: SocketSpec::default() };
+    let spec = ServeSpec::on_loopback(1, SocketSpec::default());
     let limit = std::time::Duration::from_secs(60);
     let mut server = Process::launch(program.command("serve", spec.to_args()), &[], limit).unwrap();
     let Ok(Event::Listening { addr, .. }) = server.event() else { panic!("the server listens") };

@@ -6,15 +6,16 @@ use std::{
     io::{self, Read, Write},
     mem,
     rc::Rc,
-    sync::Arc,
+    time::Duration,
 };
 
 use bench_core::{
-    ConnectionTally, Kind, ServerContext, SocketError, WriteBehind,
+    ConnectionTally, Kind, SocketError, WriteBehind,
     payload::Class,
     service::{Push, Service},
-    spec::Flush,
+    spec::{Flush, SocketSpec},
     timer::now_ns,
+    watch::LOOKS,
     websocket::{config, is_data, message, payload, service_of, socket_error},
 };
 use tungstenite::{
@@ -37,6 +38,14 @@ pub struct Connection<S: Read + Write> {
     state: State<S>,
     tally: ConnectionTally,
     flush: Flush,
+    quiet: Quiet,
+}
+
+/// How long nothing has happened, in looks of the server.
+#[derive(Debug, Default)]
+struct Quiet {
+    happened: bool,
+    looks: u32,
 }
 
 enum State<S: Read + Write> {
@@ -90,15 +99,14 @@ pub enum Turn {
 
 impl<S: Read + Write> Connection<S> {
     /// An accepted connection, at the beginning of its opening handshake.
-    pub fn new(stream: S, context: Arc<ServerContext>) -> Connection<S> {
-        let spec = &context.spec().socket;
+    pub fn new(stream: S, spec: &SocketSpec, tally: ConnectionTally) -> Connection<S> {
         let requested = Requested::default();
         let stream = WriteBehind::new(EdgeStream::new(stream), spec);
         let choose = Choose(requested.clone());
         let handshake = ServerHandshake::start(stream, choose, Some(config(spec)));
         let flush = spec.flush;
         let state = State::Handshake { handshake, requested };
-        Connection { state, tally: ConnectionTally::new(context), flush }
+        Connection { state, tally, flush, quiet: Quiet::default() }
     }
 
     /// Whether the opening handshake is not done.
@@ -129,8 +137,24 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
+    /// Looks whether something has happened since the last look; true after so many looks in a row that have seen
+    /// nothing, as [`Watch`](bench_core::watch::Watch) counts them.
+    pub fn is_idle(&mut self) -> bool {
+        let Quiet { happened, looks } = mem::take(&mut self.quiet);
+        if !happened {
+            self.quiet.looks = looks + 1;
+        }
+        self.quiet.looks == LOOKS
+    }
+
+    /// Says that the connection ends because nothing has happened on it.
+    pub fn end_idle(&mut self, limit: Duration) {
+        self.end(Err(SocketError::TimedOut { what: "silence", limit_ms: limit.as_millis() as u64 }));
+    }
+
     /// Does what can be done without waiting.
     pub fn turn(&mut self) -> Turn {
+        self.quiet.happened = true;
         if let Some(stream) = self.stream() {
             stream.begin_turn();
         }

@@ -11,10 +11,11 @@ use std::{
 };
 
 use bench_core::{
-    ServeSpec, ServerContext, net,
+    ConnectionTally, ServeSpec, ServerContext, net,
     protocol::Ready,
     service::{DRAIN, Served},
     timer::now_ns,
+    watch::LOOKS,
 };
 use mio::{
     Events, Interest, Poll, Token,
@@ -58,6 +59,7 @@ pub fn serve(spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
         again: Vec::new(),
         schedule: Schedule::default(),
         due: Vec::new(),
+        look_ns: None,
     };
     let mut stopped = || Pin::new(&mut stop).poll(&mut Context::from_waker(&waker)).is_ready();
     if !stopped() {
@@ -98,6 +100,8 @@ struct Server {
     schedule: Schedule,
     /// Connections with a push that is due, between two steps.
     due: Vec<Key>,
+    /// When to look for idle connections; `None` where there is no connection.
+    look_ns: Option<u64>,
 }
 
 impl Server {
@@ -149,7 +153,10 @@ impl Server {
             let added = match accepted {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => Err(error),
-                Ok(stream) => self.add(stream),
+                Ok(stream) => match ConnectionTally::admit(self.context.clone()) {
+                    Some(tally) => self.add(stream, tally),
+                    None => Ok(()),
+                },
             };
             if let Err(error) = added {
                 self.context.accept_failed();
@@ -162,20 +169,22 @@ impl Server {
         }
     }
 
-    fn add(&mut self, mut stream: TcpStream) -> io::Result<()> {
+    fn add(&mut self, mut stream: TcpStream, tally: ConnectionTally) -> io::Result<()> {
         let place = self.free.last().copied().unwrap_or(self.connections.len());
         // Once and for both directions; its first event tells what has come already.
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(place), interest)?;
         let key = Key { place, number: self.accepted };
         self.accepted += 1;
-        let connection = Some((key, Connection::new(stream, self.context.clone())));
+        let spec = &self.context.spec().socket;
+        let connection = Some((key, Connection::new(stream, spec, tally)));
         match self.free.pop() {
             Some(_) => self.connections[place] = connection,
             None => self.connections.push(connection),
         }
-        let limit = self.context.spec().socket.handshake_timeout();
-        self.schedule.handshake(now_ns() + limit.as_nanos() as u64, key);
+        let now_ns = now_ns();
+        self.schedule.handshake(now_ns + spec.handshake_timeout().as_nanos() as u64, key);
+        self.look_ns = self.look_ns.or(Some(now_ns + self.look_every_ns()));
         Ok(())
     }
 
@@ -232,6 +241,31 @@ impl Server {
                 self.remove(key.place);
             }
         }
+        self.end_idle(now_ns);
+    }
+
+    /// Ends the connections on which nothing has happened for the idle timeout.
+    fn end_idle(&mut self, now_ns: u64) {
+        if self.look_ns.is_none_or(|look_ns| look_ns > now_ns) {
+            return;
+        }
+        let limit = self.context.spec().socket.idle_timeout();
+        for place in 0..self.connections.len() {
+            if let Some((_, connection)) = &mut self.connections[place]
+                // The opening handshake has a limit of its own.
+                && !connection.is_in_handshake()
+                && connection.is_idle()
+            {
+                connection.end_idle(limit);
+                self.remove(place);
+            }
+        }
+        let some_left = self.free.len() < self.connections.len();
+        self.look_ns = some_left.then(|| now_ns + self.look_every_ns());
+    }
+
+    fn look_every_ns(&self) -> u64 {
+        (self.context.spec().socket.idle_timeout() / LOOKS).as_nanos() as u64
     }
 
     fn next_ns(&mut self, deadline_ns: Option<u64>) -> Option<u64> {
@@ -241,6 +275,6 @@ impl Server {
             found.is_some_and(|(_, connection)| connection.is_in_handshake())
         };
         let scheduled = self.schedule.next_ns(in_handshake);
-        scheduled.into_iter().chain(self.accept_again_ns).chain(deadline_ns).min()
+        scheduled.into_iter().chain(self.accept_again_ns).chain(deadline_ns).chain(self.look_ns).min()
     }
 }

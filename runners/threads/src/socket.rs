@@ -1,6 +1,10 @@
 //! [`Socket`] on tungstenite alone, over a blocking stream: every future is ready when it is first polled.
 
-use std::{io, net::TcpStream, time::Duration};
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 use bench_core::{
     Kind, Socket, SocketError, WriteBehind,
@@ -19,16 +23,16 @@ use tungstenite::{
 /// A WebSocket connection whose operations block the calling thread.
 #[derive(Debug)]
 pub struct BlockingSocket {
-    socket: WebSocket<WriteBehind<TcpStream>>,
+    socket: WebSocket<WriteBehind<Timed>>,
     flush: Flush,
-    /// Limit of the closing handshake, as of the opening one.
+    /// Longest silence; a client waits for its server as long as its own process may run.
+    idle_limit: Option<Duration>,
     closing_limit: Duration,
 }
 
 /// Runs the server's half of the opening handshake; the request path chooses the service.
 pub async fn accept(stream: TcpStream, spec: &SocketSpec) -> Result<(Service, BlockingSocket), SocketError> {
     let limit = spec.handshake_timeout();
-    limit_waits(&stream, Some(limit))?;
     let mut requested = None;
     // The size of the error is tungstenite's choice.
     #[allow(clippy::result_large_err)]
@@ -36,28 +40,72 @@ pub async fn accept(stream: TcpStream, spec: &SocketSpec) -> Result<(Service, Bl
         requested = Some(service_of(request)?);
         Ok(response)
     };
-    let stream = WriteBehind::new(stream, spec);
+    let stream = WriteBehind::new(Timed::until(stream, limit), spec);
     let socket = tungstenite::accept_hdr_with_config(stream, choose, Some(config(spec)))
         .map_err(|error| failed(error, limit))?;
-    let socket = BlockingSocket::new(socket, spec)?;
+    let socket = BlockingSocket::new(socket, spec, Some(spec.idle_timeout()))?;
     Ok((requested.ok_or_else(request_not_seen)?, socket))
 }
 
 /// Runs the client's half of the opening handshake for `url`.
 pub fn upgrade(stream: TcpStream, url: &str, spec: &SocketSpec) -> Result<BlockingSocket, SocketError> {
     let limit = spec.handshake_timeout();
-    limit_waits(&stream, Some(limit))?;
-    let stream = WriteBehind::new(stream, spec);
+    let stream = WriteBehind::new(Timed::until(stream, limit), spec);
     let (socket, _) = tungstenite::client::client_with_config(url, stream, Some(config(spec)))
         .map_err(|error| failed(error, limit))?;
-    BlockingSocket::new(socket, spec)
+    BlockingSocket::new(socket, spec, None)
 }
 
-/// Lets the kernel end each read and write that takes longer than `limit`, which nothing else can while the thread
-/// blocks in it. A peer that sends its handshake in crumbs gets the limit for each; tungstenite bounds their number.
-fn limit_waits(stream: &TcpStream, limit: Option<Duration>) -> io::Result<()> {
-    stream.set_read_timeout(limit)?;
-    stream.set_write_timeout(limit)
+/// A stream whose reads and writes the kernel ends in time, which nothing else can while the thread blocks in one.
+#[derive(Debug)]
+struct Timed {
+    stream: TcpStream,
+    /// When a handshake has to be done. Each read and write gets what is left, so that a peer which sends in crumbs gets
+    /// no more time than another.
+    deadline: Option<Instant>,
+}
+
+impl Timed {
+    fn until(stream: TcpStream, limit: Duration) -> Timed {
+        Timed { stream, deadline: Some(Instant::now() + limit) }
+    }
+
+    /// From now on every single read and write may take so long.
+    fn limit_each(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        self.deadline = None;
+        self.stream.set_read_timeout(limit)?;
+        self.stream.set_write_timeout(limit)
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            // What the kernel says when its own limit has run out.
+            Some(Duration::ZERO) => Err(io::ErrorKind::WouldBlock.into()),
+            left => Ok(left),
+        }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(left) = self.left()? {
+            self.stream.set_read_timeout(Some(left))?;
+        }
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(left) = self.left()? {
+            self.stream.set_write_timeout(Some(left))?;
+        }
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 fn failed<R: HandshakeRole>(error: HandshakeError<R>, limit: Duration) -> SocketError {
@@ -74,11 +122,22 @@ fn timed_out(what: &'static str, limit: Duration) -> SocketError {
 
 impl BlockingSocket {
     fn new(
-        socket: WebSocket<WriteBehind<TcpStream>>,
+        mut socket: WebSocket<WriteBehind<Timed>>,
         spec: &SocketSpec,
+        idle_limit: Option<Duration>,
     ) -> Result<BlockingSocket, SocketError> {
-        limit_waits(socket.get_ref().get_ref(), None)?;
-        Ok(BlockingSocket { socket, flush: spec.flush, closing_limit: spec.handshake_timeout() })
+        socket.get_mut().get_mut().limit_each(idle_limit)?;
+        Ok(BlockingSocket { socket, flush: spec.flush, idle_limit, closing_limit: spec.close_timeout() })
+    }
+
+    /// An error of the established connection, by the limit that it ran into where it did.
+    fn failed(&self, error: Error) -> SocketError {
+        match (error, self.idle_limit) {
+            (Error::Io(error), Some(limit)) if error.kind() == io::ErrorKind::WouldBlock => {
+                timed_out("silence", limit)
+            }
+            (error, _) => socket_error(error),
+        }
     }
 
     fn next(&mut self) -> Result<Option<Message>, SocketError> {
@@ -88,16 +147,17 @@ impl BlockingSocket {
                 // tungstenite has queued the answer to a ping or close by itself and writes it with the next read.
                 Ok(_) => {}
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => break,
-                Err(error) => return Err(socket_error(error)),
+                Err(error) => return Err(self.failed(error)),
             }
         }
         // tungstenite hands over the answer to a close without a flush.
-        io::Write::flush(self.socket.get_mut())?;
+        self.socket.get_mut().flush().map_err(|error| self.failed(error.into()))?;
         Ok(None)
     }
 
     fn close_in_order(&mut self) -> Result<(), SocketError> {
-        limit_waits(self.socket.get_ref().get_ref(), Some(self.closing_limit))?;
+        self.socket.get_mut().get_mut().limit_each(Some(self.closing_limit))?;
+        self.idle_limit = None;
         match self.socket.close(None) {
             Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {}
             Err(error) => return Err(socket_error(error)),
@@ -127,7 +187,7 @@ impl Socket for BlockingSocket {
     }
 
     async fn feed(&mut self, message: Message) -> Result<(), SocketError> {
-        self.socket.write(message).map_err(socket_error)?;
+        self.socket.write(message).map_err(|error| self.failed(error))?;
         match self.flush {
             Flush::Each => self.flush().await,
             Flush::BeforeWait => Ok(()),
@@ -135,7 +195,7 @@ impl Socket for BlockingSocket {
     }
 
     async fn flush(&mut self) -> Result<(), SocketError> {
-        self.socket.flush().map_err(socket_error)
+        self.socket.flush().map_err(|error| self.failed(error))
     }
 
     async fn close(&mut self) -> Result<(), SocketError> {
