@@ -16,8 +16,9 @@ import { BINARY, ProtocolError, TEXT, WebSocket, acceptKey, readHead } from './r
 
 const [command, ...rest] = process.argv.slice(2);
 const flags = { listen: '127.0.0.1:0', threads: '1', 'write-buffer': '131072', 'max-message': '16MiB', 'max-frame': '16MiB',
-  flush: 'before-wait', 'handshake-timeout': '10s', workload: 'ping-pong', connections: '1', payload: '24', kind: 'text',
-  window: '1', duration: '1s', 'warm-up': '200ms', row: 'node' };
+  flush: 'before-wait', 'handshake-timeout': '10s', 'idle-timeout': '5m', 'close-timeout': '10s',
+  'max-connections': '65536', workload: 'ping-pong', connections: '1', payload: '24', kind: 'text', window: '1',
+  duration: '1s', 'warm-up': '200ms', row: 'node' };
 for (let place = 0; place < rest.length; place += 2) flags[rest[place].slice(2)] = rest[place + 1];
 
 function quantity(name, units) {
@@ -26,7 +27,7 @@ function quantity(name, units) {
   return Number(number) * units[unit];
 }
 const bytes = (name) => quantity(name, { '': 1, B: 1, KiB: 1024, MiB: 1024 ** 2 });
-const millis = (name) => quantity(name, { ms: 1, s: 1000 });
+const millis = (name) => quantity(name, { ms: 1, s: 1000, m: 60_000 });
 
 function usage(message) {
   console.error(`error: ${message}`);
@@ -34,7 +35,7 @@ function usage(message) {
 }
 
 const limits = () => ({ maxMessage: bytes('max-message'), maxFrame: bytes('max-frame'),
-  writeBuffer: bytes('write-buffer'), limitMs: millis('handshake-timeout'), beforeWait: flags.flush === 'before-wait' });
+  writeBuffer: bytes('write-buffer'), limitMs: millis('close-timeout'), beforeWait: flags.flush === 'before-wait' });
 
 const say = (event) => process.stdout.write(JSON.stringify(event) + '\n');
 const now = () => process.hrtime.bigint(); // CLOCK_MONOTONIC in nanoseconds, as the protocol wants it
@@ -69,7 +70,7 @@ process.on('uncaughtException', (error) => {
 // ------------------------------------------------------------------------------------------------------- server
 
 const served = { dropped_messages: 0, accepted: 0, upgraded: 0, handshake_errors: 0, protocol_errors: 0, io_errors: 0,
-  accept_errors: 0, open_at_end: 0 };
+  accept_errors: 0, refused: 0, idle_ended: 0, open_at_end: 0 };
 const serverTally = new Tally();
 
 const SERVICES = {
@@ -156,6 +157,11 @@ function serve() {
   let whenIdle = () => {};
   const server = net.createServer({ noDelay: true }, async (socket) => {
     served.accepted += 1;
+    if (open.size >= Number(flags['max-connections'])) {
+      served.refused += 1;
+      socket.destroy();
+      return;
+    }
     open.add(socket);
     socket.on('error', () => {}).on('close', () => {
       open.delete(socket);
@@ -169,11 +175,20 @@ function serve() {
       return;
     }
     served.upgraded += 1;
+    let idle = false;
+    socket.setTimeout(millis('idle-timeout'), () => {
+      idle = true;
+      socket.destroy();
+    });
     const error = await connection.ended;
-    if (error instanceof ProtocolError) served.protocol_errors += 1;
+    if (idle) served.idle_ended += 1;
+    else if (error instanceof ProtocolError) served.protocol_errors += 1;
     else if (error) served.io_errors += 1;
   });
   const [host, port] = flags.listen.split(':');
+  if (!host.startsWith('127.')) {
+    console.error(`warning: listening on ${flags.listen}, beyond this machine: anyone who can connect is served`);
+  }
   server.listen({ host, port: Number(port), backlog: 4096 }, () => {
     const { address, port: bound } = server.address();
     say({ event: 'listening', addr: `${address}:${bound}`, pid: process.pid });

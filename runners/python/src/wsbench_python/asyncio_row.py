@@ -76,6 +76,9 @@ async def _serve(spec: ServeSpec) -> None:
             self.accepted = accounts.begin()
             live.add(self)
             super().connection_made(transport)
+            if accounts.open > spec.max_connections:
+                self.accepted.refused = True
+                self.transport.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
@@ -123,7 +126,7 @@ async def _serve(spec: ServeSpec) -> None:
         compression=None,
         ping_interval=None,
         open_timeout=spec.socket.handshake_timeout_s,
-        close_timeout=spec.socket.handshake_timeout_s,
+        close_timeout=spec.socket.close_timeout_s,
         max_size=limits,
         write_limit=0,
     )
@@ -169,7 +172,7 @@ class Runtime:
                 ping_interval=None,
                 # `within` limits both handshakes.
                 open_timeout=None,
-                close_timeout=spec.handshake_timeout_s,
+                close_timeout=spec.close_timeout_s,
                 max_size=_limits(spec),
                 write_limit=0,
             )

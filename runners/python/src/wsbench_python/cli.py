@@ -55,7 +55,7 @@ def main() -> None:
         command = commands.add_parser(name, allow_abbrev=False)
         command.add_argument("--row", default=next(iter(ROWS)))
         if name == "serve":
-            command.add_argument("--listen", default="127.0.0.1:0", help="HOST:PORT; port 0 lets the system choose")
+            spec.add_serve_flags(command)
         if name == "drive":
             spec.add_load_flags(command)
         if name != "describe":

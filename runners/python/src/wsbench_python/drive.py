@@ -119,7 +119,7 @@ class Client(Generic[StreamT]):
         return await self.runtime.upgrade(stream, target, target.path_of(path), self.spec.socket)
 
     async def _close(self, socket: Socket) -> None:
-        await self.runtime.within("the closing handshake", self.spec.socket.handshake_timeout_s, socket.close)
+        await self.runtime.within("the closing handshake", self.spec.socket.close_timeout_s, socket.close)
 
     async def _measure(self, messages: int | None) -> tuple[int, int]:
         start = monotonic_ns()

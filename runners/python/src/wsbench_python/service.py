@@ -99,6 +99,7 @@ class Accepted:
 
     def __init__(self) -> None:
         self.upgraded = False
+        self.refused = False
         self.tally = Tally()
 
 
@@ -113,6 +114,7 @@ class Accounts:
         self.protocol_errors = 0
         self.io_errors = 0
         self.accept_errors = 0
+        self.refused = 0
         self.panics = 0
         self.open = 0
 
@@ -122,7 +124,9 @@ class Accounts:
         return Accepted()
 
     def end(self, connection: Accepted) -> None:
-        if not connection.upgraded:
+        if connection.refused:
+            self.refused += 1
+        elif not connection.upgraded:
             self.handshake_errors += 1
         self.tally.add(connection.tally)
         self.open -= 1
@@ -167,6 +171,8 @@ class Accounts:
             "protocol_errors": self.protocol_errors,
             "io_errors": self.io_errors,
             "accept_errors": self.accept_errors,
+            "refused": self.refused,
+            "idle_ended": 0,
             "open_at_end": self.open,
             "panics": self.panics,
         }

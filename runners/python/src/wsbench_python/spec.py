@@ -1,6 +1,7 @@
 """The command line: everything that decides what a server or a client does in one trial."""
 
 import argparse
+import ipaddress
 import re
 import socket
 import sys
@@ -19,6 +20,7 @@ _MAX_IN_FLIGHT_BYTES = 256 * 1024
 # Ephemeral ports of one source address, roughly.
 _MAX_CONNECTIONS = 28_000
 _MAX_TIME_MS = 3_600_000
+_MAX_IDLE_MS = 24 * _MAX_TIME_MS
 
 _SIZES = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 _TIMES_NS = {
@@ -54,12 +56,14 @@ class SocketSpec:
     max_message_bytes: int
     max_frame_bytes: int
     handshake_timeout_s: float
+    close_timeout_s: float
 
 
 @dataclass(frozen=True)
 class ServeSpec:
     family: int
     address: tuple[str, int]
+    max_connections: int
     socket: SocketSpec
 
 
@@ -152,6 +156,13 @@ def add_socket_flags(parser: Parser) -> None:
     parser.add_argument("--max-frame", type=limit, default="16MiB", help="trio-websocket has no setting for it")
     parser.add_argument("--flush", choices=FLUSH, default="each")
     parser.add_argument("--handshake-timeout", type=time("ms", 1, _MAX_TIME_MS), default="10s")
+    parser.add_argument("--idle-timeout", type=time("ms", 1, _MAX_IDLE_MS), default="5m", help="not kept here")
+    parser.add_argument("--close-timeout", type=time("ms", 1, _MAX_TIME_MS), default="10s")
+
+
+def add_serve_flags(parser: Parser) -> None:
+    parser.add_argument("--listen", default="127.0.0.1:0", help="HOST:PORT; port 0 lets the system choose")
+    parser.add_argument("--max-connections", type=number(1, (1 << 32) - 1), default=65_536)
 
 
 def add_load_flags(parser: Parser) -> None:
@@ -176,12 +187,18 @@ def _socket_spec(parser: Parser, row: str, arguments: argparse.Namespace) -> Soc
         max_message_bytes=arguments.max_message,
         max_frame_bytes=arguments.max_frame,
         handshake_timeout_s=arguments.handshake_timeout / 1000,
+        close_timeout_s=arguments.close_timeout / 1000,
     )
 
 
 def serve_spec(parser: Parser, row: str, arguments: argparse.Namespace) -> ServeSpec:
     family, address = _resolve(parser, "listen", arguments.listen)
-    return ServeSpec(family, address, _socket_spec(parser, row, arguments))
+    if not ipaddress.ip_address(address[0]).is_loopback:
+        sys.stderr.write(
+            f"warning: listening on {arguments.listen}, beyond this machine: anyone who can connect is served, without"
+            " authentication and without TLS. The default, 127.0.0.1, is for this machine only\n"
+        )
+    return ServeSpec(family, address, arguments.max_connections, _socket_spec(parser, row, arguments))
 
 
 def drive_spec(parser: Parser, row: str, arguments: argparse.Namespace) -> DriveSpec:

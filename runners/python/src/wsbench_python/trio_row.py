@@ -69,7 +69,12 @@ async def _serve(spec: ServeSpec) -> None:
                 # Out of descriptors, most likely: the next attempt would fail as well.
                 await trio.sleep(0.1)
             else:
-                connections.start_soon(handle, stream)
+                if accounts.open >= spec.max_connections:
+                    accounts.accepted += 1
+                    accounts.refused += 1
+                    await trio.aclose_forcefully(stream)
+                else:
+                    connections.start_soon(handle, stream)
 
     async def upgrade(own: trio.Nursery, stream: trio.SocketStream) -> tuple[service.Service, Socket] | None:
         try:
@@ -102,7 +107,7 @@ async def _serve(spec: ServeSpec) -> None:
                     if upgraded is not None:
                         chosen, socket = upgraded
                         await accounts.serve(accepted, chosen, socket, timer)
-                        with trio.move_on_after(limit_s):
+                        with trio.move_on_after(spec.socket.close_timeout_s):
                             await socket.connection.aclose()
                     own.cancel_scope.cancel()
             finally:
