@@ -27,7 +27,7 @@ use crate::{
 mod clients;
 mod frames;
 mod messages;
-mod wire;
+pub mod wire;
 
 /// Longest time for one check: a hundred times what the slowest takes.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -84,6 +84,27 @@ const ECHO_CHECKS: &[Check] = &[
     // After everything that should have done no harm.
     ("counted messages", messages::counted),
 ];
+
+/// Those of them that show in little time whether a server is unharmed.
+const BASICS: &[&str] = &[
+    "handshake and nonce echo",
+    "unknown paths are refused",
+    "order of 1,000 messages",
+    "text and binary",
+    "64 KiB",
+    "fragments",
+    "ping",
+    "close",
+];
+
+/// Whether the server at `addr` answers as it should, by a part of the checks.
+///
+/// # Errors
+/// With the check that failed, and why.
+pub fn basics(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+    let checks = ECHO_CHECKS.iter().filter(|(name, _)| BASICS.contains(name));
+    checks.map(|(name, check)| check(addr, deadline).map_err(|reason| format!("{name}: {reason}"))).collect()
+}
 
 /// Checks of services that a row may leave out.
 const SERVICE_CHECKS: &[(&str, Check)] =
@@ -205,7 +226,7 @@ fn server(program: &Program) -> Findings {
 fn start(program: &Program) -> Result<(Process, SocketAddr), String> {
     let defaults = SocketSpec::default();
     let socket = SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults };
-    let spec = ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads: 1, socket };
+    let spec = ServeSpec::on_loopback(1, socket);
     let mut server = Process::launch(program.command("serve", spec.to_args()), &[], SERVER_LIMIT)?;
     match server.event()? {
         Event::Listening { addr, .. } => Ok((server, addr)),
