@@ -19,6 +19,7 @@ pub mod run;
 pub mod select;
 pub mod selftest;
 mod slope;
+pub mod soak;
 pub mod statistics;
 pub mod summary;
 pub mod table;

@@ -18,6 +18,7 @@ use wsbench::{
     results::Results,
     run::{self, DEFAULT_CONFIDENCE, DEFAULT_SLO, RunArguments, parse_confidence},
     selftest::{self, SelftestArguments},
+    soak::{self, SoakArguments},
     summary::Summary,
     table::{Format, render},
     verify::{self, VerifyArguments},
@@ -87,6 +88,11 @@ enum Command {
     /// A server that stalls, one that answers late, one that spends a known time more, a client that sends late, a lost
     /// message, a wrong count, and one row under two names: each has to be seen for what it is.
     Selftest(SelftestArguments),
+    /// Keep a server under churn, slow readers and a paced load for a long time
+    ///
+    /// At the end everything has to add up: messages in and out, open files, and memory, which may grow by 5 % after the
+    /// first minute. Exit code 3 where it does not.
+    Soak(SoakArguments),
     /// Run one client workload against any echo server
     Drive(DriveArguments),
     /// Print the JSON Schema of a line of a result file
@@ -124,6 +130,7 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
         }
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Selftest(arguments) => selftest::selftest(&arguments, build),
+        Command::Soak(arguments) => soak::soak(&arguments, build),
         Command::Drive(arguments) => external::drive(arguments, build),
         Command::Schema => {
             let schema = schemars::schema_for!(Line);
