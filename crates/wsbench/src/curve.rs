@@ -60,13 +60,14 @@ impl fmt::Display for Slo {
 }
 
 /// One row at one offered rate.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Point<'a> {
     pub(crate) rate_per_s: u64,
     pub(crate) row: &'a RowFigures,
 }
 
 impl Point<'_> {
-    fn median(&self, metric: Metric) -> Option<f64> {
+    pub(crate) fn median(&self, metric: Metric) -> Option<f64> {
         self.row.figures.get(metric.name).map(|figure| figure.median)
     }
 
@@ -107,27 +108,47 @@ enum Limit {
 
 /// How far a row goes under an objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Highest {
+pub(crate) enum Highest {
     /// Not even the lowest rate holds.
     None,
     /// The highest rate that holds, and the first one that does not, where one was measured.
     Rate { holds: u64, fails: Option<(u64, Limit)> },
 }
 
-/// The tables of the curves among some groups.
-pub(crate) fn tables(groups: &[Group], slo: Slo, style: TableStyle) -> Vec<String> {
+/// One curve: its points by row, from the lowest offered rate to the highest.
+#[derive(Debug)]
+pub(crate) struct Curve<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) placement: Placement,
+    pub(crate) groups: Vec<&'a Group>,
+    pub(crate) rows: BTreeMap<&'a str, Vec<Point<'a>>>,
+}
+
+/// The curves among some groups.
+pub(crate) fn curves(groups: &[Group]) -> Vec<Curve<'_>> {
     let mut curves: BTreeMap<(&str, Placement), Vec<&Group>> = BTreeMap::new();
     for group in groups {
         if let Some(curve) = &group.scenario.curve {
             curves.entry((curve, group.placement)).or_default().push(group);
         }
     }
-    curves.into_iter().map(|((name, _), groups)| table(name, groups, slo, style)).collect()
+    curves.into_iter().map(|((name, placement), groups)| Curve::new(name, placement, groups)).collect()
 }
 
-fn table(name: &str, mut groups: Vec<&Group>, slo: Slo, style: TableStyle) -> String {
-    groups.sort_by_key(|group| rate(group));
-    let rows = points_of_rows(&groups);
+impl<'a> Curve<'a> {
+    fn new(name: &'a str, placement: Placement, mut groups: Vec<&'a Group>) -> Curve<'a> {
+        groups.sort_by_key(|group| rate(group));
+        let rows = points_of_rows(&groups);
+        Curve { name, placement, groups, rows }
+    }
+}
+
+/// The tables of the curves among some groups.
+pub(crate) fn tables(groups: &[Group], slo: Slo, style: TableStyle) -> Vec<String> {
+    curves(groups).iter().map(|curve| table(curve, slo, style)).collect()
+}
+
+fn table(Curve { name, groups, rows, .. }: &Curve<'_>, slo: Slo, style: TableStyle) -> String {
     let mut lines: Vec<(Option<u64>, Vec<String>)> = rows
         .iter()
         .map(|(name, points)| {
@@ -198,7 +219,7 @@ fn per_second(rate: u64) -> String {
     human(rate as f64, Unit::PerSecond)
 }
 
-fn shown(highest: Highest) -> String {
+pub(crate) fn shown(highest: Highest) -> String {
     match highest {
         Highest::None => "none".to_owned(),
         Highest::Rate { holds, fails: None, .. } => format!("≥ {}", per_second(holds)),
@@ -211,7 +232,7 @@ fn shown(highest: Highest) -> String {
 }
 
 /// The highest rate up to which every rate holds. `points` go from the lowest rate to the highest.
-fn highest(points: &[Point<'_>], slo: Slo) -> Highest {
+pub(crate) fn highest(points: &[Point<'_>], slo: Slo) -> Highest {
     let held = held(points, slo);
     let Some(last) = held.checked_sub(1) else { return Highest::None };
     let fails = points.get(held).map(|point| (point.rate_per_s, point.limit()));
@@ -230,7 +251,7 @@ pub(crate) fn held(points: &[Point<'_>], slo: Slo) -> usize {
 
 /// Where latency begins to rise steeply: the point farthest below the line from the first to the last one, with p99 on a
 /// log scale (Satopää et al., "Finding a 'Kneedle' in a Haystack", 2011). `None` with fewer than three points.
-fn knee(points: &[Point<'_>]) -> Option<u64> {
+pub(crate) fn knee(points: &[Point<'_>]) -> Option<u64> {
     let measured: Vec<(u64, f64)> =
         points.iter().filter_map(|point| Some((point.rate_per_s, point.median(metric::P99)?.ln()))).collect();
     let ((first_x, first_y), (last_x, last_y)) = (*measured.first()?, *measured.last()?);

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use bench_core::{
+    metric::{self, Metric},
     record::Line,
     spec::{Load, SocketSpec},
 };
@@ -11,10 +12,13 @@ use wsbench::{
     check,
     compare::{self, CompareArguments},
     curve::Slo,
-    exit::{FAILED, OK, Stop},
+    exit::{FAILED, OK, Stop, unknown},
     exit_quietly_on_closed_pipe,
     external::{self, DriveArguments},
+    files::{self, ExportArguments},
     list::{self, ListArguments},
+    manual::{self, HelpArguments},
+    report::{self, ReportArguments},
     results::Results,
     run::{self, DEFAULT_CONFIDENCE, DEFAULT_SLO, RunArguments, parse_confidence},
     selftest::{self, SelftestArguments},
@@ -27,6 +31,7 @@ use wsbench::{
 #[derive(Parser)]
 #[command(
     version,
+    disable_help_subcommand = true,
     about = "Which async runtime should carry a WebSocket service? Measures and compares them",
     long_about = "Runs the same WebSocket server and the same client on every runtime, each in a process of its own, over \
                   real sockets, verifies every answer, and compares what they took.\n\nExit codes: 0 all well, 1 could not \
@@ -72,7 +77,17 @@ enum Command {
         /// Latency objective of a curve: its table names the highest rate that holds it
         #[arg(long, value_name = "OBJECTIVE", value_parser = Slo::parse, default_value = DEFAULT_SLO)]
         slo: Slo,
+        /// Metrics beside the one that ranks, separated by commas, such as rate,p99,server_rss_peak
+        #[arg(long, value_name = "METRICS", value_delimiter = ',')]
+        columns: Vec<String>,
     },
+    /// Make one HTML page of result files
+    ///
+    /// The page answers first, and has the table, charts, conditions and words in plain language. It is one file that loads
+    /// nothing: it can be sent, opened without a network, and printed.
+    Report(ReportArguments),
+    /// Write trials as CSV, distributions for HdrHistogram's plotter, or the charts of the report
+    Export(ExportArguments),
     /// Look at the machine, and say what it means for the results
     ///
     /// What it warns of is part of every record.
@@ -95,8 +110,35 @@ enum Command {
     Soak(SoakArguments),
     /// Run one client workload against any echo server
     Drive(DriveArguments),
-    /// Print the JSON Schema of a line of a result file
-    Schema,
+    /// Print a JSON Schema
+    Schema {
+        /// Of a line of a result file, or of `table --format json`
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
+    /// Explain a command or a term: `wsbench help paced`
+    Help(HelpArguments),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages
+    Man {
+        /// Folder for them
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// What a schema describes.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum SchemaOf {
+    /// A line of a result file
+    #[default]
+    Record,
+    /// The figures that `table --format json` prints
+    Table,
 }
 
 fn main() -> ExitCode {
@@ -123,7 +165,10 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
             let own_load = matches.subcommand_matches("run").is_some_and(asks_for_own_load);
             run::start(arguments, own_load, build)
         }
-        Command::Table { files, format, confidence, slo } => Ok(table(&files, format, confidence, slo)),
+        Command::Table { files, format, confidence, slo, columns } => {
+            table(&files, format, confidence, slo, &columns)
+        }
+        Command::Report(arguments) => report::report(&arguments),
         Command::Check => {
             exit_quietly_on_closed_pipe(&check::report(&build));
             Ok(OK)
@@ -132,8 +177,15 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
         Command::Selftest(arguments) => selftest::selftest(&arguments, build),
         Command::Soak(arguments) => soak::soak(&arguments, build),
         Command::Drive(arguments) => external::drive(arguments, build),
-        Command::Schema => {
-            let schema = schemars::schema_for!(Line);
+        Command::Export(arguments) => files::export(&arguments),
+        Command::Help(arguments) => manual::help(&arguments, Arguments::command()),
+        Command::Completions { shell } => Ok(manual::completions(shell, Arguments::command())),
+        Command::Man { folder } => manual::man(&folder, Arguments::command()),
+        Command::Schema { of } => {
+            let schema = match of {
+                SchemaOf::Record => schemars::schema_for!(Line),
+                SchemaOf::Table => wsbench::table::schema(),
+            };
             let json =
                 serde_json::to_string_pretty(&schema).map_err(|error| Stop::failed(error.to_string()))?;
             exit_quietly_on_closed_pipe(&(json + "\n"));
@@ -142,10 +194,21 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
     }
 }
 
-fn table(files: &[PathBuf], format: Format, confidence: f64, slo: Slo) -> u8 {
+fn table(
+    files: &[PathBuf],
+    format: Format,
+    confidence: f64,
+    slo: Slo,
+    columns: &[String],
+) -> Result<u8, Stop> {
+    let columns = chosen(columns)?;
     let results = Results::read(files);
     if !results.trials.is_empty() {
-        exit_quietly_on_closed_pipe(&render(&Summary::new(&results, confidence), format, slo));
+        let mut summary = Summary::new(&results, confidence);
+        if !columns.is_empty() {
+            summary.show(&columns);
+        }
+        exit_quietly_on_closed_pipe(&render(&summary, format, slo));
     }
     for problem in &results.problems {
         eprintln!("error: {problem}");
@@ -153,7 +216,18 @@ fn table(files: &[PathBuf], format: Format, confidence: f64, slo: Slo) -> u8 {
     if results.trials.is_empty() && results.problems.is_empty() {
         eprintln!("error: no trial in {}", files[0].display());
     }
-    if results.problems.is_empty() && !results.trials.is_empty() { OK } else { FAILED }
+    Ok(if results.problems.is_empty() && !results.trials.is_empty() { OK } else { FAILED })
+}
+
+/// The metrics of those names.
+fn chosen(names: &[String]) -> Result<Vec<Metric>, Stop> {
+    let known: Vec<&str> = metric::ALL.iter().map(|metric| metric.name).collect();
+    let by_name = |name: &String| {
+        // As headings have it as well: p99.9 and p99_9.
+        let name = name.trim().replace('.', "_");
+        metric::by_name(&name).ok_or_else(|| unknown("metric", &name, &known))
+    };
+    names.iter().map(by_name).collect()
 }
 
 /// Whether a flag of an ad-hoc load was given, by its value's source: the defaults alone ask for nothing.

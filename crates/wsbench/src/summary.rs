@@ -198,6 +198,17 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// Shows these metrics beside the ranking one, wherever some row has them.
+    pub fn show(&mut self, metrics: &[Metric]) {
+        for group in &mut self.groups {
+            let has = |metric: &Metric| group.rows.iter().any(|row| row.figures.contains_key(metric.name));
+            let columns = metrics.iter().filter(|metric| **metric != group.ranking && has(metric)).copied();
+            group.columns = columns.collect();
+        }
+    }
+}
+
 fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
     let first = trials[0];
     let session = results.sessions.iter().find(|session| session.session == first.session);

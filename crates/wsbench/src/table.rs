@@ -1,5 +1,7 @@
 //! Tables: the same summary for a terminal, in Markdown, CSV and JSON.
 
+use std::borrow::Cow;
+
 use bench_core::{
     mark::Mark,
     metric::{self, Metric, human},
@@ -7,6 +9,7 @@ use bench_core::{
 };
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -14,6 +17,7 @@ use crate::{
     export,
     matrix::{is_matrix, matrices},
     summary::{Figure, Group, Ratio, RowFigures, Summary},
+    text::{cell, clean},
     verdict::Verdict,
 };
 
@@ -38,8 +42,12 @@ pub enum Format {
 /// Writes a summary.
 pub fn render(summary: &Summary, format: Format, slo: Slo) -> String {
     match format {
-        Format::Terminal => text(summary, presets::NOTHING, "", slo),
-        Format::Markdown => text(summary, presets::ASCII_MARKDOWN, "### ", slo),
+        // Known only where stdout is a terminal.
+        Format::Terminal => text(summary, presets::NOTHING, "", slo, Table::new().width()),
+        // A name could hold markup or a link, and the tables themselves have neither.
+        Format::Markdown => text(summary, presets::ASCII_MARKDOWN, "### ", slo, None)
+            .replace('<', "&lt;")
+            .replace("](", "]\\("),
         Format::Csv => csv(summary),
         Format::Bencher => export::bencher(summary),
         Format::Github => export::github(summary),
@@ -50,7 +58,13 @@ pub fn render(summary: &Summary, format: Format, slo: Slo) -> String {
     }
 }
 
-fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str, slo: Slo) -> String {
+fn text(
+    summary: &Summary,
+    style: comfy_table::TableStyle,
+    heading: &str,
+    slo: Slo,
+    width: Option<u16>,
+) -> String {
     let mut parts: Vec<String> = summary
         .groups
         .iter()
@@ -63,7 +77,7 @@ fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str, slo: S
             if is_matrix(group) {
                 lines.push(matrices(group, style).join("\n\n"));
             } else {
-                lines.push(table(group, style).trim_fmt());
+                lines.push(fitted(group, style, width));
             }
             let notes: Vec<String> = marks(group)
                 .into_iter()
@@ -99,7 +113,7 @@ fn text(summary: &Summary, style: comfy_table::TableStyle, heading: &str, slo: S
     parts.join("\n\n") + "\n"
 }
 
-fn title(group: &Group) -> String {
+pub(crate) fn title(group: &Group) -> String {
     let what = if group.ranking == metric::SERVER_RSS_PER_CONNECTION {
         group.scenario.about.clone()
     } else {
@@ -108,7 +122,7 @@ fn title(group: &Group) -> String {
     format!("{} · {what}", plain(&group.scenario.name))
 }
 
-fn conditions(group: &Group) -> String {
+pub(crate) fn conditions(group: &Group) -> String {
     let cores = match (group.cores.server.first(), group.cores.client.first()) {
         (Some(server), Some(client)) if server == client => format!("both ends on core {server}"),
         (Some(server), Some(client)) => {
@@ -147,20 +161,63 @@ fn conditions(group: &Group) -> String {
     )
 }
 
+/// A group's table, in which columns are left out from the right until it fits.
+fn fitted(group: &Group, style: comfy_table::TableStyle, width: Option<u16>) -> String {
+    let mut group = group.clone();
+    let mut left_out = Vec::new();
+    loop {
+        let text = table(&group, style).trim_fmt();
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        if width.is_none_or(|width| widest <= usize::from(width)) || group.columns.is_empty() {
+            if left_out.is_empty() {
+                return text;
+            }
+            left_out.reverse();
+            return format!(
+                "{text}\n\nleft out, for this width: {} (--columns chooses)",
+                left_out.join(", ")
+            );
+        }
+        left_out.extend(group.columns.pop().map(|column| column.name));
+    }
+}
+
 fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
-    let (ranking, columns) = (group.ranking, &group.columns);
+    let sheet = sheet(group);
     let mut table = Table::new();
+    table.load_style(style).set_header(sheet.header.iter().map(|cell| plain(cell)).collect::<Vec<_>>());
+    for cells in sheet.rows {
+        table.add_row(cells.iter().map(|cell| plain(cell)).collect::<Vec<_>>());
+    }
+    for (place, column) in table.column_iter_mut().enumerate() {
+        if place != sheet.names {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The cells of a group's table, as text.
+pub(crate) struct Sheet {
+    /// Place of the column with the rows' names.
+    pub(crate) names: usize,
+    pub(crate) header: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+/// The cells of a group's table.
+pub(crate) fn sheet(group: &Group) -> Sheet {
+    let (ranking, columns) = (group.ranking, &group.columns);
     let is_ranked = group.rows.iter().any(|row| rank(row).is_some());
     let mut header = if is_ranked { vec!["rank".to_owned()] } else { Vec::new() };
     header.extend([
         "row".to_owned(),
         ranking.label.to_owned(),
         "min–max".to_owned(),
-        format!("against {}", plain(&group.baseline)),
+        format!("against {}", clean(&group.baseline)),
     ]);
     header.extend(columns.iter().map(|column| column.label.to_owned()));
-    table.load_style(style).set_header(header);
-    for row in &group.rows {
+    let cells = |row: &RowFigures| {
         let mut cells = Vec::new();
         if is_ranked {
             cells.push(rank(row).map_or("–".to_owned(), |rank| rank.to_string()));
@@ -179,22 +236,19 @@ fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
         for column in columns {
             let figure = row.figures.get(column.name);
             cells.push(figure.map_or("–".to_owned(), |figure| {
-                // Shown, but not to be ranked by: the median is that of marked trials.
-                let is_spoilt =
-                    |(mark, trials): (&Mark, &usize)| mark.spoils(*column) && 2 * trials > figure.rounds;
-                let mark = if row.marks.iter().any(is_spoilt) { " !" } else { "" };
+                let mark = if is_spoilt(row, *column) { " !" } else { "" };
                 format!("{}{mark}", human(figure.median, column.unit))
             }));
         }
-        table.add_row(cells);
-    }
-    let names = usize::from(is_ranked);
-    for (place, column) in table.column_iter_mut().enumerate() {
-        if place != names {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
+        cells
+    };
+    Sheet { names: usize::from(is_ranked), header, rows: group.rows.iter().map(cells).collect() }
+}
+
+/// Whether a figure is shown but not to be ranked by: its median is that of marked trials.
+pub(crate) fn is_spoilt(row: &RowFigures, metric: Metric) -> bool {
+    let rounds = row.figures.get(metric.name).map_or(0, |figure| figure.rounds);
+    row.marks.iter().any(|(mark, trials)| mark.spoils(metric) && 2 * trials > rounds)
 }
 
 fn rank(row: &RowFigures) -> Option<usize> {
@@ -202,7 +256,7 @@ fn rank(row: &RowFigures) -> Option<usize> {
 }
 
 /// `+25.0 % [+22.1 … +28.3] slower`: the median of the ratios, their interval at the corrected level and the verdict.
-fn against(group: &Group, row: &RowFigures, ratio: Ratio) -> String {
+pub(crate) fn against(group: &Group, row: &RowFigures, ratio: Ratio) -> String {
     let Some(judged) = row.judged else { return percentages(ratio) };
     let Some((low, high)) = judged.interval else { return percentages(ratio) };
     let median = judged.ratio.unwrap_or(ratio.median);
@@ -227,7 +281,7 @@ pub(crate) fn verdict_word(metric: Metric, verdict: Verdict) -> Option<&'static 
 }
 
 /// What the marks of a group's rows stand for.
-fn marks(group: &Group) -> Vec<String> {
+pub(crate) fn marks(group: &Group) -> Vec<String> {
     let mut lines = Vec::new();
     for mark in Mark::ALL {
         let trials: usize = group.rows.iter().filter_map(|row| row.marks.get(&mark)).sum();
@@ -240,7 +294,7 @@ fn marks(group: &Group) -> Vec<String> {
 }
 
 /// What verdicts rest on, or why there are none.
-fn verdicts(group: &Group, confidence: f64) -> Option<String> {
+pub(crate) fn verdicts(group: &Group, confidence: f64) -> Option<String> {
     let judged = || group.rows.iter().filter_map(|row| row.judged);
     let compared = judged().filter(|judged| judged.verdict != Verdict::Baseline).count();
     if compared == 0 {
@@ -270,7 +324,7 @@ fn verdicts(group: &Group, confidence: f64) -> Option<String> {
     Some(decided.into_iter().chain(unsteady).chain(reason).collect::<Vec<_>>().join("; "))
 }
 
-fn name(group: &Group, row: &RowFigures) -> String {
+pub(crate) fn name(group: &Group, row: &RowFigures) -> String {
     let compared = match group.role {
         Role::Server => row.server.clone(),
         Role::Client => row.client.clone(),
@@ -280,11 +334,11 @@ fn name(group: &Group, row: &RowFigures) -> String {
     let letters: String = row.marks.keys().map(|mark| mark.letter()).collect();
     let marked = if letters.is_empty() { String::new() } else { format!(" !{letters}") };
     let failed = if row.failed > 0 { format!(" [{} failed]", row.failed) } else { String::new() };
-    plain(&format!("{compared}{workers}{status}{marked}{failed}"))
+    clean(&format!("{compared}{workers}{status}{marked}{failed}"))
 }
 
 /// The name of the row that a line is about.
-fn compared<'a>(group: &Group, row: &'a RowFigures) -> &'a str {
+pub(crate) fn compared<'a>(group: &Group, row: &'a RowFigures) -> &'a str {
     match group.role {
         Role::Server => &row.server,
         Role::Client => &row.client,
@@ -295,7 +349,7 @@ fn missing(row: &RowFigures) -> String {
     if row.failed > 0 { "failed".to_owned() } else { "–".to_owned() }
 }
 
-fn range(figure: &Figure, metric: Metric) -> String {
+pub(crate) fn range(figure: &Figure, metric: Metric) -> String {
     if figure.rounds == 1 {
         return "1 round".to_owned();
     }
@@ -307,7 +361,7 @@ fn range(figure: &Figure, metric: Metric) -> String {
 }
 
 /// `+25.0 % [+22.1 … +28.3]`: the median of the ratios, and their least and greatest.
-fn percentages(ratio: Ratio) -> String {
+pub(crate) fn percentages(ratio: Ratio) -> String {
     if ratio.min == ratio.max {
         return format!("{} %", percent(ratio.median));
     }
@@ -320,7 +374,7 @@ pub(crate) fn percent(ratio: f64) -> String {
 }
 
 /// How far the baseline differs from itself: what a difference has to exceed to mean anything.
-fn floor(group: &Group) -> Option<String> {
+pub(crate) fn floor(group: &Group) -> Option<String> {
     let twin = group.twin.as_ref()?;
     let spreads: Vec<String> = std::iter::once(group.ranking)
         .chain(group.columns.iter().copied())
@@ -339,16 +393,16 @@ fn floor(group: &Group) -> Option<String> {
 
 /// A name without what could act on a terminal or break a Markdown table.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).collect::<String>().replace('|', "\\|")
+    clean(text).replace('|', "\\|")
 }
 
 /// A figure as JSON and CSV give it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FlatFigure<'a> {
-    scenario: &'a str,
+    scenario: Cow<'a, str>,
     role: Role,
-    server: &'a str,
-    client: &'a str,
+    server: Cow<'a, str>,
+    client: Cow<'a, str>,
     placement: String,
     metric: &'static str,
     unit: &'static str,
@@ -356,7 +410,7 @@ struct FlatFigure<'a> {
     min: f64,
     max: f64,
     rounds: usize,
-    baseline: &'a str,
+    baseline: Cow<'a, str>,
     ratio: Option<f64>,
     ratio_min: Option<f64>,
     ratio_max: Option<f64>,
@@ -380,10 +434,10 @@ fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
                     .or(figure.ratio.and_then(|ratio| ratio.interval));
                 let marks = row.marks.keys().map(|mark| mark.name());
                 flat.push(FlatFigure {
-                    scenario: &group.scenario.name,
+                    scenario: Cow::Borrowed(&group.scenario.name),
                     role: group.role,
-                    server: &row.server,
-                    client: &row.client,
+                    server: Cow::Borrowed(&row.server),
+                    client: Cow::Borrowed(&row.client),
                     placement: group.placement.to_string(),
                     metric: metric.name,
                     unit: metric.unit.name(),
@@ -391,7 +445,7 @@ fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
                     min: figure.min,
                     max: figure.max,
                     rounds: figure.rounds,
-                    baseline: &group.baseline,
+                    baseline: Cow::Borrowed(&group.baseline),
                     ratio: judged.and_then(|judged| judged.ratio).or(figure.ratio.map(|ratio| ratio.median)),
                     ratio_min: figure.ratio.map(|ratio| ratio.min),
                     ratio_max: figure.ratio.map(|ratio| ratio.max),
@@ -407,9 +461,17 @@ fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
     flat
 }
 
+/// The JSON Schema of `table --format json`.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Vec<FlatFigure<'static>>)
+}
+
 fn csv(summary: &Summary) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    for figure in figures(summary) {
+    for mut figure in figures(summary) {
+        for name in [&mut figure.scenario, &mut figure.server, &mut figure.client, &mut figure.baseline] {
+            *name = Cow::Owned(cell(name));
+        }
         writer.serialize(figure).expect("a flat struct is a CSV line and a Vec takes it");
     }
     let bytes = writer.into_inner().expect("a Vec takes every write");
@@ -526,6 +588,16 @@ mod tests {
             github.as_array().unwrap().iter().filter_map(|entry| entry["name"].as_str()).collect();
         assert!(names.contains(&"rtt-24/smol/tokio server_cpu_per_message"), "{names:?}");
         assert!(names.iter().all(|name| !name.ends_with(" rate")));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_fewer_columns() {
+        let group = &summary().groups[0];
+        let wide = fitted(group, presets::NOTHING, None);
+        let narrow = fitted(group, presets::NOTHING, Some(80));
+        assert!(wide.contains("client CPU") && !wide.contains("left out"), "{wide}");
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        assert_eq!(fitted(group, presets::NOTHING, Some(400)), wide);
     }
 
     #[test]
