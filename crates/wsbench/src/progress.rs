@@ -17,24 +17,27 @@ pub(crate) struct Progress {
     rounds: u32,
     round: std::cell::Cell<Option<u32>>,
     total: Duration,
+    quiet: bool,
 }
 
 impl Progress {
     /// Begins with the blocks of a session that are left to do.
-    pub(crate) fn start(session: &Session, is_done: impl Fn(&Block) -> bool) -> Progress {
+    pub(crate) fn start(session: &Session, quiet: bool, is_done: impl Fn(&Block) -> bool) -> Progress {
         let mut blocks = plan::blocks(session);
         let all = blocks.len();
         blocks.retain(|block| !is_done(block));
         let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
         let total = plan::duration(&blocks);
         let left = if blocks.len() < all { " left" } else { "" };
-        eprintln!(
-            "{trials} trials{left} in {} rounds, about {}, seed {}",
-            session.rounds,
-            HumanDuration(total),
-            session.seed
-        );
-        let bar = if std::io::stderr().is_terminal() {
+        if !quiet {
+            eprintln!(
+                "{trials} trials{left} in {} rounds, about {}, seed {}",
+                session.rounds,
+                HumanDuration(total),
+                session.seed
+            );
+        }
+        let bar = if !quiet && std::io::stderr().is_terminal() {
             let bar = ProgressBar::new(trials as u64);
             let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {prefix}  {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -42,11 +45,14 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        Progress { bar, start: Instant::now(), rounds: session.rounds, round: None.into(), total }
+        Progress { bar, start: Instant::now(), rounds: session.rounds, round: None.into(), total, quiet }
     }
 
     pub(crate) fn trial(&self, block: &Block, pair: &Pair) {
         let left = self.total.saturating_sub(self.start.elapsed());
+        if self.quiet {
+            return;
+        }
         if self.bar.is_hidden() {
             if self.round.replace(Some(block.round)) != Some(block.round) {
                 eprintln!("round {} of {}, about {} left", block.round + 1, self.rounds, HumanDuration(left));

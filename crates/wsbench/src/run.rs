@@ -150,6 +150,12 @@ pub struct RunArguments {
     /// How the table at the end is written
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Say nothing on stderr while it goes on; errors are said
+    #[arg(short, long)]
+    quiet: bool,
     /// A load of your own, instead of a profile or scenarios.
     #[command(flatten, next_help_heading = "A load of your own, instead of --profile or --scenarios")]
     load: Load,
@@ -163,7 +169,10 @@ pub struct RunArguments {
 ///
 /// # Errors
 /// When nothing can be run, with the reason and the exit code.
-pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Result<u8, Stop> {
+pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> Result<u8, Stop> {
+    if arguments.json {
+        arguments.format = Format::Json;
+    }
     let finder = Finder::new(arguments.runner_dir.clone(), build.clone())?;
     if arguments.trial_timeout == Some(0) {
         return Err(Stop::usage("--trial-timeout: 0 ms is out of range: no trial ends in no time"));
@@ -176,7 +185,7 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
             ));
         }
         let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
-        let look = Look { format, slo, confidence, target: None };
+        let look = Look { format, slo, confidence, target: None, quiet: arguments.quiet };
         return resume(path, &finder, &build, time, look);
     }
     let selection = selection(&arguments, own_load)?;
@@ -237,7 +246,7 @@ pub fn start(arguments: RunArguments, own_load: bool, build: BuildInfo) -> Resul
     write(&mut writer, &path, &Line::Session(session.clone()))?;
     let target = arguments.target_width.map(|width| Target { width, max_rounds: arguments.max_rounds });
     let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
-    let look = Look { format, slo, confidence, target };
+    let look = Look { format, slo, confidence, target, quiet: arguments.quiet };
     finish(bench, session, BTreeMap::new(), writer, &path, look, cast.missing)
 }
 
@@ -382,6 +391,7 @@ struct Look {
     slo: Slo,
     confidence: f64,
     target: Option<Target>,
+    quiet: bool,
 }
 
 /// How narrow the intervals are to become, and in how many rounds at most.
@@ -418,12 +428,17 @@ fn finish(
     look: Look,
     missing_row: bool,
 ) -> Result<u8, Stop> {
-    // Said first: whoever interrupts the run has to know where its records are.
     // A resumed run goes on looking for what it looked for.
     let slo = session.objective.as_deref().and_then(|text| Slo::parse(text).ok()).unwrap_or(look.slo);
-    eprintln!("records: {} (`wsbench run --resume` goes on with it after an interruption)", path.display());
+    // Said first: whoever interrupts the run has to know where its records are.
+    if !look.quiet {
+        eprintln!(
+            "records: {} (`wsbench run --resume` goes on with it after an interruption)",
+            path.display()
+        );
+    }
     let (own, summary) = loop {
-        let progress = Progress::start(&session, |block| is_done(block, &done));
+        let progress = Progress::start(&session, look.quiet, |block| is_done(block, &done));
         let result = run_blocks(
             &session,
             &done,
