@@ -5,6 +5,8 @@
 // Outside of a `#[test]`, where clippy would allow it: a test that cannot go on has failed.
 #![allow(clippy::unwrap_used)]
 
+pub mod synthetic;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
