@@ -211,6 +211,7 @@
     });
     return best;
   };
+  const powers = (plot, splits) => splits.map((value) => (/^1(\.0+)?e/.test(value.toExponential()) ? value : null));
   const live = (figure, chart) => {
     const room = figure.querySelector(".live");
     figure.classList.add("drawn");
@@ -218,10 +219,10 @@
     const axis = (log, label, unit, size) => ({
       stroke: () => css("--text"), ticks: { show: false },
       // Of a logarithmic axis, powers of ten alone have lines.
-      grid: { stroke: () => css("--line"), width: 1, filter: log ? (plot, splits) => splits.map((value) => (/^1(\.0+)?e/.test(value.toExponential()) ? value : null)) : undefined },
+      grid: { stroke: () => css("--line"), width: 1, ...(log && { filter: powers }) },
       label, labelSize: 18, labelFont: "11px system-ui, sans-serif", font: "11px system-ui, sans-serif", size,
       values: (plot, values) => values.map((value) => (value == null || (log && !/^[125]/.test(value.toExponential())) ? null : short(value, unit))),
-      filter: log ? (plot, splits) => splits.map((value) => (/^1(\.0+)?e/.test(value.toExponential()) || splits.length < 20 ? value : null)) : undefined,
+      ...(log && { filter: (plot, splits) => (splits.length < 20 ? splits : powers(plot, splits)) }),
     });
     const options = {
       width: room.clientWidth || 480,

@@ -97,7 +97,7 @@ const BUSY: f64 = 90.0;
 
 /// What keeps a row from holding at a higher rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Limit {
+pub(crate) enum Limit {
     /// Its own latency or rate.
     Server,
     /// The client could not do more; the server could.

@@ -58,6 +58,7 @@ fn rows_of(chart: &Chart) -> Vec<&str> {
 fn compact(svg: String, rows: &[&str], title: &str) -> String {
     let mut svg = svg
         .replace(" opacity=\"1\"", "")
+        .replace(" font-family=\"sans-serif\" font-size=\"11\"", "")
         .replace(" stroke=\"none\" stroke-width=\"1\"", "")
         .replace(" stroke=\"none\"", "")
         .replace(" stroke-width=\"1\"", "")
@@ -72,7 +73,9 @@ fn compact(svg: String, rows: &[&str], title: &str) -> String {
     }
     // No markup: plotters escapes text in the same way.
     let name: String = clean(title).chars().filter(|letter| !"<>&\"'".contains(*letter)).collect();
-    svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{name}\" "), 1)
+    let root =
+        format!("<svg role=\"img\" aria-label=\"{name}\" font-family=\"sans-serif\" font-size=\"11\" ");
+    svg.replacen("<svg ", &root, 1)
 }
 
 fn colour(row: &str) -> RGBColor {
@@ -112,6 +115,7 @@ fn mesh<'a, 'b>(
         .y_labels(if bands { 99 } else { 6 })
         .x_max_light_lines(0)
         .y_max_light_lines(0)
+        .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(FAINT)
         .label_style(font(11))
@@ -232,9 +236,7 @@ fn rows(area: &Area<'_>, chart: &Rows) -> Result<Vec<Spot>> {
             let corners = [(low, middle - 0.16), (high, middle + 0.16)];
             plot.draw_series([Rectangle::new(corners, colour.mix(0.35).filled())])?;
         }
-        plot.draw_series(
-            band.dots.iter().map(|(x, _)| Circle::new((*x, middle), 2, colour.mix(0.7).filled())),
-        )?;
+        plot.draw_series(band.dots.iter().map(|(x, _)| Circle::new((*x, middle), 2, colour.filled())))?;
         if let Some(at) = band.median {
             let line = vec![(at, middle - 0.32), (at, middle + 0.32)];
             plot.draw_series([PathElement::new(line, colour.stroke_width(3))])?;

@@ -71,12 +71,22 @@ impl Run<'_> {
     pub fn write(&self, path: &Path, mut change: impl FnMut(&mut Record)) {
         let mut file = File::create(path).unwrap();
         let mut line = |line: &Line| writeln!(file, "{}", serde_json::to_string(line).unwrap()).unwrap();
-        let scenarios: Vec<Scenario> = Catalogue::built_in()
-            .scenarios
+        let catalogue = Catalogue::built_in().scenarios;
+        let mut scenarios: Vec<Scenario> = catalogue
             .values()
+            .filter(|scenario| scenario.curve.is_none())
             .filter(|scenario| self.scenarios.iter().any(|name| scenario.is_meant_by(name)))
             .cloned()
             .collect();
+        if self.scenarios.contains(&"curve") {
+            scenarios.extend([1_000, 5_000, 20_000, 60_000, 100_000, 140_000].map(|rate| {
+                let mut point = catalogue["paced-10000"].clone();
+                point.name = format!("curve-{rate}");
+                point.curve = Some("curve".to_owned());
+                point.load.rate_per_s = Some(rate);
+                point
+            }));
+        }
         assert!(!scenarios.is_empty());
         let baseline = self.rows[0].0.to_owned();
         let names = self.rows.iter().map(|(name, _)| (*name).to_owned());
@@ -281,6 +291,6 @@ pub fn full(path: &Path) {
 
 /// What other scenarios show: a curve, idle connections, pushes, and the original comparison.
 pub fn large(path: &Path) {
-    let scenarios = &["curve-24", "idle-*", "push-100*", "seed-*"];
+    let scenarios = &["curve", "idle-*", "push-100*", "seed-*"];
     Run { rows: TEN, scenarios, rounds: 10, samples: 2_000, matrix: false }.write(path, |_| {});
 }
