@@ -102,8 +102,8 @@ const BASICS: &[&str] = &[
 /// # Errors
 /// With the check that failed, and why.
 pub fn basics(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
-    let checks = ECHO_CHECKS.iter().filter(|(name, _)| BASICS.contains(name));
-    checks.map(|(name, check)| check(addr, deadline).map_err(|reason| format!("{name}: {reason}"))).collect()
+    let mut checks = ECHO_CHECKS.iter().filter(|(name, _)| BASICS.contains(name));
+    checks.try_for_each(|(name, check)| check(addr, deadline).map_err(|reason| format!("{name}: {reason}")))
 }
 
 /// Checks of services that a row may leave out.
