@@ -2,18 +2,21 @@
 //!
 //! One TOML file of them is part of every program; a user's file adds to it or replaces entries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    metric,
+    runner::MAX_THREADS,
     spec::{Load, SocketSpec},
-    trial::placement::Placement,
+    trial::{Role, placement::Placement},
 };
 
 /// The catalogue that every program carries, as its TOML text.
-pub const BUILT_IN: &str = include_str!("catalogue.toml");
+pub const BUILT_IN: &str =
+    concat!(include_str!("catalogue.toml"), "\n", include_str!("catalogue/scalability.toml"));
 
 /// Most rounds of a run: beyond this no interval gets noticeably narrower.
 pub const MAX_ROUNDS: u32 = 1_000;
@@ -29,8 +32,18 @@ pub struct Scenario {
     pub placement: Placement,
     /// What the client does.
     pub load: Load,
+    /// What a second process of the same client does at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Load>,
     /// Settings of every connection.
     pub socket: SocketSpec,
+    /// Worker threads, and cores, of rows that take several, where the scenario decides it and not the run. A row that
+    /// cannot have so many takes no part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_cores: Option<u32>,
+    /// Name of the metric that ranks the rows, where it is not that of the workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranked_by: Option<String>,
     /// The curve that it is a point of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curve: Option<String>,
@@ -40,6 +53,60 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// A scenario with this load alone, and defaults.
+    pub fn new(name: &str, load: Load) -> Scenario {
+        Scenario {
+            name: name.to_owned(),
+            about: String::new(),
+            placement: Placement::default(),
+            load,
+            beside: None,
+            socket: SocketSpec::default(),
+            server_cores: None,
+            ranked_by: None,
+            curve: None,
+            finds_rates: false,
+        }
+    }
+
+    /// Its loads, of which the first is what the rows are compared by.
+    pub fn loads(&self) -> impl Iterator<Item = &Load> {
+        std::iter::once(&self.load).chain(&self.beside)
+    }
+
+    /// Connections that the server has at the same time.
+    pub fn connections(&self) -> u32 {
+        self.loads().map(|load| load.connections).sum()
+    }
+
+    /// What the row at this end has to offer beside services, workloads and flush policies: names of
+    /// [`crate::spec::FEATURES`].
+    pub fn needs(&self, role: Role) -> BTreeSet<&'static str> {
+        let counts = [metric::LEAST_SHARE.name, metric::JAIN.name];
+        let by_connection = self.ranked_by.as_ref().is_some_and(|name| counts.contains(&name.as_str()));
+        let counts = (by_connection && role == Role::Client).then_some("counts");
+        self.loads().flat_map(|load| load.needs(role)).chain(counts).collect()
+    }
+
+    /// Checks its values.
+    ///
+    /// # Errors
+    /// One line with the value, the range and the reason.
+    pub fn validate(&self) -> Result<(), String> {
+        self.loads().try_for_each(|load| load.validate(&self.socket))?;
+        if let Some(name) = &self.ranked_by
+            && metric::by_name(name).is_none()
+        {
+            return Err(format!("ranked by `{name}`, which is no metric"));
+        }
+        match self.server_cores {
+            Some(cores) if !(1..=MAX_THREADS).contains(&cores) => {
+                Err(format!("server cores: {cores} is out of range, 1 to {MAX_THREADS} are possible"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether this is its name, or that of its curve.
     fn is_called(&self, name: &str) -> bool {
         self.name == *name || self.curve.as_deref() == Some(name)
@@ -61,31 +128,68 @@ impl Scenario {
 
     /// Load and connections in a few words, for headings.
     pub fn summary(&self) -> String {
-        use crate::spec::Workload::{Connect, Idle, OneWay, Paced, PingPong, Push, Window};
+        let beside =
+            self.beside.as_ref().map_or(String::new(), |load| format!(" · beside {}", summary(load)));
+        format!("{}{beside}", summary(&self.load))
+    }
+}
 
-        let load = &self.load;
-        let connections = match load.connections {
-            1 => "1 connection".to_owned(),
-            many => format!("{many} connections"),
-        };
-        let kind = match load.kind {
-            crate::Kind::Text => "text",
-            crate::Kind::Binary => "binary",
-        };
-        let size = bytesize::ByteSize(load.payload_bytes).display().iec().to_string();
-        match load.workload {
-            PingPong => format!("{connections} · {size} {kind} · closed loop"),
-            Window => format!("{connections} · {size} {kind} · closed loop, {} in flight", load.window),
-            OneWay => format!("{connections} · {size} {kind} · batches of {}, acknowledged", load.batch()),
-            Push => {
-                let every = std::time::Duration::from_micros(load.every_us);
-                format!("{connections} · {} pushes every {every:?}", load.pushes())
-            }
-            Connect => "connect, upgrade, first push".to_owned(),
-            Idle => format!("{connections}, silent"),
-            Paced => {
-                format!("{connections} · {size} {kind} · paced, {}/s offered", load.rate_per_s.unwrap_or(0))
-            }
+fn summary(load: &Load) -> String {
+    use crate::spec::Workload::{Connect, Idle, OneWay, Paced, PingPong, Push, Window};
+
+    let connections = match load.connections {
+        1 => "1 connection".to_owned(),
+        many => format!("{many} connections"),
+    };
+    let kind = match load.kind {
+        crate::Kind::Text => "text",
+        crate::Kind::Binary => "binary",
+    };
+    let size = bytesize::ByteSize(load.payload_bytes).display().iec().to_string();
+    let time = std::time::Duration::from_micros;
+    let burn = match load.burn_us {
+        0 => String::new(),
+        micros => format!(", {:?} of CPU time each", time(micros)),
+    };
+    match load.workload {
+        PingPong => format!("{connections} · {size} {kind} · closed loop{burn}"),
+        Window => format!("{connections} · {size} {kind} · closed loop, {} in flight{burn}", load.window),
+        OneWay => format!("{connections} · {size} {kind} · batches of {}, acknowledged", load.batch()),
+        Push => {
+            let timers = match load.timers {
+                1 => String::new(),
+                timers => format!(" with {timers} schedules each"),
+            };
+            format!("{connections}{timers} · {} pushes every {:?}", load.pushes(), time(load.every_us))
+        }
+        Connect => {
+            let how = match (load.rate_per_s, load.messages, load.connections) {
+                (Some(rate), ..) => format!("{rate}/s offered · "),
+                (None, _, 1) => String::new(),
+                (None, Some(1), many) => format!("{many} at once · "),
+                (None, _, many) => format!("{many} at a time · "),
+            };
+            let then = match load.exchanges {
+                0 => "first push".to_owned(),
+                1 => "1 echo".to_owned(),
+                many => format!("{many} echoes"),
+            };
+            format!("{how}connect, upgrade, {then}")
+        }
+        Idle if load.touch => format!("{connections}, silent after one echo each"),
+        Idle => format!("{connections}, silent"),
+        Paced if !load.steps.is_empty() => {
+            let steps: Vec<String> = load
+                .steps
+                .iter()
+                .map(|step| {
+                    format!("{} % for {:?}", step.percent_of_capacity, time(step.duration_ms * 1_000))
+                })
+                .collect();
+            format!("{connections} · {size} {kind} · paced, of the capacity {}{burn}", steps.join(", then "))
+        }
+        Paced => {
+            format!("{connections} · {size} {kind} · paced, {}/s offered{burn}", load.rate_per_s.unwrap_or(0))
         }
     }
 }
@@ -98,11 +202,22 @@ pub struct Profile {
     pub about: String,
     /// Rounds.
     pub rounds: u32,
+    /// Rounds of the scenarios whose names match a pattern, where these have others; of several patterns the longest counts.
+    #[serde(default)]
+    pub rounds_of: BTreeMap<String, u32>,
     /// Which rows meet which, unless the run says otherwise.
     #[serde(default)]
     pub pairs: Pairing,
     /// Names of its scenarios.
     pub scenarios: Vec<String>,
+}
+
+impl Profile {
+    /// Rounds of a scenario.
+    pub fn rounds_of(&self, scenario: &Scenario) -> u32 {
+        let matching = self.rounds_of.iter().filter(|(pattern, _)| scenario.is_meant_by(pattern));
+        matching.max_by_key(|(pattern, _)| pattern.len()).map_or(self.rounds, |(_, rounds)| *rounds)
+    }
 }
 
 /// Which server rows meet which client rows.
@@ -147,7 +262,13 @@ struct Entry {
     placement: Placement,
     load: Load,
     #[serde(default)]
+    beside: Option<Load>,
+    #[serde(default)]
     socket: SocketSpec,
+    #[serde(default)]
+    server_cores: Option<u32>,
+    #[serde(default)]
+    ranked_by: Option<String>,
     /// Offered rates, each of which becomes a scenario of its own: `name-rate`.
     #[serde(default)]
     curve: Option<Curve>,
@@ -172,9 +293,20 @@ struct FirstRate {
 impl Entry {
     /// The scenarios that it stands for.
     fn scenarios(self, name: &str) -> Vec<Scenario> {
-        let Entry { about, placement, load, socket, curve } = self;
+        let Entry { about, placement, load, beside, socket, server_cores, ranked_by, curve } = self;
         let name = name.to_owned();
-        let scenario = Scenario { name, about, placement, load, socket, curve: None, finds_rates: false };
+        let scenario = Scenario {
+            name,
+            about,
+            placement,
+            load,
+            beside,
+            socket,
+            server_cores,
+            ranked_by,
+            curve: None,
+            finds_rates: false,
+        };
         let (rates, finds_rates) = match curve {
             None => return vec![scenario],
             Some(Curve::Given(rates)) => (rates, false),
@@ -202,7 +334,7 @@ impl Catalogue {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         for (name, entry) in file.scenario {
             for scenario in entry.scenarios(&name) {
-                let checked = scenario.load.validate(&scenario.socket);
+                let checked = scenario.validate();
                 checked.map_err(|reason| format!("scenario `{}`: {reason}", scenario.name))?;
                 self.scenarios.insert(scenario.name.clone(), scenario);
             }
@@ -212,6 +344,12 @@ impl Catalogue {
             if !(1..=MAX_ROUNDS).contains(&profile.rounds) || profile.scenarios.is_empty() {
                 return Err(format!(
                     "profile `{name}`: 1 to {MAX_ROUNDS} rounds and at least one scenario are needed"
+                ));
+            }
+            let own = profile.rounds_of.iter().find(|(_, rounds)| !(1..=MAX_ROUNDS).contains(*rounds));
+            if let Some((pattern, rounds)) = own {
+                return Err(format!(
+                    "profile `{name}`: {rounds} rounds of `{pattern}` are out of range, 1 to {MAX_ROUNDS} are possible"
                 ));
             }
             for scenario in &profile.scenarios {

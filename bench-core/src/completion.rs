@@ -333,7 +333,7 @@ mod tests {
             socket.stream.writes
         });
         let (service, server_writes) = serving.join().unwrap();
-        assert_eq!(service, Service::Echo);
+        assert_eq!(service, Service::Echo { burn_us: 0 });
         // A client's frame has 6 bytes of header, or 8 where it is longer than 125.
         assert_eq!(writes[1..], [16 + 16 + 2_008, 16, 6], "{writes:?}");
         assert!(server_writes.len() <= 5, "handshake, echoes, close: {server_writes:?}");

@@ -4,7 +4,6 @@
 //! nothing is in flight.
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     io,
     net::SocketAddr,
@@ -13,21 +12,25 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     DriveSpec, Socket, SocketError, Timer,
-    histogram::{Distribution, Recorder, Series},
+    histogram::Recorder,
     pacer::Pacer,
     payload::{Class, PayloadSource},
     protocol::{Command, Control, Measured},
     service::{self, Push},
     spec::{Load, Pacing, Schedule, SocketSpec, Target, Workload},
-    tally::Tally,
     timer::{instant_at, now_ns, within},
-    workload::{self, Pace, Progress, Script, Stop, WorkloadError},
+    workload::{Pace, Progress, Script, Stop, Stretch, WorkloadError},
 };
+
+mod connect;
+mod job;
+mod report;
+
+pub use job::{Job, Lane};
+pub use report::{Counts, Drove, StepReport};
 
 /// Time between connecting and the first push of an aligned or staggered schedule: wsbench samples both processes in
 /// it, and every connection has to stand before it ends.
@@ -35,6 +38,16 @@ const PUSH_LEAD: Duration = Duration::from_secs(1);
 
 /// Added to [`PUSH_LEAD`] for each connection: several times what a handshake costs the slowest row.
 const PUSH_LEAD_PER_CONNECTION: Duration = Duration::from_micros(500);
+
+/// Time between the start of a client and the first push of its schedule, where one is agreed; zero where none is.
+pub(crate) fn push_lead(load: &Load) -> Duration {
+    match (load.workload, load.schedule) {
+        (Workload::Push, Schedule::Aligned | Schedule::Staggered) => {
+            PUSH_LEAD + PUSH_LEAD_PER_CONNECTION * load.connections
+        }
+        _ => Duration::ZERO,
+    }
+}
 
 /// Time between the start of a paced load and its first intended instant, so that every connection's task runs by then;
 /// and more for each connection.
@@ -75,130 +88,6 @@ pub trait Runtime: Clone + 'static {
     fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>>;
 }
 
-/// What a client reports when it ends.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Drove {
-    /// Units of the measured window: round trips, acknowledged messages, deliveries or handshakes.
-    pub units: u64,
-    /// Length of the measured window in nanoseconds: from its start (for pushes on an agreed schedule: from the first
-    /// due instant) to the last answer.
-    pub elapsed_ns: u64,
-    /// Messages by class, over all connections.
-    pub tally: Tally,
-    /// Messages of a paced load that were intended and could not be sent before it gave up.
-    #[serde(default)]
-    pub not_sent: u64,
-    /// Distributions of the measured window.
-    pub series: BTreeMap<Series, Distribution>,
-    /// What went wrong, connection by connection; the first few are quoted.
-    pub errors: Vec<String>,
-    /// Connections with an error.
-    pub failed_connections: u64,
-    /// Panics in the process.
-    pub panics: u64,
-}
-
-/// One connection of a client, between phases.
-#[derive(Debug)]
-pub struct Lane<S> {
-    index: u32,
-    socket: Option<S>,
-    push: Push,
-    progress: Progress,
-    finished: Instant,
-    error: Option<WorkloadError>,
-}
-
-/// One phase of one connection: what a runtime spawns.
-#[derive(Debug)]
-pub struct Job<R: Runtime> {
-    runtime: R,
-    target: Arc<Target>,
-    spec: Arc<SocketSpec>,
-    script: Script,
-    pace: Option<(Pace, Option<Arc<Pacer>>)>,
-    lane: Lane<R::Socket>,
-}
-
-impl<R: Runtime> Job<R> {
-    /// Runs the phase to its end. An error ends this connection only and stays in its lane.
-    pub async fn run(mut self) -> Lane<R::Socket> {
-        let result = self.work().await;
-        self.lane.finished = Instant::now();
-        if let Err(error) = result {
-            self.lane.socket = None;
-            self.lane.error = Some(error);
-        }
-        self.lane
-    }
-
-    async fn work(&mut self) -> Result<(), WorkloadError> {
-        if self.script.load.workload == Workload::Connect {
-            return self.connect_repeatedly().await;
-        }
-        let socket = match &mut self.lane.socket {
-            Some(socket) => socket,
-            // Pushes that begin with the connection: connecting belongs to the window.
-            missing => {
-                let url = self.target.url(&self.lane.push.path());
-                missing.insert(open(&self.runtime, &self.target, &url, &self.spec).await?)
-            }
-        };
-        let (script, progress) = (&self.script, &mut self.lane.progress);
-        match script.load.workload {
-            Workload::PingPong => workload::ping_pong(socket, script, progress).await,
-            Workload::Window => workload::window(socket, script, progress).await,
-            Workload::OneWay => workload::one_way(socket, script, progress).await,
-            Workload::Push => workload::push(socket, &self.lane.push, script, progress).await,
-            Workload::Idle => {
-                if let Stop::At(end) = script.stop {
-                    self.runtime.timer().sleep_until(end).await;
-                }
-                Ok(())
-            }
-            Workload::Paced => {
-                let Some((pace, pacer)) = &self.pace else { return Ok(()) };
-                match pacer {
-                    Some(pacer) => workload::paced(socket, *pace, &**pacer, script, progress).await,
-                    None => workload::paced(socket, *pace, &self.runtime.timer(), script, progress).await,
-                }
-            }
-            Workload::Connect => unreachable!("handled above"),
-        }
-    }
-
-    /// Connect, upgrade, first push, each timed apart; closing is not timed.
-    async fn connect_repeatedly(&mut self) -> Result<(), WorkloadError> {
-        let push = Push { class: self.script.class, ..self.lane.push.clone() };
-        let url = self.target.url(&push.path());
-        let (limit, close_limit) = (self.spec.handshake_timeout(), self.spec.close_timeout());
-        let timer = self.runtime.timer();
-        let mut done = 0;
-        loop {
-            let start = Instant::now();
-            if match self.script.stop {
-                Stop::After(count) => done >= count,
-                Stop::At(end) => start >= end,
-            } {
-                return Ok(());
-            }
-            let stream = self.runtime.connect(self.target.addr).await.map_err(SocketError::Io)?;
-            let connected = Instant::now();
-            let upgrade = self.runtime.upgrade(stream, &url, &self.spec);
-            let mut socket = within(&timer, limit, "the opening handshake", upgrade).await?;
-            let upgraded = Instant::now();
-            workload::first_push(&mut socket, &push, &mut self.lane.progress).await?;
-            let pushed = Instant::now();
-            self.script.record(Series::TcpConnect, connected - start);
-            self.script.record(Series::Upgrade, upgraded - connected);
-            self.script.record(Series::FirstPush, pushed - upgraded);
-            self.script.record(Series::ConnectToFirstPush, pushed - start);
-            within(&timer, close_limit, "the closing handshake", socket.close()).await?;
-            done += 1;
-        }
-    }
-}
-
 async fn open<R: Runtime>(
     runtime: &R,
     target: &Target,
@@ -222,11 +111,7 @@ pub async fn drive<R: Runtime>(runtime: R, spec: &DriveSpec, mut control: Contro
         return reflect(&runtime, spec).await;
     }
     let mut client = Client::connect(runtime, spec).await?;
-    if spec.load.warm_up_ms > 0 && client.warms_up() {
-        let start = client.start();
-        let stop = Stop::At(start + Duration::from_millis(spec.load.warm_up_ms));
-        client.phase(Class::WarmUp, start, stop, None).await;
-    }
+    client.warm_up().await?;
     client.ensure_sound()?;
 
     let recorders: Vec<Recorder> = (0..spec.threads).map(|_| Recorder::default()).collect();
@@ -247,7 +132,7 @@ async fn reflect<R: Runtime>(runtime: &R, spec: &DriveSpec) -> anyhow::Result<Dr
     let target = Target::parse(&spec.target)?;
     let mut socket = open(runtime, &target, &target.url("/echo"), &spec.socket).await?;
     let mut drove = Drove::default();
-    if let Err(error) = service::echo(&mut socket, &mut drove.tally).await {
+    if let Err(error) = service::echo(&mut socket, 0, &mut drove.tally).await {
         drove.errors.push(error.to_string());
     }
     drove.panics = crate::runner::panics();
@@ -263,6 +148,8 @@ struct Client<R: Runtime> {
     lanes: Vec<Lane<R::Socket>>,
     /// First due instant of an agreed push schedule.
     first_due_ns: Option<u64>,
+    /// Messages a second in a closed loop, where the load has steps.
+    capacity_per_s: Option<u64>,
     /// One for each worker, where a paced load does not wait with the runtime's timers.
     pacers: Vec<Arc<Pacer>>,
     panicked: u64,
@@ -278,15 +165,17 @@ impl<R: Runtime> Client<R> {
             payloads: PayloadSource::new(load.payload_bytes as usize),
             lanes: Vec::with_capacity(load.connections as usize),
             first_due_ns: None,
+            capacity_per_s: None,
             pacers: match spec.pacing {
                 Pacing::Spin => (0..spec.threads).map(|_| Arc::default()).collect(),
+                Pacing::Sleep => vec![Arc::new(Pacer::sleeping()?)],
                 Pacing::Timers => Vec::new(),
             },
             panicked: 0,
             load,
         };
-        if client.load.workload == Workload::Push && client.load.schedule != Schedule::OnConnect {
-            let lead = PUSH_LEAD + PUSH_LEAD_PER_CONNECTION * client.load.connections;
+        let lead = push_lead(&client.load);
+        if lead > Duration::ZERO {
             client.first_due_ns = Some(now_ns() + lead.as_nanos() as u64);
         }
         for index in 0..client.load.connections {
@@ -300,7 +189,10 @@ impl<R: Runtime> Client<R> {
         let push = self.push_plan(index);
         let path = match self.load.workload {
             Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced => {
-                Some("/echo".to_owned())
+                Some(match self.load.burn_us {
+                    0 => "/echo".to_owned(),
+                    micros => format!("/echo?burn_us={micros}"),
+                })
             }
             Workload::OneWay => Some(format!("/sink?messages={}", self.load.batch())),
             Workload::Push if push.first_ns.is_some() => Some(push.path()),
@@ -325,74 +217,124 @@ impl<R: Runtime> Client<R> {
             return Push::default();
         }
         let period_ns = load.every_us * 1_000;
-        let offset_ns = match load.schedule {
-            Schedule::Staggered => period_ns * u64::from(index) / u64::from(load.connections),
-            Schedule::Aligned | Schedule::OnConnect => 0,
+        // Spread evenly over all schedules: this connection's first one here, its others over the period.
+        let (offset_ns, spread_us) = match load.schedule {
+            Schedule::Staggered => {
+                let schedules = u64::from(load.connections) * load.timers;
+                (period_ns * u64::from(index) / schedules, load.every_us)
+            }
+            Schedule::Aligned | Schedule::OnConnect => (0, 0),
         };
         Push {
             first_ns: self.first_due_ns.map(|first| first + offset_ns),
             every_us: load.every_us,
-            count: load.pushes(),
+            count: load.pushes() * load.timers,
+            timers: load.timers,
+            spread_us,
             payload_bytes: load.payload_bytes,
             class: Class::Measured,
         }
     }
 
-    /// Pushes cannot be rehearsed: they are the server's. An idle connection has nothing to rehearse.
-    fn warms_up(&self) -> bool {
-        !matches!(self.load.workload, Workload::Push | Workload::Idle)
+    /// What comes before the measured window.
+    async fn warm_up(&mut self) -> anyhow::Result<()> {
+        let length = Duration::from_millis(self.load.warm_up_ms);
+        let closed_loop = Load { workload: Workload::PingPong, ..self.load.clone() };
+        match self.load.workload {
+            // An idle connection has nothing to rehearse.
+            Workload::Idle if self.load.touch => {
+                self.phase(closed_loop, Class::WarmUp, Instant::now(), Stop::After(1), None).await;
+            }
+            // Pushes cannot be rehearsed: they are the server's.
+            Workload::Push | Workload::Idle => {}
+            _ if length.is_zero() => {}
+            Workload::Paced if !self.load.steps.is_empty() => {
+                // What the first half is slow with, such as memory that is touched for the first time, does not count.
+                for _ in 0..2 {
+                    let start = Instant::now();
+                    let stop = Stop::At(start + length / 2);
+                    let units = self.phase(closed_loop.clone(), Class::WarmUp, start, stop, None).await;
+                    let seconds = start.elapsed().as_secs_f64();
+                    self.capacity_per_s = Some((units as f64 / seconds) as u64);
+                }
+                ensure!(
+                    self.capacity_per_s.is_some_and(|rate| rate > 0),
+                    "no message came back in the warm-up: there is no capacity to take shares of"
+                );
+            }
+            _ => {
+                let start = self.start();
+                self.phase(self.load.clone(), Class::WarmUp, start, Stop::At(start + length), None).await;
+            }
+        }
+        Ok(())
     }
 
     async fn measure(&mut self, messages: Option<u64>, recorders: &[Recorder]) -> anyhow::Result<Measured> {
-        let mut start = self.start();
+        let mut start = self.start() + Duration::from_millis(self.load.delay_ms);
         if let Some(first_due_ns) = self.first_due_ns {
             let first_due = instant_at(first_due_ns);
             ensure!(Instant::now() < first_due, "the push schedule had begun before the measured window did");
             start = first_due;
         }
         let counted = match self.load.workload {
+            _ if self.load.is_paced() => None,
             Workload::Connect | Workload::PingPong | Workload::Window => messages.or(self.load.messages),
             // A controller that asks for a number of messages of these asks for so many batches.
             Workload::OneWay => messages,
             Workload::Push | Workload::Idle | Workload::Paced => None,
         };
         let stop = counted
-            .map_or_else(|| Stop::At(start + Duration::from_millis(self.load.duration_ms)), Stop::After);
-        let before: u64 = self.units();
-        self.phase(Class::Measured, start, stop, Some(recorders)).await;
+            .map_or_else(|| Stop::At(start + Duration::from_millis(self.load.window_ms())), Stop::After);
+        if self.load.slice_ms > 0 {
+            let length = Duration::from_millis(self.load.slice_ms);
+            recorders.iter().for_each(|recorder| recorder.slice(start, length));
+        }
+        let units = self.phase(self.load.clone(), Class::Measured, start, stop, Some(recorders)).await;
         let end = self.lanes.iter().map(|lane| lane.finished).max().unwrap_or(start);
         let elapsed_ns = end.saturating_duration_since(start).as_nanos() as u64;
-        Ok(Measured { units: self.units() - before, elapsed_ns })
+        Ok(Measured { units, elapsed_ns })
     }
 
     /// When a phase that is begun now starts.
     fn start(&self) -> Instant {
-        let lead = match self.load.workload {
-            Workload::Paced => PACE_LEAD + PACE_LEAD_PER_CONNECTION * self.load.connections,
-            _ => Duration::ZERO,
+        let lead = match self.load.is_paced() {
+            true => PACE_LEAD + PACE_LEAD_PER_CONNECTION * self.load.connections,
+            false => Duration::ZERO,
         };
         Instant::now() + lead
     }
 
-    /// The intended instants of one connection between `start` and `stop`.
-    fn pace(&self, connection: u32, start: Instant, stop: Stop) -> Option<Pace> {
-        let (rate_per_s, Stop::At(end)) = (self.load.rate_per_s?, stop) else { return None };
-        Some(Pace {
-            start,
-            rate_per_s,
-            messages: ((end - start).as_nanos() * u128::from(rate_per_s) / 1_000_000_000) as u64,
-            connections: self.load.connections.into(),
-            connection: connection.into(),
-            give_up: end + PACE_CATCH_UP,
-        })
+    /// The rates of a pass from `start` to `stop`, one after the other; none where it has no intended instants.
+    fn stretches(&self, load: &Load, start: Instant, stop: Stop) -> Vec<Stretch> {
+        let Stop::At(end) = stop else { return Vec::new() };
+        match (load.rate_per_s, self.capacity_per_s) {
+            (Some(rate_per_s), _) => Stretch::sequence([(end - start, rate_per_s)]),
+            (None, Some(capacity_per_s)) if load.workload == Workload::Paced => {
+                Stretch::sequence(load.steps.iter().map(|step| {
+                    let rate_per_s = capacity_per_s * u64::from(step.percent_of_capacity) / 100;
+                    (Duration::from_millis(step.duration_ms), rate_per_s.max(1))
+                }))
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn units(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.progress.units).sum()
     }
 
-    /// Runs every sound lane as a task of its own and waits for all.
-    async fn phase(&mut self, class: Class, start: Instant, stop: Stop, recorders: Option<&[Recorder]>) {
+    /// Runs every sound lane as a task of its own, waits for all and returns the units that were done.
+    async fn phase(
+        &mut self,
+        load: Load,
+        class: Class,
+        start: Instant,
+        stop: Stop,
+        recorders: Option<&[Recorder]>,
+    ) -> u64 {
+        let before = self.units();
+        let stretches: Arc<[Stretch]> = self.stretches(&load, start, stop).into();
         let (sound, mut lanes): (Vec<_>, Vec<_>) =
             self.lanes.drain(..).partition(|lane| lane.error.is_none());
         let mut tasks = Vec::with_capacity(sound.len());
@@ -400,14 +342,22 @@ impl<R: Runtime> Client<R> {
             let recorder =
                 recorders.map(|recorders| recorders[lane.index as usize % recorders.len()].clone());
             let script = Script {
-                load: self.load.clone(),
+                load: load.clone(),
                 class,
+                start,
                 stop,
                 recorder,
                 payloads: self.payloads.for_connection(lane.index.into()),
             };
             let pacer = self.pacers.get(lane.index as usize % self.pacers.len().max(1)).cloned();
-            let pace = self.pace(lane.index, start, stop).map(|pace| (pace, pacer));
+            let pace = stretches.last().map(|last| Pace {
+                start,
+                stretches: stretches.clone(),
+                connections: load.connections.into(),
+                connection: lane.index.into(),
+                give_up: start + last.from + last.length + PACE_CATCH_UP,
+            });
+            let pace = pace.map(|pace| (pace, pacer));
             let (target, spec) = (self.target.clone(), self.spec.clone());
             let job = Job { runtime: self.runtime.clone(), target, spec, script, pace, lane };
             tasks.push(self.runtime.spawn(job));
@@ -418,10 +368,13 @@ impl<R: Runtime> Client<R> {
                 None => self.panicked += 1,
             }
         }
-        if class == Class::WarmUp {
-            lanes.iter_mut().for_each(|lane| (lane.progress.units, lane.progress.not_sent) = (0, 0));
-        }
         self.lanes = lanes;
+        // A task that panicked has taken its units along.
+        let units = self.units().saturating_sub(before);
+        if class == Class::WarmUp {
+            self.lanes.iter_mut().for_each(|lane| lane.progress.forget());
+        }
+        units
     }
 
     /// A connection that failed in the warm-up fails the trial before it is measured.
@@ -445,7 +398,10 @@ impl<R: Runtime> Client<R> {
         let mut drove = Drove {
             units: total.units,
             elapsed_ns: total.elapsed_ns,
+            capacity_per_s: self.capacity_per_s,
             series: Recorder::merge(recorders),
+            slices: Recorder::merge_slices(recorders),
+            counts: Counts::of(self.lanes.iter().map(|lane| lane.progress.units)),
             panics: crate::runner::panics(),
             failed_connections: self.panicked,
             ..Drove::default()
@@ -453,6 +409,8 @@ impl<R: Runtime> Client<R> {
         for lane in &self.lanes {
             drove.tally.add(&lane.progress.tally);
             drove.not_sent += lane.progress.not_sent;
+            drove.refused += lane.progress.refused;
+            drove.timed_out += lane.progress.timed_out;
             if let Some(error) = &lane.error {
                 drove.failed_connections += 1;
                 if drove.errors.len() < ERRORS_QUOTED {
@@ -460,6 +418,26 @@ impl<R: Runtime> Client<R> {
                 }
             }
         }
+        drove.steps = self.steps();
         drove
+    }
+
+    /// What was offered and answered in each step, where the load has steps.
+    fn steps(&self) -> Vec<StepReport> {
+        if self.load.steps.is_empty() {
+            return Vec::new();
+        }
+        let start = Instant::now();
+        let stop = Stop::At(start + Duration::from_millis(self.load.window_ms()));
+        let stretches = self.stretches(&self.load, start, stop);
+        let answered =
+            |place| self.lanes.iter().filter_map(|lane| lane.progress.answered.get(place)).sum::<u64>();
+        let report = |(place, stretch): (usize, &Stretch)| StepReport {
+            rate_per_s: stretch.rate_per_s,
+            duration_ms: stretch.length.as_millis() as u64,
+            offered: stretch.messages,
+            answered: answered(place),
+        };
+        stretches.iter().enumerate().map(report).collect()
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -24,6 +24,12 @@ pub const HIGHEST: Duration = Duration::from_secs(60);
 /// Three digits keep the relative error under 0.1 %, far below any difference that a verdict could rest on.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
+/// Two digits for the slices of a window: there are many, and what is read from them are changes of ten percent and more.
+const SLICE_DIGITS: u8 = 2;
+
+/// Most slices that are kept; what falls behind them counts in the last one.
+const MAX_SLICES: usize = 2_000;
+
 /// What a distribution is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +40,8 @@ pub enum Series {
     TcpConnect,
     /// WebSocket opening handshake, once TCP stands.
     Upgrade,
+    /// TCP connect and opening handshake; of connects at a rate, from the instant at which they were intended.
+    Handshake,
     /// From the end of the opening handshake until the first pushed message.
     FirstPush,
     /// From the start of the TCP connect until the first pushed message.
@@ -99,6 +107,19 @@ impl Distribution {
     }
 }
 
+/// The value at quantile `q` of several distributions of equal digits together, in nanoseconds; `None` where they are no
+/// histograms or hold too few samples for it, as in [`Distribution::quantile_of_ns`].
+pub fn quantile_of_all(distributions: &[Distribution], q: f64) -> Option<u64> {
+    let (first, others) = distributions.split_first()?;
+    let mut all = first.histogram().ok()?;
+    for other in others {
+        all.add(other.histogram().ok()?).ok()?;
+    }
+    let count = distributions.iter().map(|part| part.count).sum();
+    let max_ns = distributions.iter().map(|part| part.max_ns).max()?;
+    Distribution { count, max_ns, ..first.clone() }.quantile_of_ns(&all, q)
+}
+
 /// One series while it grows.
 #[derive(Debug)]
 struct Growing {
@@ -109,8 +130,8 @@ struct Growing {
 }
 
 impl Growing {
-    fn new() -> Growing {
-        let histogram = Histogram::new_with_bounds(1, HIGHEST.as_nanos() as u64, SIGNIFICANT_DIGITS)
+    fn new(digits: u8) -> Growing {
+        let histogram = Histogram::new_with_bounds(1, HIGHEST.as_nanos() as u64, digits)
             .expect("the bounds and digits are constants that HdrHistogram accepts");
         Growing { histogram, sum_ns: 0, min_ns: u64::MAX, max_ns: 0 }
     }
@@ -147,28 +168,73 @@ impl Growing {
 
 /// Takes the samples of the connections of one worker thread. Clones share their memory.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder(Arc<Mutex<BTreeMap<Series, Growing>>>);
+pub struct Recorder(Arc<Mutex<Recording>>);
+
+#[derive(Debug, Default)]
+struct Recording {
+    series: BTreeMap<Series, Growing>,
+    /// Where the first slice begins, and how long each is.
+    slicing: Option<(Instant, Duration)>,
+    slices: Vec<Growing>,
+}
 
 impl Recorder {
+    /// Keeps what [`record_at`](Self::record_at) gives also in slices of this length from `start` on.
+    pub fn slice(&self, start: Instant, length: Duration) {
+        self.lock().slicing = Some((start, length));
+    }
+
     /// Adds one sample.
     pub fn record(&self, series: Series, duration: Duration) {
-        self.lock().entry(series).or_insert_with(Growing::new).record(duration.as_nanos() as u64);
+        self.lock().record(series, duration.as_nanos() as u64);
+    }
+
+    /// Adds one sample of the latency that a workload is about, of what began at `instant`.
+    pub fn record_at(&self, series: Series, instant: Instant, duration: Duration) {
+        let mut recording = self.lock();
+        let ns = duration.as_nanos() as u64;
+        recording.record(series, ns);
+        if let Some((start, length)) = recording.slicing {
+            let place = instant.saturating_duration_since(start).as_nanos() / length.as_nanos();
+            let place = (place as usize).min(MAX_SLICES - 1);
+            if recording.slices.len() <= place {
+                recording.slices.resize_with(place + 1, || Growing::new(SLICE_DIGITS));
+            }
+            recording.slices[place].record(ns);
+        }
     }
 
     /// The distributions of several recorders, merged.
     pub fn merge(recorders: &[Recorder]) -> BTreeMap<Series, Distribution> {
         let mut merged: BTreeMap<Series, Growing> = BTreeMap::new();
         for recorder in recorders {
-            for (series, growing) in recorder.lock().iter() {
-                merged.entry(*series).or_insert_with(Growing::new).add(growing);
+            for (series, growing) in &recorder.lock().series {
+                merged.entry(*series).or_insert_with(|| Growing::new(SIGNIFICANT_DIGITS)).add(growing);
             }
         }
         merged.iter().map(|(series, growing)| (*series, growing.distribution())).collect()
     }
 
+    /// The slices of several recorders, merged; none where they keep none.
+    pub fn merge_slices(recorders: &[Recorder]) -> Vec<Distribution> {
+        let mut merged: Vec<Growing> = Vec::new();
+        for recorder in recorders {
+            let recording = recorder.lock();
+            merged.resize_with(merged.len().max(recording.slices.len()), || Growing::new(SLICE_DIGITS));
+            merged.iter_mut().zip(&recording.slices).for_each(|(all, own)| all.add(own));
+        }
+        merged.iter().map(Growing::distribution).collect()
+    }
+
     // A panic elsewhere while recording leaves whole samples behind, and is counted on its own.
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Series, Growing>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Recording> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recording {
+    fn record(&mut self, series: Series, ns: u64) {
+        self.series.entry(series).or_insert_with(|| Growing::new(SIGNIFICANT_DIGITS)).record(ns);
     }
 }
 
@@ -195,6 +261,27 @@ mod tests {
         assert_eq!(series.sum_ns, 500_500_000);
         let median = quantile(series, 0.5).unwrap();
         assert!((499_000..=501_000).contains(&median), "{median}");
+    }
+
+    #[test]
+    fn slices_follow_the_instants_and_merge() {
+        let (left, right) = (Recorder::default(), Recorder::default());
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        for recorder in [&left, &right] {
+            recorder.slice(start, ms(10));
+        }
+        left.record_at(Series::RoundTrip, start, ms(1));
+        left.record_at(Series::RoundTrip, start + ms(25), ms(3));
+        right.record_at(Series::RoundTrip, start + ms(29), ms(5));
+        // What began before the window belongs to its first slice.
+        right.record_at(Series::RoundTrip, start.checked_sub(ms(1)).unwrap_or(start), ms(2));
+        let recorders = [left, right];
+        let slices = Recorder::merge_slices(&recorders);
+        assert_eq!(slices.iter().map(|slice| slice.count).collect::<Vec<_>>(), [2, 0, 2]);
+        assert_eq!((slices[2].min_ns, slices[2].max_ns), (3_000_000, 5_000_000));
+        assert_eq!(Recorder::merge(&recorders)[&Series::RoundTrip].count, 4);
+        assert!(Recorder::merge_slices(&[Recorder::default()]).is_empty());
     }
 
     #[test]

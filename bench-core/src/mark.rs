@@ -108,6 +108,8 @@ impl Mark {
     pub fn spoils(self, metric: Metric) -> bool {
         let is_cost = metric == metric::SERVER_THREADS
             || metric.name.ends_with("_per_message")
+            || metric == metric::SERVER_CPU_PER_BYTE
+            || metric == metric::SERVER_FILES_GROWTH
             || metric.unit == Unit::Bytes;
         match self {
             Mark::ClientSaturated | Mark::GeneratorLate => !is_cost,
@@ -162,6 +164,8 @@ fn generator_is_late(record: &Record) -> bool {
     let Some(lag_ns) = quantile(Series::GeneratorLag, 0.99) else { return false };
     let half_median_ns = quantile(Series::FromIntended, 0.5).unwrap_or(0) / 2;
     let bound_ns = match record.placement {
+        // The second client takes time of the same core.
+        Placement::Split if record.beside.is_some() => LATE_SHARED_NS,
         Placement::Split => LATE_NS.max(half_median_ns),
         Placement::Shared => LATE_SHARED_NS,
     };

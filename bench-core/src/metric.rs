@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    catalogue::Scenario,
     histogram::{Distribution, Series},
     record::Record,
     spec::Workload,
     trial::Role,
 };
+
+mod course;
 
 /// What a figure is counted in. Values are kept in these base units and scaled when they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum Unit {
     PerSecond,
     /// Bytes.
     Bytes,
+    /// Bytes each second.
+    BytesPerSecond,
     /// Hundredths of the whole.
     Percent,
     /// A number for each unit of work.
@@ -31,6 +36,7 @@ impl Unit {
             Unit::Nanoseconds => "ns",
             Unit::PerSecond => "1/s",
             Unit::Bytes => "B",
+            Unit::BytesPerSecond => "B/s",
             Unit::Percent => "%",
             Unit::Count => "count",
         }
@@ -82,12 +88,34 @@ metrics! {
     LAG_P50: "lag_p50", "lag p50", Nanoseconds, false;
     LAG_P99: "lag_p99", "lag p99", Nanoseconds, false;
     LAG_MAX: "lag_max", "lag max", Nanoseconds, false;
+    LAG_DRIFT: "lag_drift", "drift", Nanoseconds, false;
+    THROUGHPUT: "throughput", "throughput", BytesPerSecond, true;
+    RATE_PER_CORE: "rate_per_core", "rate per core", PerSecond, true;
+    LEAST_SHARE: "least_share", "least served", Percent, true;
+    JAIN: "jain_index", "Jain's index", Percent, true;
+    HANDSHAKE_RATE: "handshake_rate", "handshakes", PerSecond, true;
+    HANDSHAKE_P50: "handshake_p50", "handshake p50", Nanoseconds, false;
+    HANDSHAKE_P99: "handshake_p99", "handshake p99", Nanoseconds, false;
+    REFUSED: "refused", "refused", Count, false;
+    TIMED_OUT: "timed_out", "timed out", Count, false;
+    BESIDE_RATE: "beside_rate", "rate beside", PerSecond, true;
+    P99_BEFORE: "p99_before", "p99 before", Nanoseconds, false;
+    P99_DURING: "p99_during", "p99 during", Nanoseconds, false;
+    P99_AFTER: "p99_after", "p99 after", Nanoseconds, false;
+    P99_9_BEFORE: "p99_9_before", "p99.9 before", Nanoseconds, false;
+    P99_9_DURING: "p99_9_during", "p99.9 during", Nanoseconds, false;
+    P99_9_AFTER: "p99_9_after", "p99.9 after", Nanoseconds, false;
+    CAPACITY: "capacity", "capacity", PerSecond, true;
+    OVERLOAD_OFFERED: "overload_offered", "offered", PerSecond, true;
+    OVERLOAD_KEPT: "overload_kept", "rate kept", PerSecond, true;
+    RECOVERY: "recovery_time", "recovery", Nanoseconds, false;
     ACHIEVED: "achieved", "achieved", Percent, true;
     NOT_SENT: "not_sent", "not sent", Percent, false;
     GENERATOR_LAG_P50: "generator_lag_p50", "generator lag p50", Nanoseconds, false;
     GENERATOR_LAG_P99: "generator_lag_p99", "generator lag p99", Nanoseconds, false;
     TOTAL_TIME: "total_time", "total time", Nanoseconds, false;
     SERVER_CPU: "server_cpu_per_message", "server CPU", Nanoseconds, false;
+    SERVER_CPU_PER_BYTE: "server_cpu_per_byte", "server CPU a byte", Nanoseconds, false;
     CLIENT_CPU: "client_cpu_per_message", "client CPU", Nanoseconds, false;
     SERVER_USER_CPU: "server_user_cpu_per_message", "server user CPU", Nanoseconds, false;
     SERVER_SYSTEM_CPU: "server_system_cpu_per_message", "server system CPU", Nanoseconds, false;
@@ -105,8 +133,12 @@ metrics! {
     CLIENT_SWITCHES: "client_switches_per_message", "client switches", Count, false;
     SERVER_RSS: "server_rss", "server memory", Bytes, false;
     SERVER_RSS_PER_CONNECTION: "server_rss_per_connection", "memory per connection", Bytes, false;
+    RSS_SLOPE_LOW: "server_rss_per_connection_low", "from", Bytes, false;
+    RSS_SLOPE_HIGH: "server_rss_per_connection_high", "to", Bytes, false;
     SERVER_RSS_PEAK: "server_rss_peak", "server peak", Bytes, false;
     CLIENT_RSS_PEAK: "client_rss_peak", "client peak", Bytes, false;
+    SERVER_RSS_GROWTH: "server_rss_growth", "memory grown", Bytes, false;
+    SERVER_FILES_GROWTH: "server_files_growth", "files grown", Count, false;
     SERVER_THREADS: "server_threads", "server threads", Count, false;
     SERVER_IDLE_CPU: "server_cpu_share", "server CPU share", Percent, false;
     MACHINE_CPU: "machine_cpu", "machine CPU", Percent, false;
@@ -118,40 +150,80 @@ pub fn by_name(name: &str) -> Option<Metric> {
     ALL.iter().find(|metric| metric.name == name).copied()
 }
 
-/// The metric that ranks the rows of a scenario.
+/// The metric that ranks the rows of a scenario: its own, or that of its workload.
 ///
 /// In a closed loop both ends are saturated, so the rates are squeezed together at the top, while CPU time for each
 /// message still tells the rows apart.
-pub fn ranking(workload: Workload, role: Role) -> Metric {
-    match (workload, role) {
+pub fn ranking(scenario: &Scenario, role: Role) -> Metric {
+    let own = scenario.ranked_by.as_deref().and_then(by_name);
+    own.unwrap_or(match (scenario.load.workload, role) {
         (Workload::Push, _) => LAG_P99,
         (Workload::Paced, _) => P99,
         (Workload::Idle, _) => SERVER_RSS,
         (_, Role::Server) => SERVER_CPU,
         (_, Role::Client) => CLIENT_CPU,
-    }
+    })
 }
 
-/// The columns that a table shows for a workload, after the ranking metric.
-pub fn columns(workload: Workload, role: Role) -> Vec<Metric> {
-    let other_cpu = match role {
-        Role::Server => CLIENT_CPU,
-        Role::Client => SERVER_CPU,
+/// The columns that a table shows for a scenario, after the ranking metric. Those that a scenario adds stand for what it
+/// alone shows.
+pub fn columns(scenario: &Scenario, role: Role) -> Vec<Metric> {
+    let load = &scenario.load;
+    let (own_cpu, other_cpu) = match role {
+        Role::Server => (SERVER_CPU, CLIENT_CPU),
+        Role::Client => (CLIENT_CPU, SERVER_CPU),
     };
-    match workload {
-        Workload::PingPong | Workload::Window => vec![RATE, P50, P99, P99_9, other_cpu],
-        Workload::Paced => {
-            let own_cpu = if role == Role::Server { SERVER_CPU } else { CLIENT_CPU };
-            vec![P50, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, own_cpu]
+    let mut columns = match load.workload {
+        Workload::Paced if !load.steps.is_empty() => {
+            vec![CAPACITY, OVERLOAD_OFFERED, OVERLOAD_KEPT, NOT_SENT, RECOVERY, GENERATOR_LAG_P99]
         }
+        // What the server uses is for both loads, so that no message of one has a part of it.
+        Workload::Paced if scenario.beside.is_some() => {
+            vec![P50, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, SERVER_IDLE_CPU]
+        }
+        Workload::Paced => vec![P50, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, own_cpu],
+        Workload::PingPong | Workload::Window => vec![RATE, P50, P99, P99_9, other_cpu],
         Workload::OneWay => vec![RATE, SEND_RATE, other_cpu],
+        Workload::Connect if load.exchanges > 0 || load.is_paced() => {
+            vec![HANDSHAKE_RATE, HANDSHAKE_P50, HANDSHAKE_P99, REFUSED, TIMED_OUT, other_cpu]
+        }
         Workload::Connect => {
             vec![TCP_CONNECT_P50, UPGRADE_P50, FIRST_PUSH_P50, CONNECT_TO_FIRST_PUSH_P50, other_cpu]
         }
         Workload::Push => vec![LAG_P50, LAG_MAX, TOTAL_TIME, SERVER_CPU, CLIENT_CPU],
         Workload::Idle => vec![SERVER_IDLE_CPU, SERVER_THREADS, MACHINE_CPU, MACHINE_MEMORY],
+    };
+    if load.workload == Workload::Push && load.slice_ms > 0 {
+        columns.push(LAG_DRIFT);
     }
+    if let Some(beside) = &scenario.beside {
+        columns.extend(match beside.workload {
+            Workload::Connect => vec![HANDSHAKE_RATE, HANDSHAKE_P99, REFUSED, TIMED_OUT],
+            _ => vec![BESIDE_RATE],
+        });
+        if load.slice_ms > 0 {
+            columns.extend([P99_9_BEFORE, P99_9_DURING, P99_9_AFTER]);
+        }
+        if beside.workload == Workload::Connect {
+            columns.extend([SERVER_RSS_GROWTH, SERVER_FILES_GROWTH]);
+        }
+    }
+    if load.payload_bytes >= LARGE_BYTES {
+        columns.extend([THROUGHPUT, SERVER_CPU_PER_BYTE]);
+    }
+    if scenario.server_cores.is_some() {
+        columns.push(RATE_PER_CORE);
+    }
+    if scenario.needs(Role::Client).contains("counts") {
+        columns.extend([LEAST_SHARE, JAIN, own_cpu]);
+    }
+    let ranking = ranking(scenario, role);
+    columns.retain(|column| *column != ranking);
+    columns
 }
+
+/// Messages from which on bytes, and not messages, are what a server works for.
+const LARGE_BYTES: u64 = 1_024;
 
 /// All figures of one trial, by the name of their metric. A failed trial has none.
 pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
@@ -166,7 +238,9 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
     };
     let seconds = record.elapsed_ns as f64 / 1e9;
     let units = (record.units > 0).then_some(record.units as f64);
-    let per_unit = |total: f64| units.map(|units| total / units);
+    // What both ends use is for both loads where there are two: it is no cost of one load's messages.
+    let alone = units.filter(|_| record.beside.is_none());
+    let per_unit = |total: f64| alone.map(|units| total / units);
 
     set(RATE, units.map(|units| units / seconds));
     if record.scenario.load.workload == Workload::Push {
@@ -179,6 +253,20 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
     }
     let sent = record.series.get(&Series::BatchSent);
     set(SEND_RATE, sent.and_then(|sent| per_unit(sent.sum_ns as f64)).map(|each| 1e9 / each));
+    let load = &record.scenario.load;
+    if matches!(load.workload, Workload::PingPong | Workload::Window | Workload::OneWay | Workload::Paced) {
+        set(THROUGHPUT, units.map(|units| units / seconds * load.payload_bytes as f64));
+    }
+    if record.scenario.server_cores.is_some() {
+        set(RATE_PER_CORE, units.map(|units| units / seconds / f64::from(record.server.workers.max(1))));
+    }
+    if let Some(counts) = &record.counts {
+        set(LEAST_SHARE, counts.least_share().map(|share| share * 100.0));
+        set(JAIN, counts.jain().map(|index| index * 100.0));
+    }
+    for (metric, value) in course::figures(record) {
+        set(metric, Some(value));
+    }
 
     // The round trip of a paced message begins when it was intended to be sent, not when it could be.
     let round_trip = match record.scenario.load.workload {
@@ -193,6 +281,7 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         ),
         (Series::TcpConnect, &[(TCP_CONNECT_P50, 0.5)], None),
         (Series::Upgrade, &[(UPGRADE_P50, 0.5)], None),
+        (Series::Handshake, &[(HANDSHAKE_P50, 0.5), (HANDSHAKE_P99, 0.99)], None),
         (Series::FirstPush, &[(FIRST_PUSH_P50, 0.5)], None),
         (Series::ConnectToFirstPush, &[(CONNECT_TO_FIRST_PUSH_P50, 0.5)], None),
         (Series::GeneratorLag, &[(GENERATOR_LAG_P50, 0.5), (GENERATOR_LAG_P99, 0.99)], None),
@@ -210,6 +299,11 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
     if let Some((before, after)) = record.server.samples.both() {
         let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
         set(SERVER_CPU, per_unit(cpu_ns));
+        let bytes = record.scenario.load.payload_bytes as f64;
+        set(SERVER_CPU_PER_BYTE, per_unit(cpu_ns).map(|each| each / bytes));
+        set(SERVER_RSS_GROWTH, Some(after.rss_bytes as f64 - before.rss_bytes as f64));
+        let files = after.open_files.zip(before.open_files);
+        set(SERVER_FILES_GROWTH, files.map(|(after, before)| after as f64 - before as f64));
         set(SERVER_IDLE_CPU, Some(cpu_ns / record.elapsed_ns as f64 * 100.0));
         set(SERVER_USER_CPU, per_unit(grown(before.user_ns, after.user_ns)));
         set(SERVER_SYSTEM_CPU, per_unit(grown(before.system_ns, after.system_ns)));
@@ -277,6 +371,9 @@ pub fn human(value: f64, unit: Unit) -> String {
         Unit::PerSecond if value.abs() >= 1e6 => (value / 1e6, " M/s"),
         Unit::PerSecond if value.abs() >= 1e3 => (value / 1e3, " k/s"),
         Unit::PerSecond => (value, " /s"),
+        Unit::BytesPerSecond if value.abs() >= 1e9 => (value / 1e9, " GB/s"),
+        Unit::BytesPerSecond if value.abs() >= 1e6 => (value / 1e6, " MB/s"),
+        Unit::BytesPerSecond => (value / 1e3, " kB/s"),
         Unit::Bytes if value.abs() >= 1_048_576.0 => (value / 1_048_576.0, " MiB"),
         Unit::Bytes => (value / 1024.0, " KiB"),
         Unit::Percent => (value, " %"),
@@ -303,6 +400,7 @@ mod tests {
         assert_eq!(human(173_456.0, Unit::PerSecond), "173 k/s");
         assert_eq!(human(6.5 * 1_048_576.0, Unit::Bytes), "6.50 MiB");
         assert_eq!(human(1234.5, Unit::Count), "1234");
+        assert_eq!(human(1.5e8, Unit::BytesPerSecond), "150 MB/s");
     }
 
     #[test]

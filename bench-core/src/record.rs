@@ -16,14 +16,15 @@ use serde::{Deserialize, Serialize};
 use crate::{
     RowInfo,
     catalogue::Scenario,
+    drive::{Counts, Drove, StepReport},
     histogram::{Distribution, Series},
     machine,
     mark::{self, Mark},
     runner::BuildInfo,
-    spec::{Pacing, Workload},
+    spec::{Load, Pacing},
     tally::Tally,
     trial::{
-        Edges, Failure, MachineSample, Outcome, Program, Role, Sample, Setup,
+        BesideOutcome, Edges, Failure, MachineSample, Outcome, Program, Role, Sample, Setup,
         placement::{Cores, Placement},
     },
 };
@@ -60,6 +61,9 @@ pub struct Session {
     pub seed: u64,
     /// Rounds.
     pub rounds: u32,
+    /// Rounds of the scenarios that have fewer, by their name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rounds_of: BTreeMap<String, u32>,
     /// Name of the profile, where one was asked for.
     pub profile: Option<String>,
     /// Which side is compared.
@@ -78,6 +82,9 @@ pub struct Session {
     /// Whether system calls and instructions were counted, which slows every system call.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counts: bool,
+    /// Scenarios that were asked for by a profile or a pattern and are not possible here, with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_possible: BTreeMap<String, String>,
     /// The scenarios in full.
     pub scenarios: Vec<Scenario>,
     /// Points of curves whose rates were found while the run went on, wave after wave.
@@ -158,14 +165,35 @@ pub struct Record {
     pub units: u64,
     /// Length of the measured window in nanoseconds.
     pub elapsed_ns: u64,
-    /// Messages of a paced load that were intended and could not be sent before it gave up.
+    /// Messages of a paced load, or connects at a rate, that were intended and could not be sent before it gave up.
     #[serde(default)]
     pub not_sent: u64,
-    /// What a paced client waited with.
+    /// Connects that the server's end refused or reset, where the load counts them.
+    #[serde(default)]
+    pub refused: u64,
+    /// Connects that took longer than the limit of a handshake, where the load counts them.
+    #[serde(default)]
+    pub timed_out: u64,
+    /// Messages a second that the connections of a load with steps reached in a closed loop in the warm-up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_per_s: Option<u64>,
+    /// The steps of a load that has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepReport>,
+    /// What a client with intended instants waited with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pacing: Option<Pacing>,
     /// Distributions of the measured window, as the client took them.
     pub series: BTreeMap<Series, Distribution>,
+    /// The latency that the workload is about in consecutive slices of the window, where the load has slices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<Distribution>,
+    /// How the units of the measured window are spread over the connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// What the second client did, where the scenario has two loads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
     /// The whole machine at both edges of the measured window.
     pub machine_samples: Edges<MachineSample>,
     /// The machine.
@@ -194,6 +222,21 @@ pub struct End {
     pub samples: Edges<Sample>,
     /// Messages that it counted, by class.
     pub tally: Tally,
+}
+
+/// The second client of a trial: another process of the client's row, on the client's cores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Beside {
+    /// What its process had used at both edges of the measured window.
+    pub samples: Edges<Sample>,
+    /// Its report; absent where the trial failed before.
+    pub drove: Option<Drove>,
+}
+
+impl From<BesideOutcome> for Beside {
+    fn from(outcome: BesideOutcome) -> Beside {
+        Beside { samples: outcome.samples, drove: outcome.drove }
+    }
 }
 
 /// The machine that a trial ran on.
@@ -312,7 +355,7 @@ impl Record {
             samples,
             tally,
         };
-        let is_paced = setup.scenario.load.workload == Workload::Paced;
+        let is_paced = setup.scenario.loads().any(Load::is_paced);
         let mut record = Record {
             schema: SCHEMA,
             session: origin.session.clone(),
@@ -332,8 +375,15 @@ impl Record {
             units: drove.units,
             elapsed_ns: drove.elapsed_ns,
             not_sent: drove.not_sent,
+            refused: drove.refused,
+            timed_out: drove.timed_out,
+            capacity_per_s: drove.capacity_per_s,
+            steps: drove.steps,
             pacing: is_paced.then(|| setup.pacing(origin)),
             series: drove.series,
+            slices: drove.slices,
+            counts: drove.counts,
+            beside: outcome.beside.map(Beside::from),
             machine_samples: outcome.machine_samples,
             machine: origin.machine.clone(),
             build: origin.build.clone(),

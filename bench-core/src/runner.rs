@@ -13,7 +13,7 @@ use crate::{
     drive::Drove,
     protocol::{self, Control, Ready},
     service::{Served, Service},
-    spec::{Flush, Workload},
+    spec::{FEATURES, Flush, Workload},
 };
 
 /// One runtime configuration as a server and as a client.
@@ -81,6 +81,9 @@ pub struct RowInfo {
     pub workloads: Vec<Workload>,
     /// Flush policies offered.
     pub flush: Vec<Flush>,
+    /// What it offers beside these: names of [`crate::spec::FEATURES`].
+    #[serde(default)]
+    pub features: Vec<String>,
     /// The build; absent for runners that are not built from this workspace.
     pub build: Option<BuildInfo>,
 }
@@ -102,6 +105,7 @@ impl RowInfo {
             services: Service::NAMES.iter().map(|name| (*name).to_owned()).collect(),
             workloads: Workload::ALL.to_vec(),
             flush: vec![Flush::BeforeWait, Flush::Each],
+            features: FEATURES.iter().map(|name| (*name).to_owned()).collect(),
             build: None,
         }
     }

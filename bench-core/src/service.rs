@@ -2,9 +2,9 @@
 //!
 //! | path | service |
 //! |---|---|
-//! | `/echo` | answers every message with itself |
+//! | `/echo?burn_us=…` | burns so much CPU time (default 0), then answers the message with itself |
 //! | `/sink?messages=N` | answers every N-th message with N in decimal, and nothing else |
-//! | `/push?first_ns=…&every_us=…&count=…&payload=…&class=…` | sends `count` messages, message k due at first_ns + k × every_us |
+//! | `/push?first_ns=…&every_us=…&count=…&payload=…&class=…&timers=…&spread_us=…` | sends `count` messages, each when it is due |
 
 use std::{
     future::Future,
@@ -23,9 +23,12 @@ use crate::{
     Kind, ServeSpec, Socket, SocketError, Timer,
     payload::{self, Class, PUSH_HEADER_BYTES, SEQUENCES},
     tally::Tally,
-    timer::{instant_at, now_ns},
+    timer::{self, instant_at, now_ns},
     watch::Watch,
 };
+
+/// Longest time that a handler burns: what is longer than a second stops a service and is no neighbour.
+pub const MAX_BURN_US: u64 = 1_000_000;
 
 /// How long a server that was told to stop waits for connections that are still closing.
 pub const DRAIN: Duration = Duration::from_secs(2);
@@ -34,7 +37,10 @@ pub const DRAIN: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Service {
     /// Every message is answered with itself.
-    Echo,
+    Echo {
+        /// CPU time that its handler uses before, in microseconds.
+        burn_us: u64,
+    },
     /// Every N-th message is answered with N.
     Sink {
         /// N, at least 1.
@@ -49,10 +55,15 @@ pub enum Service {
 pub struct Push {
     /// When message 0 is due, in nanoseconds of CLOCK_MONOTONIC; absent: at once.
     pub first_ns: Option<u64>,
-    /// Distance of the due instants in microseconds.
+    /// Distance of the due instants of one schedule in microseconds.
     pub every_us: u64,
-    /// Number of messages.
+    /// Number of messages, of all schedules together.
     pub count: u64,
+    /// Schedules, whose messages take turns.
+    pub timers: u64,
+    /// How far the schedules are spread, evenly, in microseconds; 0: their messages are due together. Not more than
+    /// `every_us`, so that messages are due in the order of their numbers.
+    pub spread_us: u64,
     /// Size of a message in bytes.
     pub payload_bytes: u64,
     /// The class that the messages are counted in.
@@ -65,6 +76,8 @@ impl Default for Push {
             first_ns: None,
             every_us: 1_000_000,
             count: 1,
+            timers: 1,
+            spread_us: 0,
             payload_bytes: PUSH_HEADER_BYTES as u64,
             class: Class::Measured,
         }
@@ -75,8 +88,13 @@ impl Push {
     /// Path and query that ask for this.
     pub fn path(&self) -> String {
         let first = self.first_ns.map_or_else(String::new, |ns| format!("first_ns={ns}&"));
+        // A server need not know schedules of which there is only one.
+        let timers = match self.timers {
+            1 => String::new(),
+            timers => format!("&timers={timers}&spread_us={}", self.spread_us),
+        };
         format!(
-            "/push?{first}every_us={}&count={}&payload={}&class={}",
+            "/push?{first}every_us={}&count={}&payload={}&class={}{timers}",
             self.every_us,
             self.count,
             self.payload_bytes,
@@ -86,7 +104,9 @@ impl Push {
 
     /// When message number `sequence` is due, where number 0 is at `first_ns`.
     pub fn due_ns(&self, first_ns: u64, sequence: u64) -> u64 {
-        first_ns.saturating_add(sequence * self.every_us * 1_000)
+        let (turn, timer) = (sequence / self.timers, sequence % self.timers);
+        let spread_ns = u128::from(self.spread_us) * 1_000 * u128::from(timer) / u128::from(self.timers);
+        first_ns.saturating_add(turn * self.every_us * 1_000).saturating_add(spread_ns as u64)
     }
 
     /// Payload of message number `sequence`, due at `due_ns`.
@@ -111,10 +131,16 @@ impl Service {
             .map(|part| part.split_once('=').ok_or_else(|| format!("`{part}` is not NAME=VALUE")));
         let unknown = |name: &str| Err(format!("{path} has no parameter `{name}`"));
         match path {
-            "/echo" => match parameters.into_iter().next() {
-                None => Ok(Service::Echo),
-                Some(parameter) => unknown(parameter?.0),
-            },
+            "/echo" => {
+                let mut burn_us = 0;
+                for parameter in parameters {
+                    match parameter? {
+                        ("burn_us", value) => burn_us = number("burn_us", value, 0, MAX_BURN_US)?,
+                        (name, _) => return unknown(name),
+                    }
+                }
+                Ok(Service::Echo { burn_us })
+            }
             "/sink" => {
                 let mut messages = None;
                 for parameter in parameters {
@@ -135,6 +161,8 @@ impl Service {
                         }
                         ("every_us", value) => push.every_us = number("every_us", value, 1, 1 << 40)?,
                         ("count", value) => push.count = number("count", value, 0, SEQUENCES)?,
+                        ("timers", value) => push.timers = number("timers", value, 1, SEQUENCES)?,
+                        ("spread_us", value) => push.spread_us = number("spread_us", value, 0, 1 << 40)?,
                         ("payload", value) => {
                             push.payload_bytes =
                                 number("payload", value, PUSH_HEADER_BYTES as u64, 16 << 20)?;
@@ -145,6 +173,9 @@ impl Service {
                         }
                         (name, _) => return unknown(name),
                     }
+                }
+                if push.spread_us > push.every_us {
+                    return Err("/push: spread_us may not be more than every_us".to_owned());
                 }
                 Ok(Service::Push(push))
             }
@@ -263,7 +294,7 @@ pub async fn serve_connection<S, T>(
         connection.upgraded();
         let tally = &mut connection.tally;
         match service {
-            Service::Echo => echo(&mut socket, tally).await,
+            Service::Echo { burn_us } => echo(&mut socket, burn_us, tally).await,
             Service::Sink { messages } => sink(&mut socket, messages, tally).await,
             Service::Push(plan) => push(&mut socket, &timer, &plan, tally).await,
         }
@@ -273,15 +304,31 @@ pub async fn serve_connection<S, T>(
 }
 
 /// `/echo`: the message is moved back as it came.
-pub(crate) async fn echo<S: Socket>(socket: &mut S, tally: &mut Tally) -> Result<(), SocketError> {
+pub(crate) async fn echo<S: Socket>(
+    socket: &mut S,
+    burn_us: u64,
+    tally: &mut Tally,
+) -> Result<(), SocketError> {
     while let Some(message) = socket.recv().await? {
         let bytes = S::payload(&message).len();
         let count = tally.class_mut(Class::of(S::payload(&message)));
         count.received(bytes);
+        burn(burn_us);
         socket.feed(message).await?;
         count.sent(bytes);
     }
     Ok(())
+}
+
+/// Uses so many microseconds of the calling thread's CPU time, without a chance for anything else that this thread
+/// serves: a handler that computes. CPU time and not time, so that a shared core does not do part of the work for it.
+pub fn burn(micros: u64) {
+    if micros > 0 {
+        let start_ns = timer::thread_cpu_ns();
+        while timer::thread_cpu_ns() - start_ns < micros * 1_000 {
+            std::hint::spin_loop();
+        }
+    }
 }
 
 /// `/sink`: counts, and says so every `messages` messages. The answer counts in the class of the message that
@@ -412,11 +459,32 @@ mod tests {
 
     #[test]
     fn paths_choose_services() {
-        assert_eq!(Service::parse("/echo"), Ok(Service::Echo));
+        assert_eq!(Service::parse("/echo"), Ok(Service::Echo { burn_us: 0 }));
+        assert_eq!(Service::parse("/echo?burn_us=1000"), Ok(Service::Echo { burn_us: 1_000 }));
         assert_eq!(Service::parse("/sink?messages=7"), Ok(Service::Sink { messages: 7 }));
         let push = Push { first_ns: Some(5), count: 3, every_us: 9, ..Push::default() };
-        assert_eq!(Service::parse(&push.path()), Ok(Service::Push(push)));
+        assert!(!push.path().contains("timers"));
+        assert_eq!(Service::parse(&push.path()), Ok(Service::Push(push.clone())));
+        let several = Push { timers: 4, spread_us: 9, ..push };
+        assert_eq!(Service::parse(&several.path()), Ok(Service::Push(several)));
         assert_eq!(Service::parse("/push"), Ok(Service::Push(Push::default())));
+    }
+
+    #[test]
+    fn schedules_take_turns_in_the_order_of_their_instants() {
+        let due = |spread_us| {
+            let push = Push { every_us: 10, timers: 4, spread_us, ..Push::default() };
+            (0..6).map(|sequence| push.due_ns(1_000, sequence)).collect::<Vec<_>>()
+        };
+        assert_eq!(due(0), [1_000, 1_000, 1_000, 1_000, 11_000, 11_000]);
+        assert_eq!(due(10), [1_000, 3_500, 6_000, 8_500, 11_000, 13_500]);
+    }
+
+    #[test]
+    fn burning_takes_cpu_time() {
+        let start_ns = timer::thread_cpu_ns();
+        burn(2_000);
+        assert!(timer::thread_cpu_ns() - start_ns >= 2_000_000);
     }
 
     #[test]
@@ -428,6 +496,8 @@ mod tests {
         assert!(refused("/sink?messages=0").contains("from 1 to"));
         assert!(refused("/push?count").contains("NAME=VALUE"));
         assert!(refused("/push?payload=3").contains("from 24 to"));
+        assert!(refused("/push?every_us=5&spread_us=6").contains("spread_us"));
+        assert!(refused("/push?timers=0").contains("from 1 to"));
         assert!(refused("/push?class=loud").contains("no message class"));
     }
 }

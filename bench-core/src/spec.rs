@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 
 mod load;
 mod parse;
+mod step;
 mod target;
+mod validate;
 
-pub use load::{Load, MAX_CONNECTIONS, MAX_IN_FLIGHT_BYTES, Schedule, Workload};
+pub use load::{FEATURES, Load, MAX_CONNECTIONS, MAX_IN_FLIGHT_BYTES, Schedule, Workload};
 use parse::{flag_value, flags, in_range};
 pub use parse::{parse_bytes, parse_micros, parse_millis};
+pub use step::Step;
 pub use target::Target;
 
 /// Longest measured window or warm-up. Anything longer is a soak test and not a trial.
@@ -162,6 +165,8 @@ pub enum Pacing {
     Timers,
     /// The client's own: it spins until the next instant, within microseconds, and takes its core whole.
     Spin,
+    /// The client's own: a thread that sleeps until the next instant, for a core that another process needs as well.
+    Sleep,
 }
 
 /// Everything that decides what a server does.
@@ -218,7 +223,7 @@ pub struct DriveSpec {
     /// Worker threads of the runtime
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threads: u32,
-    /// What a paced load waits with
+    /// What a load with intended instants waits with
     #[arg(long, value_enum, default_value_t)]
     pub pacing: Pacing,
     /// What to do there.
@@ -233,7 +238,7 @@ impl DriveSpec {
     /// The flags of `drive` that say the same.
     pub fn to_args(&self) -> Vec<String> {
         let mut args = flags(&[("target", self.target.clone()), ("threads", self.threads.to_string())]);
-        if self.load.workload == Workload::Paced {
+        if self.load.is_paced() {
             args.extend(flags(&[("pacing", flag_value(self.pacing))]));
         }
         args.extend(self.load.to_args());

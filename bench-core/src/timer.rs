@@ -66,6 +66,20 @@ fn monotonic_ns() -> u64 {
     since.map_or(0, |elapsed| elapsed.as_nanos() as u64)
 }
 
+/// CPU time that the calling thread has used, in nanoseconds.
+#[cfg(unix)]
+pub fn thread_cpu_ns() -> u64 {
+    let used = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .expect("every system that wsbench measures on has a CPU clock for each thread");
+    used.tv_sec() as u64 * 1_000_000_000 + used.tv_nsec() as u64
+}
+
+/// Where a thread has no CPU clock, time stands for it: such a system is not measured, only shown.
+#[cfg(not(unix))]
+pub fn thread_cpu_ns() -> u64 {
+    monotonic_ns()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

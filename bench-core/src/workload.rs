@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +16,7 @@ use crate::{
     service::Push,
     spec::Load,
     tally::Tally,
-    timer::now_ns,
+    timer::{instant_at, now_ns},
 };
 
 /// One pass over a load: the warm-up or the measured window.
@@ -25,6 +26,8 @@ pub struct Script {
     pub load: Load,
     /// Class of every message sent.
     pub class: Class,
+    /// When the pass begins.
+    pub start: Instant,
     /// When a connection stops starting new work.
     pub stop: Stop,
     /// Where the samples go; `None` in the warm-up.
@@ -43,7 +46,8 @@ pub enum Stop {
 }
 
 impl Stop {
-    fn reached(self, done: u64, now: Instant) -> bool {
+    /// Whether a connection that has done so much work by now starts no more.
+    pub fn reached(self, done: u64, now: Instant) -> bool {
         match self {
             Stop::After(count) => done >= count,
             Stop::At(instant) => now >= instant,
@@ -58,6 +62,13 @@ impl Script {
             recorder.record(series, duration);
         }
     }
+
+    /// Adds one sample of the latency that the workload is about, of what began at `instant`.
+    pub fn record_at(&self, series: Series, instant: Instant, duration: Duration) {
+        if let Some(recorder) = &self.recorder {
+            recorder.record_at(series, instant, duration);
+        }
+    }
 }
 
 /// What one connection has done so far.
@@ -67,13 +78,24 @@ pub struct Progress {
     pub tally: Tally,
     /// What "per message" divides by: round trips, acknowledged messages, deliveries or handshakes.
     pub units: u64,
-    /// Messages of a paced load that were intended and not sent.
+    /// Messages (or connects) of a load with a rate that were intended and not sent.
     pub not_sent: u64,
+    /// Connects that the server's end refused or reset.
+    pub refused: u64,
+    /// Connects that took too long.
+    pub timed_out: u64,
+    /// Echoes of a load with steps that were read within each of them.
+    pub answered: Vec<u64>,
     /// Next sequence number of each class.
     sequences: [u64; Class::ALL.len()],
 }
 
 impl Progress {
+    /// Forgets what the warm-up has done, but for the messages that both ends have counted.
+    pub(crate) fn forget(&mut self) {
+        *self = Progress { tally: self.tally, sequences: self.sequences, ..Progress::default() };
+    }
+
     fn take_sequence(&mut self, class: Class) -> u64 {
         let sequence = self.sequences[class as usize];
         self.sequences[class as usize] += 1;
@@ -104,19 +126,30 @@ pub async fn ping_pong<S: Socket>(
     let mut done = 0;
     let mut start = Instant::now();
     while !script.stop.reached(done, start) {
-        let sequence = progress.take_sequence(script.class);
-        let payload = script.payloads.payload(script.class, sequence);
-        let bytes = payload.len();
-        let message = S::message(script.load.kind, payload);
-        start = Instant::now();
-        socket.feed(message).await?;
-        let echo = socket.recv().await?;
-        script.record(Series::RoundTrip, start.elapsed());
-        progress.tally.class_mut(script.class).sent(bytes);
-        check_echo::<S>(echo, script, sequence, progress)?;
+        start = round_trip(socket, script, progress).await?;
+        progress.units += 1;
         done += 1;
     }
     Ok(())
+}
+
+/// One message and its echo; returns when it was sent.
+pub async fn round_trip<S: Socket>(
+    socket: &mut S,
+    script: &Script,
+    progress: &mut Progress,
+) -> Result<Instant, WorkloadError> {
+    let sequence = progress.take_sequence(script.class);
+    let payload = script.payloads.payload(script.class, sequence);
+    let bytes = payload.len();
+    let message = S::message(script.load.kind, payload);
+    let start = Instant::now();
+    socket.feed(message).await?;
+    let echo = socket.recv().await?;
+    script.record_at(Series::RoundTrip, start, start.elapsed());
+    progress.tally.class_mut(script.class).sent(bytes);
+    check_echo::<S>(echo, script, sequence, progress)?;
+    Ok(start)
 }
 
 /// Closed loop with `window` in flight: primed, then one sent for each echo, then drained.
@@ -142,20 +175,49 @@ pub async fn window<S: Socket>(
         let Some((sequence, start)) = in_flight.pop_front() else { return Ok(()) };
         let echo = socket.recv().await?;
         now = Instant::now();
-        script.record(Series::RoundTrip, now - start);
+        script.record_at(Series::RoundTrip, start, now - start);
         check_echo::<S>(echo, script, sequence, progress)?;
+        progress.units += 1;
     }
 }
 
-/// The instants at which one connection of a paced load is to send.
-#[derive(Clone, Copy, Debug)]
+/// A stretch of time with one rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// When it begins, from the start of the load.
+    pub from: Duration,
+    /// How long it is.
+    pub length: Duration,
+    /// Messages a second, over all connections.
+    pub rate_per_s: u64,
+    /// Number of its first message.
+    pub first: u64,
+    /// Its messages.
+    pub messages: u64,
+}
+
+impl Stretch {
+    /// Stretches of these lengths and rates, one after the other.
+    pub fn sequence(parts: impl IntoIterator<Item = (Duration, u64)>) -> Vec<Stretch> {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        for (length, rate_per_s) in parts {
+            let last = stretches.last();
+            let (from, first) = last
+                .map_or((Duration::ZERO, 0), |last| (last.from + last.length, last.first + last.messages));
+            let messages = (length.as_nanos() * u128::from(rate_per_s) / 1_000_000_000) as u64;
+            stretches.push(Stretch { from, length, rate_per_s, first, messages });
+        }
+        stretches
+    }
+}
+
+/// The instants at which one connection of a load with a rate is to send or to connect.
+#[derive(Clone, Debug)]
 pub struct Pace {
     /// Intended instant of the load's first message, whichever connection sends it.
     pub start: Instant,
-    /// Messages a second, over all connections.
-    pub rate_per_s: u64,
-    /// Messages of all connections.
-    pub messages: u64,
+    /// The rates, one after the other.
+    pub stretches: Arc<[Stretch]>,
     /// Connections, which take turns.
     pub connections: u64,
     /// This connection's number, from 0.
@@ -166,11 +228,26 @@ pub struct Pace {
 
 impl Pace {
     /// The intended instants of this connection.
-    fn intended(self) -> impl Iterator<Item = Instant> {
-        (self.connection..self.messages).step_by(self.connections as usize).map(move |number| {
-            let offset_ns = u128::from(number) * 1_000_000_000 / u128::from(self.rate_per_s);
-            self.start + Duration::from_nanos(offset_ns as u64)
+    pub fn intended(&self) -> impl Iterator<Item = Instant> {
+        let messages: u64 = self.stretches.iter().map(|stretch| stretch.messages).sum();
+        (self.connection..messages).step_by(self.connections as usize).map(move |number| {
+            // The last one that begins at or before this message: stretches without a message are passed over.
+            let place = self.stretches.partition_point(|stretch| stretch.first <= number) - 1;
+            let stretch = self.stretches[place];
+            let offset_ns =
+                u128::from(number - stretch.first) * 1_000_000_000 / u128::from(stretch.rate_per_s);
+            self.start + stretch.from + Duration::from_nanos(offset_ns as u64)
         })
+    }
+
+    /// Counts an echo that was read at `end` for the stretch that this instant lies in; after the last one for none.
+    fn count_answer(&self, end: Instant, answered: &mut Vec<u64>) {
+        answered.resize(self.stretches.len(), 0);
+        let since = end.saturating_duration_since(self.start);
+        let place = self.stretches.iter().position(|stretch| since < stretch.from + stretch.length);
+        if let Some(place) = place {
+            answered[place] += 1;
+        }
     }
 }
 
@@ -182,7 +259,7 @@ impl Pace {
 /// leave it out would flatter the server that caused it.
 pub async fn paced<S: Socket, T: Timer>(
     socket: &mut S,
-    pace: Pace,
+    pace: &Pace,
     timer: &T,
     script: &Script,
     progress: &mut Progress,
@@ -192,7 +269,7 @@ pub async fn paced<S: Socket, T: Timer>(
         let free = now <= intended;
         if !free && now >= pace.give_up {
             progress.not_sent += 1;
-            script.record(Series::FromIntended, now - intended);
+            script.record_at(Series::FromIntended, intended, now - intended);
             continue;
         }
         let sequence = progress.take_sequence(script.class);
@@ -206,11 +283,13 @@ pub async fn paced<S: Socket, T: Timer>(
         socket.feed(message).await?;
         let echo = socket.recv().await?;
         let end = Instant::now();
-        script.record(Series::FromIntended, end - intended);
+        script.record_at(Series::FromIntended, intended, end - intended);
         script.record(Series::RoundTrip, end - now);
         script.record(if free { Series::GeneratorLag } else { Series::Queued }, now - intended);
         progress.tally.class_mut(script.class).sent(bytes);
         check_echo::<S>(echo, script, sequence, progress)?;
+        progress.units += 1;
+        pace.count_answer(end, &mut progress.answered);
     }
     Ok(())
 }
@@ -269,7 +348,7 @@ pub async fn push<S: Socket>(
         progress.units += 1;
         // A server that was given no first instant states it with its first push.
         let first = *first_ns.get_or_insert(due_ns);
-        let expected_ns = first + sequence * plan.every_us * 1_000;
+        let expected_ns = plan.due_ns(first, sequence);
         if due_ns != expected_ns {
             return Err(WorkloadError::Wrong(format!(
                 "push {sequence} says that it was due at {due_ns} ns where {expected_ns} ns was agreed"
@@ -281,7 +360,7 @@ pub async fn push<S: Socket>(
                 due_ns - arrived_ns
             ))
         })?;
-        script.record(Series::PushLag, Duration::from_nanos(lag_ns));
+        script.record_at(Series::PushLag, instant_at(due_ns), Duration::from_nanos(lag_ns));
     }
     Ok(())
 }
@@ -323,7 +402,6 @@ fn check_echo<S: Socket>(
     let echo = echo.ok_or_else(|| WorkloadError::Closed(format!("the echo of message {sequence}")))?;
     let (kind, payload) = (S::kind(&echo), S::payload(&echo));
     progress.tally.class_mut(script.class).received(payload.len());
-    progress.units += 1;
     if kind == script.load.kind && script.payloads.is_payload(script.class, sequence, payload) {
         return Ok(());
     }
@@ -344,4 +422,35 @@ fn shown(kind: Kind, payload: &[u8]) -> String {
     };
     let head = &payload[..payload.len().min(HEADER_BYTES)];
     format!("{kind} `{}…` of {} B", head.escape_ascii(), payload.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_follow_each_other_and_connections_take_turns() {
+        let ms = Duration::from_millis;
+        let stretches: Arc<[Stretch]> = Stretch::sequence([(ms(20), 200), (ms(10), 0), (ms(10), 300)]).into();
+        assert_eq!(stretches.iter().map(|stretch| stretch.messages).collect::<Vec<_>>(), [4, 0, 3]);
+        let start = Instant::now();
+        let pace = |connection| Pace {
+            start,
+            stretches: stretches.clone(),
+            connections: 2,
+            connection,
+            give_up: start,
+        };
+        let instants = |connection| {
+            let pace = pace(connection);
+            pace.intended().map(|instant| (instant - start).as_millis()).collect::<Vec<_>>()
+        };
+        assert_eq!(instants(0), [0, 10, 30, 36]);
+        assert_eq!(instants(1), [5, 15, 33]);
+        let mut answered = Vec::new();
+        for at in [3, 19, 25, 39, 40, 90] {
+            pace(0).count_answer(start + ms(at), &mut answered);
+        }
+        assert_eq!(answered, [2, 1, 1]);
+    }
 }

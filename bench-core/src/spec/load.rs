@@ -7,13 +7,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    MAX_DURATION_MS, SocketSpec,
-    parse::{flag_value, flags, in_range, parse_bytes, parse_micros, parse_millis},
+    Step,
+    parse::{flag_value, flags, parse_bytes, parse_micros, parse_millis},
 };
-use crate::{
-    Kind,
-    payload::{HEADER_BYTES, PUSH_HEADER_BYTES, SEQUENCES},
-};
+use crate::{Kind, trial::Role};
+
+/// What a row may offer beside services and workloads: fields of a load that older or other runners need not know.
+///
+/// At both ends `burn` (`burn_us`) and `timers` (several schedules on a connection); of a client `exchanges` (with
+/// `count_refusals`), `connect-rate`, `touch`, `slices` (with `delay_ms`), `steps`, `counts` (messages by connection
+/// in its report) and `sleep` (the pacing of that name).
+pub const FEATURES: &[&str] =
+    &["burn", "connect-rate", "counts", "exchanges", "sleep", "slices", "steps", "timers", "touch"];
 
 /// Largest product of window and payload for windows over one: an echo pair whose messages in flight exceed the
 /// socket buffers of both directions stops for good, each side blocked in a write.
@@ -21,9 +26,6 @@ pub const MAX_IN_FLIGHT_BYTES: u64 = 256 * 1024;
 
 /// Most connections of one client: the ephemeral ports that one source address has towards one server, roughly.
 pub const MAX_CONNECTIONS: u32 = 28_000;
-
-/// Highest rate that can be asked for: beyond what any pair of processes reaches.
-const MAX_RATE: u64 = 100_000_000;
 
 /// What the client asks of the server: the workload with all its parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize, JsonSchema)]
@@ -60,10 +62,55 @@ pub struct Load {
     /// When pushes are due
     #[arg(long, value_enum, default_value_t)]
     pub schedule: Schedule,
-    /// Messages a second that are offered, over all connections (paced)
+    /// Messages (paced) or connects (connect) a second that are offered, over all connections
     #[arg(long = "rate", value_name = "HZ")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_per_s: Option<u64>,
+    /// Steps of a paced load, one after the other, each at a percentage of the rate that the same connections reached in
+    /// a closed loop in the warm-up, such as 150%:10s,50%:5s; in place of --rate and --duration
+    #[arg(long, value_name = "SHARE:TIME", value_delimiter = ',', value_parser = Step::parse)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// Time between the beginning of the measured window and the first message of the load
+    #[arg(long = "delay", value_name = "TIME", value_parser = parse_millis, default_value = "0ms")]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delay_ms: u64,
+    /// Keep latencies also in consecutive slices of the window, each so long; 0: do not
+    #[arg(long = "slice", value_name = "TIME", value_parser = parse_millis, default_value = "0ms")]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub slice_ms: u64,
+    /// CPU time that the server burns for each message before it echoes it
+    #[arg(long = "burn", value_name = "TIME", value_parser = parse_micros, default_value = "0us")]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub burn_us: u64,
+    /// Echoes on each connection between its opening and its closing handshake (connect); 0: wait for a first push
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub exchanges: u64,
+    /// Count connects that are refused, reset or time out, instead of failing at the first (connect)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_false")]
+    pub count_refusals: bool,
+    /// One echo on each connection before the window (idle)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_false")]
+    pub touch: bool,
+    /// Schedules of pushes on each connection, each of which is as long as the one of a connection that has one (push)
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[serde(skip_serializing_if = "is_one")]
+    pub timers: u64,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+fn is_one(value: &u64) -> bool {
+    *value == 1
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Default for Load {
@@ -80,6 +127,14 @@ impl Default for Load {
             every_us: 1_000_000,
             schedule: Schedule::OnConnect,
             rate_per_s: None,
+            steps: Vec::new(),
+            delay_ms: 0,
+            slice_ms: 0,
+            burn_us: 0,
+            exchanges: 0,
+            count_refusals: false,
+            touch: false,
+            timers: 1,
         }
     }
 }
@@ -90,116 +145,59 @@ impl Load {
         self.messages.unwrap_or(10_000)
     }
 
-    /// Pushes to each connection: the seed's 20, unless given.
+    /// Pushes of each schedule: the seed's 20, unless given.
     pub fn pushes(&self) -> u64 {
         self.messages.unwrap_or(20)
     }
 
-    /// Messages that a paced load offers in its measured window.
+    /// Messages (paced) or connects (connect) that a rate offers in the measured window.
     pub fn offered(&self) -> u64 {
         self.rate_per_s.unwrap_or(0).saturating_mul(self.duration_ms) / 1_000
     }
 
+    /// Whether what it does has intended instants, from which latency counts.
+    pub fn is_paced(&self) -> bool {
+        self.workload == Workload::Paced || self.rate_per_s.is_some()
+    }
+
+    /// Length of the measured window after the delay, where time decides.
+    pub fn window_ms(&self) -> u64 {
+        match &self.steps[..] {
+            [] => self.duration_ms,
+            steps => steps.iter().map(|step| step.duration_ms).sum(),
+        }
+    }
+
     /// How long the measured window takes, roughly; for deadlines and progress only.
     pub fn expected(&self) -> Duration {
-        match self.workload {
+        let busy = match self.workload {
             Workload::Push => {
                 Duration::from_micros(self.every_us.saturating_mul(self.pushes().saturating_sub(1)))
             }
             // A hundred microseconds a message is an order of magnitude above a round trip of a Rust row.
             Workload::Connect | Workload::PingPong | Workload::Window if self.messages.is_some() => {
+                let each_us = 100 + self.burn_us;
                 let all = self.messages.unwrap_or(0).saturating_mul(u64::from(self.connections));
-                Duration::from_micros(all.saturating_mul(100))
+                Duration::from_micros(all.saturating_mul(each_us))
             }
-            _ => Duration::from_millis(self.duration_ms),
-        }
+            _ => Duration::from_millis(self.window_ms()),
+        };
+        Duration::from_millis(self.delay_ms) + busy
     }
 
-    /// Checks the load against itself and against the limits of its connections.
-    ///
-    /// # Errors
-    /// One line with the value, the range and the reason.
-    pub fn validate(&self, socket: &SocketSpec) -> Result<(), String> {
-        socket.validate()?;
-        // No connection at all is where the memory of idle ones is counted from.
-        let least = u64::from(self.workload != Workload::Idle);
-        in_range("connections", self.connections.into(), least, MAX_CONNECTIONS.into(), "")?;
-        let limit = socket.max_message_bytes.min(socket.max_frame_bytes);
-        let header = if self.workload == Workload::Push { PUSH_HEADER_BYTES } else { HEADER_BYTES };
-        if self.payload_bytes > limit {
-            return Err(format!(
-                "a payload of {} B is over the server's limit of {limit} B for one message in one frame (--max-message, \
-                 --max-frame)",
-                self.payload_bytes
-            ));
-        }
-        if self.payload_bytes < header as u64 {
-            return Err(format!(
-                "a payload of {} B is too small: {header} to {limit} B, because the first {header} carry the message's \
-                 class and number",
-                self.payload_bytes
-            ));
-        }
-        in_range("window", self.window.into(), 1, 1 << 20, "messages in flight")?;
-        if self.window > 1 && self.workload != Workload::Window {
-            return Err(format!(
-                "a window of {} means nothing to the workload {}: only `window` keeps several messages in flight",
-                self.window,
-                self.workload.name()
-            ));
-        }
-        let in_flight = u64::from(self.window) * self.payload_bytes;
-        if self.window > 1 && in_flight > MAX_IN_FLIGHT_BYTES {
-            return Err(format!(
-                "a window of {} messages of {} B keeps {in_flight} B in flight; windows over 1 may keep 1 to \
-                 {MAX_IN_FLIGHT_BYTES} B, because beyond the socket buffers an echo blocks both ends for good",
-                self.window, self.payload_bytes
-            ));
-        }
-        self.validate_rate()?;
-        socket.allows_silence_of(self)?;
-        in_range("duration", self.duration_ms, 1, MAX_DURATION_MS, "ms")?;
-        in_range("warm-up", self.warm_up_ms, 0, MAX_DURATION_MS, "ms")?;
-        in_range("period of pushes", self.every_us, 1, MAX_DURATION_MS * 1_000, "µs")?;
-        if let Some(messages) = self.messages {
-            in_range("messages", messages, 1, SEQUENCES, "")?;
-        }
-        if self.expected() > Duration::from_millis(MAX_DURATION_MS) {
-            return Err(format!(
-                "this load takes about {} s; a trial may take {} s",
-                self.expected().as_secs(),
-                MAX_DURATION_MS / 1_000
-            ));
-        }
-        Ok(())
-    }
-
-    fn validate_rate(&self) -> Result<(), String> {
-        match (self.workload, self.rate_per_s) {
-            (Workload::Paced, None) => {
-                Err("the workload paced needs a rate: --rate, in messages a second over all connections"
-                    .to_owned())
-            }
-            (Workload::Paced, Some(rate)) => {
-                in_range("rate", rate, 1, MAX_RATE, "messages a second")?;
-                if self.offered() == 0 {
-                    return Err(format!(
-                        "{rate} messages a second for {} ms are no message at all",
-                        self.duration_ms
-                    ));
-                }
-                if self.messages.is_some() {
-                    return Err(
-                        "a paced load is given by its rate and duration, without --messages".to_owned()
-                    );
-                }
-                Ok(())
-            }
-            (_, None) => Ok(()),
-            (other, Some(_)) => {
-                Err(format!("a rate means nothing to the workload {}: only `paced` has one", other.name()))
-            }
-        }
+    /// What the row at this end has to offer for this load beside its service and workload, by the names of
+    /// [`FEATURES`].
+    pub fn needs(&self, role: Role) -> Vec<&'static str> {
+        let of_both = [(self.burn_us > 0, "burn"), (self.timers > 1, "timers")];
+        let of_clients = [
+            (self.exchanges > 0 || self.count_refusals, "exchanges"),
+            (self.workload == Workload::Connect && self.rate_per_s.is_some(), "connect-rate"),
+            (self.touch, "touch"),
+            (self.slice_ms > 0 || self.delay_ms > 0, "slices"),
+            (!self.steps.is_empty(), "steps"),
+        ];
+        let of_this = of_clients.into_iter().filter(|_| role == Role::Client);
+        of_both.into_iter().chain(of_this).filter_map(|(needed, name)| needed.then_some(name)).collect()
     }
 
     pub(super) fn to_args(&self) -> Vec<String> {
@@ -220,6 +218,26 @@ impl Load {
         if let Some(rate) = self.rate_per_s {
             args.extend(flags(&[("rate", rate.to_string())]));
         }
+        // A runner need not know a flag that no load of its own needs: what has its default is not said.
+        if !self.steps.is_empty() {
+            let steps: Vec<String> = self.steps.iter().map(Step::to_string).collect();
+            args.extend(flags(&[("steps", steps.join(","))]));
+        }
+        for (name, value, unit) in
+            [("delay", self.delay_ms, "ms"), ("slice", self.slice_ms, "ms"), ("burn", self.burn_us, "us")]
+        {
+            if value > 0 {
+                args.extend(flags(&[(name, format!("{value}{unit}"))]));
+            }
+        }
+        if self.exchanges > 0 {
+            args.extend(flags(&[("exchanges", self.exchanges.to_string())]));
+        }
+        if self.timers > 1 {
+            args.extend(flags(&[("timers", self.timers.to_string())]));
+        }
+        let switches = [(self.count_refusals, "--count-refusals"), (self.touch, "--touch")];
+        args.extend(switches.into_iter().filter_map(|(on, flag)| on.then(|| flag.to_owned())));
         args
     }
 }
@@ -228,7 +246,7 @@ impl Load {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
-    /// Opens a connection, upgrades it, waits for a first pushed message and closes; over and over.
+    /// Opens a connection, upgrades it, waits for a first pushed message or for some echoes and closes; over and over.
     Connect,
     /// Sends a message and waits for its echo: a closed loop with one in flight.
     #[default]

@@ -12,8 +12,9 @@ use super::{
 use crate::{
     DriveSpec, ServeSpec,
     catalogue::Scenario,
+    drive::push_lead,
     record::{Origin, Pair, Position, Record, unix_ms},
-    spec::{Pacing, SocketSpec},
+    spec::{Load, Pacing, SocketSpec},
 };
 
 /// Time that a trial may take beyond its load: starting two processes and closing, on a machine that does other things
@@ -48,16 +49,22 @@ impl Setup<'_> {
         ServeSpec::on_loopback(self.server.threads(self.threads), socket)
     }
 
-    fn drive_spec(&self, pacing: Pacing) -> DriveSpec {
-        let (load, socket) = (self.scenario.load.clone(), self.socket(self.client));
+    fn drive_spec(&self, load: &Load, pacing: Pacing) -> DriveSpec {
+        let (load, socket) = (load.clone(), self.socket(self.client));
         DriveSpec { target: String::new(), threads: self.client.threads(self.threads), pacing, load, socket }
     }
 
-    /// What the client of a paced load waits with. Where clients are compared, their runtimes' timers are part of it; and
-    /// on a core that it shares, spinning would take the server's time.
+    /// What the client of a paced load waits with. Where clients are compared, their runtimes' timers are part of it; on
+    /// a core that it shares with the server, spinning would take the server's time, and on one that it shares with a
+    /// second client, that one's.
     pub(crate) fn pacing(&self, origin: &Origin) -> Pacing {
         let apart = self.placement == Placement::Split && !self.cores.cores_shared;
-        if apart && !origin.compares_clients { Pacing::Spin } else { Pacing::Timers }
+        let sleeps = self.client.info.features.iter().any(|feature| feature == "sleep");
+        match (apart && !origin.compares_clients, &self.scenario.beside) {
+            (false, _) => Pacing::Timers,
+            (true, Some(_)) if sleeps => Pacing::Sleep,
+            (true, _) => Pacing::Spin,
+        }
     }
 
     /// The scenario's settings; an end that lacks its flush policy has its own.
@@ -73,13 +80,18 @@ pub fn expected(scenario: &Scenario) -> Duration {
     const PROCESSES: Duration = Duration::from_millis(80);
     /// Opening and closing one connection.
     const CONNECTION: Duration = Duration::from_micros(250);
-    let load = &scenario.load;
-    PROCESSES + CONNECTION * load.connections + Duration::from_millis(load.warm_up_ms) + load.expected()
+    let loads = || std::iter::once(&scenario.load).chain(&scenario.beside);
+    let before = loads()
+        .map(|load| PROCESSES / 2 + CONNECTION * load.connections + Duration::from_millis(load.warm_up_ms));
+    // What is agreed with the server begins only when every connection stands.
+    let lead = loads().map(push_lead).max().unwrap_or_default();
+    let window = loads().map(Load::expected).max().unwrap_or_default();
+    PROCESSES / 2 + before.sum::<Duration>() + lead + window
 }
 
 /// The limit of a trial of `scenario`, unless the user sets one: far beyond what it takes.
 pub fn limit(scenario: &Scenario) -> Duration {
-    expected(scenario) * 3 + SLACK + SLACK_PER_CONNECTION * scenario.load.connections
+    expected(scenario) * 3 + SLACK + SLACK_PER_CONNECTION * scenario.connections()
 }
 
 /// Runs one trial in fresh processes, which are gone when this returns.
@@ -94,7 +106,9 @@ pub fn execute(
     let start = Instant::now();
     let mut stage = Processes::new(setup.server, setup.client, setup.cores, machine, origin.counts, limit);
     let pacing = setup.pacing(origin);
-    let outcome = run(&mut stage, &setup.serve_spec(), &setup.drive_spec(pacing));
+    let drive = setup.drive_spec(&setup.scenario.load, pacing);
+    let beside = setup.scenario.beside.as_ref().map(|load| setup.drive_spec(load, pacing));
+    let outcome = run(&mut stage, &setup.serve_spec(), &drive, beside.as_ref());
     let took_ns = start.elapsed().as_nanos() as u64;
     Record::new(origin, position, setup, started_unix_ms, took_ns, outcome)
 }

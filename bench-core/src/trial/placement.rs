@@ -84,6 +84,17 @@ pub fn choose(placement: Placement, _server_threads: u32, _client_threads: u32) 
     }
 }
 
+/// How many cores this process may use.
+///
+/// # Errors
+/// Where the system does not tell, with the reason.
+pub fn usable() -> Result<u32, String> {
+    #[cfg(target_os = "linux")]
+    return Ok(linux::usable_cpus()?.len() as u32);
+    #[cfg(not(target_os = "linux"))]
+    Err("pinning is not available on this system".to_owned())
+}
+
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 fn select(
     placement: Placement,

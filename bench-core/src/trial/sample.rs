@@ -31,6 +31,9 @@ pub struct Sample {
     /// Instructions since the first sample, where a run counts them and the machine can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<u64>,
+    /// Open files, connections among them; absent where the system does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
 }
 
 /// State of the whole machine, as the original Python evaluation read it.
@@ -229,6 +232,7 @@ pub fn sample(pid: u32) -> Option<Sample> {
         involuntary_switches: involuntary,
         system_calls: None,
         instructions: None,
+        open_files: process.fd_count().ok().map(|count| count as u64),
     })
 }
 
@@ -256,6 +260,7 @@ mod tests {
         .unwrap();
         let after = sample(std::process::id()).unwrap();
         assert!(after.cpu_ns > before.cpu_ns);
+        assert!(after.open_files.is_some_and(|count| count > 0));
         assert!(after.rss_bytes > 0 && after.peak_rss_bytes >= after.rss_bytes / 2);
     }
 

@@ -14,7 +14,7 @@ type Log = Rc<RefCell<Vec<String>>>;
 type Line = Result<Event, String>;
 
 struct Scripted {
-    role: Role,
+    name: &'static str,
     lines: VecDeque<Line>,
     exit: Result<(), String>,
     log: Log,
@@ -22,7 +22,7 @@ struct Scripted {
 
 impl Scripted {
     fn note(&self, what: &str) {
-        self.log.borrow_mut().push(format!("{} {what}", self.role));
+        self.log.borrow_mut().push(format!("{} {what}", self.name));
     }
 }
 
@@ -63,6 +63,8 @@ impl Peer for Scripted {
 struct Script {
     server: Vec<Line>,
     client: Vec<Line>,
+    /// What the second client does, where there is one.
+    beside: Option<Vec<Line>>,
     probe: Result<(), String>,
     client_exit: Result<(), String>,
     log: Log,
@@ -76,6 +78,7 @@ impl Script {
         Script {
             server: vec![Ok(listening), Ok(Event::Served(served(10, 10)))],
             client: vec![Ok(Event::Ready), Ok(Event::Measured(measured)), Ok(Event::Drove(drove))],
+            beside: None,
             probe: Ok(()),
             client_exit: Ok(()),
             log: Log::default(),
@@ -91,7 +94,11 @@ impl Script {
             load: Load::default(),
             socket: SocketSpec::default(),
         };
-        let outcome = super::run(&mut self, &serve, &drive);
+        let beside = self
+            .beside
+            .as_ref()
+            .map(|_| DriveSpec { load: Load { connections: 7, ..Load::default() }, ..drive.clone() });
+        let outcome = super::run(&mut self, &serve, &drive, beside.as_ref());
         let log = self.log.borrow().clone();
         (outcome, log)
     }
@@ -106,14 +113,17 @@ impl Stage for Script {
 
     fn start_server(&mut self, _: &ServeSpec) -> Result<Scripted, String> {
         let lines = std::mem::take(&mut self.server).into();
-        Ok(Scripted { role: Role::Server, lines, exit: Ok(()), log: self.log.clone() })
+        Ok(Scripted { name: "server", lines, exit: Ok(()), log: self.log.clone() })
     }
 
     fn start_client(&mut self, spec: &DriveSpec) -> Result<Scripted, String> {
         assert_eq!(spec.target, "127.0.0.1:9");
-        let lines = std::mem::take(&mut self.client).into();
+        let is_second = spec.load.connections == 7;
+        let lines = if is_second { self.beside.take().unwrap_or_default() } else { self.client.clone() };
+        let name = if is_second { "beside" } else { "client" };
         let exit = self.client_exit.clone();
-        Ok(Scripted { role: Role::Client, lines, exit, log: self.log.clone() })
+        self.log.borrow_mut().push(format!("{name} started"));
+        Ok(Scripted { name, lines: lines.into(), exit, log: self.log.clone() })
     }
 
     fn probe(&mut self, _: SocketAddr) -> Result<(), String> {
@@ -149,6 +159,7 @@ fn the_steps_come_in_order_and_both_edges_are_quiet() {
     assert!(outcome.drove.is_some() && outcome.served.is_some());
     let expected = [
         "probe",
+        "client started",
         "machine sampled",
         "server sampled",
         "client sampled",
@@ -162,6 +173,65 @@ fn the_steps_come_in_order_and_both_edges_are_quiet() {
         "server waited for",
     ];
     assert_eq!(log, expected);
+}
+
+#[test]
+fn two_clients_share_a_window_and_their_counts_are_added() {
+    let mut script = Script::sound();
+    let measured = Measured { units: 5, elapsed_ns: 900 };
+    let drove = Drove { units: 5, elapsed_ns: 900, tally: tally(5, 5), ..Drove::default() };
+    script.beside = Some(vec![Ok(Event::Ready), Ok(Event::Measured(measured)), Ok(Event::Drove(drove))]);
+    script.server[1] = Ok(Event::Served(served(15, 15)));
+    let (outcome, log) = script.run();
+    assert_eq!(outcome.failure, None);
+    let beside = outcome.beside.unwrap();
+    assert_eq!((beside.drove.unwrap().units, outcome.drove.unwrap().units), (5, 10));
+    assert!(beside.samples.both().is_some());
+    let expected = [
+        "probe",
+        "client started",
+        "beside started",
+        "machine sampled",
+        "server sampled",
+        "client sampled",
+        "beside sampled",
+        "client go",
+        "beside go",
+        "server sampled",
+        "client sampled",
+        "beside sampled",
+        "machine sampled",
+        "client finish",
+        "client waited for",
+        "beside finish",
+        "beside waited for",
+        "server stdin ends",
+        "server waited for",
+    ];
+    assert_eq!(log, expected);
+}
+
+#[test]
+fn a_second_client_that_fails_ends_the_trial_and_all_processes() {
+    let mut script = Script::sound();
+    script.beside = Some(vec![Ok(Event::Ready)]);
+    let (outcome, log) = script.run();
+    let failure = outcome.failure.unwrap();
+    assert_eq!(failure.step, Step::Measure);
+    assert!(log.ends_with(&["client ended", "beside ended", "server ended"].map(str::to_owned)), "{log:?}");
+}
+
+#[test]
+fn refused_connects_explain_as_many_openings_that_ended_early() {
+    let with = |handshake_errors, refused| {
+        let mut script = Script::sound();
+        let drove = Drove { units: 10, elapsed_ns: 1_000, tally: tally(10, 10), refused, ..Drove::default() };
+        script.client[2] = Ok(Event::Drove(drove));
+        script.server[1] = Ok(Event::Served(Served { handshake_errors, ..served(10, 10) }));
+        script.run().0.failure
+    };
+    assert_eq!(with(2, 2), None);
+    assert!(with(3, 2).unwrap().message.contains("3 failed handshakes"));
 }
 
 #[test]

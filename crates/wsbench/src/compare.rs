@@ -136,7 +136,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<u8, Stop> {
             trials.iter().filter(|trial| trial.scenario.name == scenario).cloned().collect()
         };
         let (base, new) = (of(&base), of(&new));
-        let ranking = metric::ranking(new[0].scenario.load.workload, new[0].role);
+        let ranking = metric::ranking(&new[0].scenario, new[0].role);
         let conditions = if arguments.fail_if.is_empty() {
             let worse = if ranking.higher_is_better { -DEFAULT_CHANGE } else { DEFAULT_CHANGE };
             vec![Condition { metric: ranking, above: !ranking.higher_is_better, change: worse }]

@@ -30,6 +30,7 @@ pub mod terms;
 mod text;
 pub mod verdict;
 pub mod verify;
+mod workers;
 
 /// Prints to stdout. A reader that has seen enough and closed the pipe (`| head`) is no error: the program ends.
 pub fn exit_quietly_on_closed_pipe(text: &str) {

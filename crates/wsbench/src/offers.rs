@@ -1,12 +1,12 @@
 //! What the rows of a run offer, against what its scenarios ask of them: a server needs the service, a client the
-//! workload, and both the flush policy where it decides what is measured.
+//! workload, both the flush policy where it decides what is measured, and each what a field of the load asks of it.
 
 use std::collections::BTreeMap;
 
 use bench_core::{
     catalogue::{Pairing, Scenario},
     record::Pair,
-    spec::Workload,
+    spec::{Load, Workload},
     trial::{Program, Role},
 };
 use clap::ValueEnum;
@@ -55,7 +55,9 @@ pub fn left_out(
                 let row = row_of(name);
                 let everywhere =
                     pairs.iter().all(|pair| row_of(&pair.server) == row || row_of(&pair.client) == row);
-                if name.ends_with(TWIN) || everywhere {
+                // How a row grows with its cores can be looked at without a row that has one.
+                let is_needed = name.ends_with(TWIN) && scenario.server_cores.is_none();
+                if is_needed || everywhere {
                     return Err(Stop::usage(format!(
                         "the row `{row}` does not offer what `{}` needs, {what}, and nothing could be compared without \
                          it: leave one of them out",
@@ -77,23 +79,36 @@ fn find<'a>(programs: &'a [Program], name: &str) -> Result<&'a Program, Stop> {
 
 /// What a row does not offer of what it needs at one end of a scenario.
 fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<String> {
-    let (info, workload, flush) = (&program.info, scenario.load.workload, scenario.socket.flush);
-    let service = service(workload);
-    match role {
-        Role::Server if !info.services.iter().any(|offered| offered == service) => {
-            Some(format!("the service /{service}"))
+    let info = &program.info;
+    let mut loads = scenario.loads();
+    let of_load = loads.find_map(|load| {
+        let (workload, flush) = (load.workload, scenario.socket.flush);
+        let service = service(load);
+        match role {
+            Role::Server if !info.services.iter().any(|offered| offered == service) => {
+                Some(format!("the service /{service}"))
+            }
+            Role::Client if !info.workloads.contains(&workload) => {
+                Some(format!("the workload {} of a client", workload.name()))
+            }
+            _ if !info.offers_flush(workload, flush) => Some(format!("the flush policy {}", flush.name())),
+            _ => None,
         }
-        Role::Client if !info.workloads.contains(&workload) => {
-            Some(format!("the workload {} of a client", workload.name()))
-        }
-        _ if !info.offers_flush(workload, flush) => Some(format!("the flush policy {}", flush.name())),
-        _ => None,
-    }
+    });
+    let feature = || {
+        let needs = scenario.needs(role);
+        needs.into_iter().find(|needed| !info.features.iter().any(|offered| offered == needed))
+    };
+    let of_cores = || scenario.server_cores.filter(|cores| role == Role::Server && *cores > info.max_threads);
+    of_load
+        .or_else(|| feature().map(str::to_owned))
+        .or_else(|| of_cores().map(|cores| format!("{cores} worker threads")))
 }
 
-/// The service that a workload asks the server for.
-fn service(workload: Workload) -> &'static str {
-    match workload {
+/// The service that a load asks the server for.
+fn service(load: &Load) -> &'static str {
+    match load.workload {
+        Workload::Connect if load.exchanges > 0 => "echo",
         Workload::Connect | Workload::Push => "push",
         Workload::OneWay => "sink",
         Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced => "echo",
@@ -123,11 +138,12 @@ mod tests {
         programs.push(program("echo-only", |info| info.services.retain(|name| name == "echo")));
         programs.push(program("each", |info| info.flush = vec![Flush::Each]));
         let catalogue = Catalogue::built_in();
+        let known = programs.clone();
         let left_out = |pairs: &[(&str, &str)], scenario: &str| {
             let pair =
                 |(server, client): &(&str, &str)| Pair { server: (*server).into(), client: (*client).into() };
             let pairs: Vec<Pair> = pairs.iter().map(pair).collect();
-            left_out(&programs, &[catalogue.scenarios[scenario].clone()], &pairs)
+            super::left_out(&known, &[catalogue.scenarios[scenario].clone()], &pairs)
                 .map(|rows| rows.get(scenario).cloned().unwrap_or_default())
                 .map_err(|stop| stop.to_string())
         };
@@ -140,6 +156,21 @@ mod tests {
             left_out(&[("both", "both"), ("both", "server")], "rtt-24"),
             of("server", "the workload ping-pong of a client")
         );
+
+        let mut burning = catalogue.scenarios["rtt-24"].clone();
+        burning.load.burn_us = 5;
+        let pair = |server: &str| Pair { server: server.into(), client: "both".into() };
+        let pairs = [pair("both"), pair("plain")];
+        programs.push(program("plain", |info| info.features.clear()));
+        let rows = super::left_out(&programs, std::slice::from_ref(&burning), &pairs).unwrap();
+        assert_eq!(rows["rtt-24"], [("plain".to_owned(), "burn".to_owned())].into());
+        let beside = Scenario { beside: Some(burning.load), ..catalogue.scenarios["rtt-24"].clone() };
+        assert_eq!(super::left_out(&programs, &[beside], &pairs).unwrap(), rows);
+        programs.push(program("multi", |info| info.max_threads = 8));
+        let wide = Scenario { server_cores: Some(2), ..catalogue.scenarios["rtt-24"].clone() };
+        let pairs = ["both", "multi", "both#aa"].map(pair);
+        let rows = super::left_out(&programs, &[wide], &pairs).unwrap();
+        assert_eq!(rows["rtt-24"], [("both".to_owned(), "2 worker threads".to_owned())].into());
 
         let refused = left_out(&[("both", "server"), ("each", "server")], "rtt-24").unwrap_err();
         assert!(refused.contains("`server`") && refused.contains("nothing could be compared"), "{refused}");

@@ -9,7 +9,7 @@ use std::{
 #[cfg(target_os = "linux")]
 use bench_core::trial::counters;
 use bench_core::{
-    catalogue::{MAX_ROUNDS, Pairing, Scenario},
+    catalogue::{MAX_ROUNDS, Pairing},
     mark::Mark,
     record::{
         FoundPoint, Line, Machine, Origin, Orphaned, Pair, Position, Record, SCHEMA, Session, Writer,
@@ -39,9 +39,10 @@ use crate::{
     results::{Results, cut_unfinished_line},
     rows::{AVAILABLE, Finder, short},
     select::{Selection, ad_hoc, select},
-    summary::{RowFigures, Summary},
+    summary::{Group, RowFigures, Summary},
     table::{Format, render},
     verdict::Verdict,
+    workers,
 };
 
 /// What the table and a run assume unless they are told otherwise.
@@ -188,27 +189,42 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
         let look = Look { format, slo, confidence, target: None, quiet: arguments.quiet };
         return resume(path, &finder, &build, time, look);
     }
-    let selection = selection(&arguments, own_load)?;
+    let machine = Machine::this(&build);
+    let mut selection = selection(&arguments, own_load)?;
     let cast = cast(&arguments, selection.pairing, &finder)?;
+    let not_possible = workers::leave_out_impossible(&mut selection, &cast, &arguments.scenarios)?;
+    for (scenario, reason) in &not_possible {
+        eprintln!("{scenario}: left out, it {reason}");
+    }
+    check::resources(&selection.scenarios, machine.memory_bytes)?;
     let left_out = offers::left_out(&cast.programs, &selection.scenarios, &cast.pairs)?;
     for (scenario, rows) in &left_out {
         for (row, what) in rows {
             eprintln!("{row}: left out of {scenario}: it does not offer {what}");
         }
     }
+    let rounds = arguments.rounds.unwrap_or(selection.rounds);
+    // Asked for fewer rounds, those that have few do not become more.
+    let of_own = selection.rounds_of.into_iter();
+    let rounds_of = match arguments.rounds {
+        Some(_) => of_own.filter(|(_, own)| *own < rounds).collect(),
+        None => of_own.collect(),
+    };
     let session = Session {
         schema: SCHEMA,
         session: new_session(),
         command: std::env::args().collect(),
         started_unix_ms: unix_ms(),
         seed: arguments.seed.unwrap_or_else(|| unix_ms() % 100_000),
-        rounds: arguments.rounds.unwrap_or(selection.rounds),
+        rounds,
+        rounds_of,
         profile: selection.profile,
         role: cast.role,
         pairs: cast.pairs,
         baseline: cast.baseline,
         unavailable: cast.unavailable,
         left_out,
+        not_possible,
         server_cores: arguments.server_cores,
         objective: selection
             .scenarios
@@ -218,7 +234,7 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
         scenarios: selection.scenarios,
         waves: Vec::new(),
         counts: arguments.counts,
-        machine: Machine::this(&build),
+        machine,
         build,
     };
     if session.objective.is_some() && arguments.target_width.is_some() {
@@ -267,12 +283,7 @@ fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop
     if let Some(placement) = arguments.placement {
         selection.scenarios.iter_mut().for_each(|scenario| scenario.placement = placement);
     }
-    open_files(&selection.scenarios)?;
     Ok(selection)
-}
-
-fn open_files(scenarios: &[Scenario]) -> Result<(), Stop> {
-    check::open_files(scenarios.iter().map(|scenario| (scenario.name.as_str(), scenario.load.connections)))
 }
 
 /// Completes the last run of a file: unfinished blocks are repeated whole.
@@ -329,7 +340,7 @@ fn resume(
             )));
         }
     }
-    open_files(&session.scenarios)?;
+    check::resources(&session.scenarios, this.memory_bytes)?;
     let bench = Bench::new(&session, rows.programs, time)?;
 
     if cut_unfinished_line(path).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))? {
@@ -404,7 +415,7 @@ struct Target {
 
 impl Target {
     /// Whether another round is needed.
-    fn is_missed(self, summary: &Summary, rounds: u32) -> bool {
+    fn is_missed(self, summary: &Summary, session: &Session) -> bool {
         let wide = |row: &RowFigures| {
             row.judged.is_some_and(|judged| match (judged.verdict, judged.interval) {
                 (Verdict::Baseline, _) => false,
@@ -414,7 +425,10 @@ impl Target {
                 (_, Some((low, high))) => high / low - 1.0 > self.width,
             })
         };
-        rounds < self.max_rounds && summary.groups.iter().flat_map(|group| &group.rows).any(wide)
+        // What has its own number of rounds gets no more of them.
+        let grows = |group: &&Group| !session.rounds_of.contains_key(&group.scenario.name);
+        session.rounds < self.max_rounds
+            && summary.groups.iter().filter(grows).flat_map(|group| &group.rows).any(wide)
     }
 }
 
@@ -475,7 +489,7 @@ fn finish(
             continue;
         }
         match look.target {
-            Some(target) if target.is_missed(&summary, session.rounds) => {
+            Some(target) if target.is_missed(&summary, &session) => {
                 session.rounds += 1;
                 // The same run with a round more: the last of its lines counts.
                 write(&mut writer, path, &Line::Session(session.clone()))?;
@@ -592,7 +606,8 @@ impl Bench {
         let mut cores = BTreeMap::new();
         for scenario in &session.scenarios {
             for pair in &session.pairs {
-                let threads = |row| program(&programs, row).threads(session.server_cores);
+                let several = scenario.server_cores.unwrap_or(session.server_cores);
+                let threads = |row| program(&programs, row).threads(several);
                 let (server, client) = (threads(&pair.server), threads(&pair.client));
                 let chosen = placement::choose(scenario.placement, server, client)
                     .map_err(|reason| Stop::usage(format!("`{}`: {reason}", scenario.name)))?;
@@ -615,7 +630,7 @@ impl Bench {
 
     fn trial(&mut self, block: &Block, pair: &Pair, position: Position) -> Record {
         let (server, client) = (program(&self.programs, &pair.server), program(&self.programs, &pair.client));
-        let threads = self.server_cores;
+        let threads = block.scenario.server_cores.unwrap_or(self.server_cores);
         let placement = block.scenario.placement;
         let setup = Setup {
             scenario: &block.scenario,

@@ -1,6 +1,6 @@
 //! Which scenarios a command line asks for.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use bench_core::{
     catalogue::{Catalogue, Pairing, Scenario},
@@ -25,6 +25,8 @@ pub struct Selection {
     pub scenarios: Vec<Scenario>,
     /// Rounds, unless the command line says otherwise.
     pub rounds: u32,
+    /// Rounds of the scenarios that have others, by their name.
+    pub rounds_of: BTreeMap<String, u32>,
     /// Pairing, unless the command line says otherwise.
     pub pairing: Pairing,
 }
@@ -53,6 +55,7 @@ pub fn select(profile: Option<&str>, patterns: &[String]) -> Result<Selection, S
             profile: None,
             scenarios,
             rounds: DEFAULT_ROUNDS,
+            rounds_of: BTreeMap::new(),
             pairing: Pairing::default(),
         });
     }
@@ -61,7 +64,9 @@ pub fn select(profile: Option<&str>, patterns: &[String]) -> Result<Selection, S
         scenarios = matching(&catalogue, scenarios, patterns)?;
     }
     let (rounds, pairing) = (profile.rounds, profile.pairs);
-    Ok(Selection { profile: Some(name), scenarios, rounds, pairing })
+    let own = scenarios.iter().map(|scenario| (scenario.name.clone(), profile.rounds_of(scenario)));
+    let rounds_of = own.filter(|(_, own)| *own != rounds).collect();
+    Ok(Selection { profile: Some(name), scenarios, rounds, rounds_of, pairing })
 }
 
 /// The single scenario that flags describe.
@@ -75,12 +80,12 @@ pub fn ad_hoc(mut load: Load, socket: SocketSpec, placement: Placement) -> Resul
     }
     load.validate(&socket).map_err(Stop::usage)?;
     let about = "Given on the command line".to_owned();
-    let name = AD_HOC.to_owned();
-    let scenario = Scenario { name, about, placement, load, socket, curve: None, finds_rates: false };
+    let scenario = Scenario { about, placement, socket, ..Scenario::new(AD_HOC, load) };
     Ok(Selection {
         profile: None,
         scenarios: vec![scenario],
         rounds: DEFAULT_ROUNDS,
+        rounds_of: BTreeMap::new(),
         pairing: Pairing::default(),
     })
 }

@@ -11,7 +11,7 @@ use bench_core::{
     metric,
     record::{Machine, Origin, Pair, Position, Record, new_session},
     runner::BuildInfo,
-    spec::{Load, SocketSpec, Workload},
+    spec::{Load, Workload},
     trial::{
         Program, Role, Setup, execute,
         execute::limit,
@@ -212,15 +212,7 @@ impl Bench {
         load: Load,
         time: Option<Duration>,
     ) -> Record {
-        let scenario = Scenario {
-            name: "selftest".to_owned(),
-            about: String::new(),
-            placement: Placement::Split,
-            load,
-            socket: SocketSpec::default(),
-            curve: None,
-            finds_rates: false,
-        };
+        let scenario = Scenario { placement: Placement::Split, ..Scenario::new("selftest", load) };
         let setup = Setup {
             scenario: &scenario,
             pair: &Pair { server: server.row.clone(), client: client.row.clone() },

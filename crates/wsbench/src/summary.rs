@@ -34,7 +34,7 @@ pub struct Summary {
     pub orphaned: usize,
     /// Rows that were not available, with the reason.
     pub unavailable: BTreeMap<String, String>,
-    /// Rows that were left out of a scenario that they cannot carry out, one line each.
+    /// Rows that were left out of a scenario that they cannot carry out, and scenarios that were left out, one line each.
     pub left_out: BTreeSet<String>,
     /// What was measured where: the machine and the build, once each.
     pub origins: Vec<String>,
@@ -174,6 +174,9 @@ impl Summary {
                     format!("{row}: left out of {scenario}, it does not offer {what}")
                 })
             });
+        let not_possible = results.sessions.iter().flat_map(|session| &session.not_possible);
+        let not_possible =
+            not_possible.map(|(scenario, reason)| format!("{scenario}: left out, it {reason}"));
         let mut origins: Vec<String> = Vec::new();
         for trial in &results.trials {
             let build = crate::rows::short(&trial.build);
@@ -192,7 +195,7 @@ impl Summary {
             failures: failed.collect(),
             orphaned: results.orphaned,
             unavailable: results.sessions.iter().flat_map(|session| session.unavailable.clone()).collect(),
-            left_out: left_out.collect(),
+            left_out: left_out.chain(not_possible).collect(),
             origins,
         }
     }
@@ -236,7 +239,7 @@ fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
 
     let is_twin = |row: &RowFigures| row.server.ends_with(TWIN) || row.client.ends_with(TWIN);
     let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
-    let ranking = metric::ranking(first.scenario.load.workload, first.role);
+    let ranking = metric::ranking(&first.scenario, first.role);
     sort(&mut rows, ranking);
     let floor = judge_rows(&mut rows, twin.as_ref(), &blocks, ranking, (&baseline, first.role), confidence);
 
@@ -268,7 +271,7 @@ fn columns(first: &Record, rows: &[RowFigures]) -> Vec<Metric> {
         Role::Server => [metric::SERVER_SYSTEM_CALLS, metric::SERVER_INSTRUCTIONS],
         Role::Client => [metric::CLIENT_SYSTEM_CALLS, metric::CLIENT_INSTRUCTIONS],
     };
-    let mut columns = metric::columns(first.scenario.load.workload, first.role);
+    let mut columns = metric::columns(&first.scenario, first.role);
     columns.extend(
         counted.into_iter().filter(|counted| rows.iter().any(|row| row.figures.contains_key(counted.name))),
     );

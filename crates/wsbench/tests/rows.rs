@@ -8,12 +8,11 @@ use std::ops::RangeInclusive;
 use bench_core::{
     Kind,
     catalogue::Scenario,
+    histogram::Series,
     record::{Machine, Origin, Pair, Position},
-    spec::{Flush, Load, Schedule, SocketSpec, Workload},
+    spec::{Flush, Load, Schedule, SocketSpec, Step, Workload},
     trial::{
-        DescribeError, Program, Role, Setup, execute,
-        execute::limit,
-        placement::{Cores, Placement},
+        DescribeError, Program, Role, Setup, execute, execute::limit, placement::Cores,
         sample::MachineSampler,
     },
 };
@@ -32,7 +31,11 @@ fn main() -> std::process::ExitCode {
             let name = format!("{}::{}", entry.name, scenario.name);
             let (load, flush) = (&scenario.load, scenario.socket.flush);
             let offered = match &described {
-                Ok(program) => program.info.offers_flush(load.workload, flush),
+                Ok(program) => {
+                    program.info.offers_flush(load.workload, flush)
+                        && (offers(program, &scenario, Role::Server)
+                            || offers(program, &scenario, Role::Client))
+                }
                 Err(DescribeError::Unavailable(_)) => false,
                 // The test fails with the reason.
                 Err(DescribeError::Broken(_)) => true,
@@ -44,6 +47,12 @@ fn main() -> std::process::ExitCode {
     libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit_code()
 }
 
+/// Whether a row has what a scenario needs of this end beside services, workloads and flush policies.
+fn offers(program: &Program, scenario: &Scenario, role: Role) -> bool {
+    let needs = scenario.needs(role);
+    needs.into_iter().all(|needed| program.info.features.iter().any(|offered| offered == needed))
+}
+
 /// Every workload, and the fields that change how it goes.
 fn scenarios() -> Vec<Scenario> {
     let base = Load { warm_up_ms: 5, messages: Some(50), ..Load::default() };
@@ -51,6 +60,8 @@ fn scenarios() -> Vec<Scenario> {
     let push =
         Load { workload: Workload::Push, connections: 5, messages: Some(4), every_us: 2_000, ..base.clone() };
     let one_way = Load { workload: Workload::OneWay, messages: Some(500), duration_ms: 20, ..base.clone() };
+    let idle = Load { workload: Workload::Idle, connections: 30, duration_ms: 20, ..base.clone() };
+    let exchanges = Load { workload: Workload::Connect, exchanges: 3, count_refusals: true, ..base.clone() };
     let loads = [
         ("ping-pong", base.clone(), Flush::BeforeWait),
         ("ping-pong-each", Load { connections: 20, ..base.clone() }, Flush::Each),
@@ -98,23 +109,66 @@ fn scenarios() -> Vec<Scenario> {
         ),
         ("push-on-connect", push.clone(), Flush::BeforeWait),
         ("push-aligned", Load { schedule: Schedule::Aligned, ..push.clone() }, Flush::BeforeWait),
-        ("push-staggered", Load { schedule: Schedule::Staggered, ..push }, Flush::BeforeWait),
+        ("push-staggered", Load { schedule: Schedule::Staggered, ..push.clone() }, Flush::BeforeWait),
+        ("push-timers", Load { timers: 3, schedule: Schedule::Staggered, ..push.clone() }, Flush::BeforeWait),
+        ("push-timers-aligned", Load { timers: 40, schedule: Schedule::Aligned, ..push }, Flush::BeforeWait),
+        ("idle", idle.clone(), Flush::BeforeWait),
+        ("idle-touched", Load { touch: true, ..idle }, Flush::BeforeWait),
+        ("burn", Load { burn_us: 200, connections: 2, ..base.clone() }, Flush::BeforeWait),
         (
-            "idle",
-            Load { workload: Workload::Idle, connections: 30, duration_ms: 20, ..base },
+            "connect-at-once",
+            Load { connections: 20, messages: Some(1), warm_up_ms: 0, ..exchanges.clone() },
+            Flush::BeforeWait,
+        ),
+        (
+            "connect-at-a-rate",
+            Load { connections: 4, messages: None, rate_per_s: Some(200), duration_ms: 100, ..exchanges },
+            Flush::BeforeWait,
+        ),
+        (
+            "paced-steps",
+            Load {
+                workload: Workload::Paced,
+                connections: 4,
+                messages: None,
+                warm_up_ms: 100,
+                slice_ms: 20,
+                steps: [(10, 60), (20, 40)]
+                    .map(|(percent_of_capacity, duration_ms)| Step { percent_of_capacity, duration_ms })
+                    .into(),
+                ..base.clone()
+            },
             Flush::BeforeWait,
         ),
     ];
     let scenario = |(name, load, flush): (&str, Load, Flush)| Scenario {
-        name: name.to_owned(),
-        about: String::new(),
-        placement: Placement::Shared,
-        load,
         socket: SocketSpec { flush, ..SocketSpec::default() },
-        curve: None,
-        finds_rates: false,
+        ..Scenario::new(name, load)
     };
-    loads.into_iter().map(scenario).collect()
+    let victims = Load {
+        workload: Workload::Paced,
+        connections: 5,
+        messages: None,
+        rate_per_s: Some(500),
+        duration_ms: 200,
+        slice_ms: 20,
+        ..base.clone()
+    };
+    let churn = Load {
+        workload: Workload::Connect,
+        connections: 2,
+        messages: Some(5),
+        exchanges: 2,
+        delay_ms: 60,
+        warm_up_ms: 0,
+        ..base.clone()
+    };
+    let neighbour = Load { burn_us: 100, duration_ms: 200, messages: None, ..base };
+    let beside = [("churn", churn), ("neighbour", neighbour)].map(|(name, load)| Scenario {
+        beside: Some(load),
+        ..Scenario::new(&format!("beside-{name}"), victims.clone())
+    });
+    loads.into_iter().map(scenario).chain(beside).collect()
 }
 
 /// Units that a scenario has by its messages; `None` where time decides.
@@ -123,21 +177,27 @@ fn expected_units(load: &Load) -> Option<u64> {
     match load.workload {
         Workload::OneWay => None,
         Workload::Idle => Some(0),
+        Workload::Paced if !load.steps.is_empty() => None,
+        Workload::Connect if load.is_paced() => Some(load.offered()),
+        Workload::Push => Some(load.pushes() * load.timers * connections),
         Workload::Paced => Some(load.offered()),
         _ => load.messages.map(|messages| messages * connections),
     }
 }
 
 /// How many threads the server of a row has when the measured window ends.
-fn expected_threads(row: &str, workers: u32, load: &Load) -> RangeInclusive<u64> {
+fn expected_threads(row: &str, workers: u32, scenario: &Scenario) -> RangeInclusive<u64> {
     // The main thread and the one that reads stdin.
     const ALWAYS: u64 = 2;
+    let load = &scenario.load;
     let connections = u64::from(load.connections);
+    // Those of the second load may have ended.
+    let beside = scenario.beside.as_ref().map_or(0, |load| u64::from(load.connections));
     match (row, load.workload) {
         // One that accepts. Each connection was closed before the next one; the thread of the last may be ending.
         ("threads", Workload::Connect) => ALWAYS + 1..=ALWAYS + 1 + connections,
         // And one for each connection; the thread of the readiness check may be ending.
-        ("threads", _) => ALWAYS + 1 + connections..=ALWAYS + 2 + connections,
+        ("threads", _) => ALWAYS + 1 + connections..=ALWAYS + 2 + connections + beside,
         // The workers, of which the main thread may be one, and at most a reactor's.
         _ => u64::from(workers) + 1..=u64::from(workers) + 3,
     }
@@ -166,9 +226,12 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
     let position = Position { round: 0, block: 0, attempt: 0, order: 0 };
     let pairs = [(&own, &own), (&own, &reference), (&reference, &own)];
     // A row may have a server and no client, or no client for this workload.
-    for (server, client) in
-        pairs.into_iter().filter(|(_, client)| client.info.workloads.contains(&scenario.load.workload))
-    {
+    let is_possible = |(server, client): &(&Program, &Program)| {
+        scenario.loads().all(|load| client.info.workloads.contains(&load.workload))
+            && offers(server, scenario, Role::Server)
+            && offers(client, scenario, Role::Client)
+    };
+    for (server, client) in pairs.into_iter().filter(is_possible) {
         let pair = Pair { server: server.row.clone(), client: client.row.clone() };
         let setup = Setup {
             scenario,
@@ -183,6 +246,21 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         if let Some(error) = record.error {
             return Err(format!("server {}, client {}: {error}", pair.server, pair.client).into());
         }
+        let beside = record.beside.as_ref().and_then(|beside| beside.drove.as_ref());
+        match (&scenario.beside, beside) {
+            (None, None) => {}
+            (Some(load), Some(drove)) => {
+                assert!(drove.units > 0);
+                assert!(expected_units(load).is_none_or(|units| drove.units == units));
+            }
+            (load, _) => panic!("{} second loads", u8::from(load.is_some())),
+        }
+        if scenario.load.slice_ms > 0 && !client.info.features.is_empty() {
+            let sliced: u64 = record.slices.iter().map(|slice| slice.count).sum();
+            assert_eq!(sliced, record.series[&Series::FromIntended].count);
+        }
+        let answered: u64 = record.steps.iter().map(|step| step.answered).sum();
+        assert!(answered <= record.units && record.steps.len() == scenario.load.steps.len());
         match expected_units(&scenario.load) {
             Some(units) => assert_eq!(record.units, units),
             None => assert!(record.units > 0),
@@ -190,7 +268,7 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         let threads = record.server.samples.measured.map(|sample| sample.threads);
         // What other languages bring along is theirs.
         if cfg!(target_os = "linux") && server.info.build.is_some() {
-            let expected = expected_threads(&server.row, record.server.workers, &scenario.load);
+            let expected = expected_threads(&server.row, record.server.workers, scenario);
             assert!(
                 threads.is_some_and(|threads| expected.contains(&threads)),
                 "{threads:?} of {expected:?}"

@@ -12,7 +12,7 @@ use std::{
 use bench_core::{
     ConnectionTally, Kind, SocketError, WriteBehind,
     payload::Class,
-    service::{Push, Service},
+    service::{Push, Service, burn},
     spec::{Flush, SocketSpec},
     timer::now_ns,
     watch::LOOKS,
@@ -70,7 +70,9 @@ struct Open<S> {
 
 /// A service with its progress.
 enum Serving {
-    Echo,
+    Echo {
+        burn_us: u64,
+    },
     Sink {
         messages: u64,
         missing: u64,
@@ -265,7 +267,8 @@ impl<S: Read + Write> Open<S> {
         let count = tally.messages().class_mut(Class::of(payload(&received)));
         count.received(bytes);
         match &mut self.service {
-            Serving::Echo => {
+            Serving::Echo { burn_us } => {
+                burn(*burn_us);
                 count.sent(bytes);
                 self.write(received, flush)
             }
@@ -300,7 +303,7 @@ impl<S: Read + Write> Open<S> {
 impl From<Service> for Serving {
     fn from(service: Service) -> Serving {
         match service {
-            Service::Echo => Serving::Echo,
+            Service::Echo { burn_us } => Serving::Echo { burn_us },
             Service::Sink { messages } => Serving::Sink { messages, missing: messages },
             Service::Push(plan) => {
                 let first_ns = plan.first_ns.unwrap_or_else(now_ns);

@@ -1,0 +1,47 @@
+//! Steps of a paced load.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::parse::{in_range, parse_millis};
+
+/// Most that a step may offer of what the server can do.
+const MAX_PERCENT: u32 = 1_000;
+
+/// A stretch of a paced load with a rate of its own, which is not known before the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Rate, as hundredths of what the same connections reached in a closed loop in the warm-up.
+    pub percent_of_capacity: u32,
+    /// Length of the step.
+    pub duration_ms: u64,
+}
+
+impl Step {
+    /// Parses a step such as `150%:10s`.
+    ///
+    /// # Errors
+    /// When the text has another form or a value is out of range.
+    pub fn parse(text: &str) -> Result<Step, String> {
+        let form = || format!("`{text}` is no step: a share of the capacity and a time, as in 150%:10s");
+        let (percent, time) = text.split_once("%:").ok_or_else(form)?;
+        let percent_of_capacity = percent.trim().parse().map_err(|_| form())?;
+        let step = Step { percent_of_capacity, duration_ms: parse_millis(time)? };
+        step.validate()?;
+        Ok(step)
+    }
+
+    pub(super) fn validate(self) -> Result<(), String> {
+        in_range("share of the capacity", self.percent_of_capacity.into(), 1, MAX_PERCENT.into(), "%")?;
+        in_range("duration of a step", self.duration_ms, 1, super::MAX_DURATION_MS, "ms")
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}%:{}ms", self.percent_of_capacity, self.duration_ms)
+    }
+}

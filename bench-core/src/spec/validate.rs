@@ -1,0 +1,167 @@
+//! Checks of a load: each refusal is one line with the value, the range and the reason.
+
+use std::time::Duration;
+
+use super::{
+    Load, MAX_CONNECTIONS, MAX_DURATION_MS, MAX_IN_FLIGHT_BYTES, SocketSpec, Workload, parse::in_range,
+};
+use crate::{
+    payload::{HEADER_BYTES, PUSH_HEADER_BYTES, SEQUENCES},
+    service::MAX_BURN_US,
+};
+
+/// Highest rate that can be asked for: beyond what any pair of processes reaches.
+const MAX_RATE: u64 = 100_000_000;
+
+/// Most schedules of pushes on one connection.
+const MAX_TIMERS: u64 = 100_000;
+
+/// Most slices of a window: each is a histogram in the client's memory and in the record.
+const MAX_SLICES: u64 = 600;
+
+impl Load {
+    /// Checks the load against itself and against the limits of its connections.
+    ///
+    /// # Errors
+    /// One line with the value, the range and the reason.
+    pub fn validate(&self, socket: &SocketSpec) -> Result<(), String> {
+        socket.validate()?;
+        // No connection at all is where the memory of idle ones is counted from.
+        let least = u64::from(self.workload != Workload::Idle);
+        in_range("connections", self.connections.into(), least, MAX_CONNECTIONS.into(), "")?;
+        let limit = socket.max_message_bytes.min(socket.max_frame_bytes);
+        let header = if self.workload == Workload::Push { PUSH_HEADER_BYTES } else { HEADER_BYTES };
+        if self.payload_bytes > limit {
+            return Err(format!(
+                "a payload of {} B is over the server's limit of {limit} B for one message in one frame (--max-message, \
+                 --max-frame)",
+                self.payload_bytes
+            ));
+        }
+        if self.payload_bytes < header as u64 {
+            return Err(format!(
+                "a payload of {} B is too small: {header} to {limit} B, because the first {header} carry the message's \
+                 class and number",
+                self.payload_bytes
+            ));
+        }
+        in_range("window", self.window.into(), 1, 1 << 20, "messages in flight")?;
+        if self.window > 1 && self.workload != Workload::Window {
+            return Err(format!(
+                "a window of {} means nothing to the workload {}: only `window` keeps several messages in flight",
+                self.window,
+                self.workload.name()
+            ));
+        }
+        let in_flight = u64::from(self.window) * self.payload_bytes;
+        if self.window > 1 && in_flight > MAX_IN_FLIGHT_BYTES {
+            return Err(format!(
+                "a window of {} messages of {} B keeps {in_flight} B in flight; windows over 1 may keep 1 to \
+                 {MAX_IN_FLIGHT_BYTES} B, because beyond the socket buffers an echo blocks both ends for good",
+                self.window, self.payload_bytes
+            ));
+        }
+        self.validate_rate()?;
+        self.validate_fields()?;
+        socket.allows_silence_of(self)?;
+        in_range("duration", self.window_ms(), 1, MAX_DURATION_MS, "ms")?;
+        in_range("warm-up", self.warm_up_ms, 0, MAX_DURATION_MS, "ms")?;
+        in_range("period of pushes", self.every_us, 1, MAX_DURATION_MS * 1_000, "µs")?;
+        if let Some(messages) = self.messages {
+            in_range("messages", messages, 1, SEQUENCES, "")?;
+        }
+        if self.expected() > Duration::from_millis(MAX_DURATION_MS) {
+            return Err(format!(
+                "this load takes about {} s; a trial may take {} s",
+                self.expected().as_secs(),
+                MAX_DURATION_MS / 1_000
+            ));
+        }
+        Ok(())
+    }
+
+    fn validate_rate(&self) -> Result<(), String> {
+        let paced = self.workload == Workload::Paced;
+        if !paced && !self.steps.is_empty() {
+            return Err(format!(
+                "steps mean nothing to the workload {}: only `paced` has them",
+                self.workload.name()
+            ));
+        }
+        match (self.workload, self.rate_per_s) {
+            (Workload::Paced, None) if self.steps.is_empty() => {
+                Err("the workload paced needs a rate: --rate, in messages a second over all connections"
+                    .to_owned())
+            }
+            (Workload::Paced, Some(_)) if !self.steps.is_empty() => {
+                Err("steps have rates of their own: give either --rate or --steps".to_owned())
+            }
+            (Workload::Paced, _) if self.messages.is_some() => {
+                Err("a paced load is given by its rate and duration, without --messages".to_owned())
+            }
+            (Workload::Connect, Some(_)) if self.messages.is_some() => {
+                Err("connects at a rate are given by it and the duration, without --messages".to_owned())
+            }
+            (_, None) => Ok(()),
+            (Workload::Paced | Workload::Connect, Some(rate)) => {
+                in_range("rate", rate, 1, MAX_RATE, "a second")?;
+                if self.offered() == 0 {
+                    let what = if paced { "message" } else { "connect" };
+                    return Err(format!(
+                        "{rate} {what}s a second for {} ms are no {what} at all",
+                        self.duration_ms
+                    ));
+                }
+                Ok(())
+            }
+            (other, Some(_)) => Err(format!(
+                "a rate means nothing to the workload {}: only `paced` and `connect` have one",
+                other.name()
+            )),
+        }
+    }
+
+    /// The fields that belong to some workloads only.
+    fn validate_fields(&self) -> Result<(), String> {
+        use Workload::{Connect, Idle, Paced, PingPong, Push, Window};
+
+        let only = |set: bool, what: &str, of: &[Workload]| {
+            if !set || of.contains(&self.workload) {
+                return Ok(());
+            }
+            let names: Vec<String> = of.iter().map(|workload| format!("`{}`", workload.name())).collect();
+            Err(format!(
+                "{what} mean nothing to the workload {}: only {} have them",
+                self.workload.name(),
+                names.join(", ")
+            ))
+        };
+        only(self.exchanges > 0, "exchanges", &[Connect])?;
+        only(self.count_refusals, "counted refusals", &[Connect])?;
+        only(self.touch, "touched connections", &[Idle])?;
+        only(self.timers != 1, "timers", &[Push])?;
+        only(self.burn_us > 0, "burning handlers", &[PingPong, Window, Paced])?;
+        only(self.slice_ms > 0, "slices", &[PingPong, Window, Paced, Push, Connect])?;
+        // A push has an instant of its own, agreed before the window.
+        only(self.delay_ms > 0, "delays", &[Connect, PingPong, Window, Workload::OneWay, Paced])?;
+        self.steps.iter().try_for_each(|step| step.validate())?;
+        in_range("delay", self.delay_ms, 0, MAX_DURATION_MS, "ms")?;
+        in_range("burnt CPU time", self.burn_us, 0, MAX_BURN_US, "µs")?;
+        in_range("exchanges", self.exchanges, 0, SEQUENCES, "")?;
+        in_range("timers", self.timers, 1, MAX_TIMERS, "on a connection")?;
+        if self.workload == Push {
+            let pushes = self.pushes().saturating_mul(self.timers);
+            in_range("pushes to a connection", pushes, 1, SEQUENCES, "")?;
+        }
+        if self.slice_ms > 0 {
+            let window_ms = self.expected().as_millis() as u64;
+            in_range("slices", window_ms.div_ceil(self.slice_ms), 1, MAX_SLICES, "of the window")?;
+        }
+        if !self.steps.is_empty() && self.warm_up_ms == 0 {
+            return Err(
+                "steps are shares of the rate that the warm-up reaches: a warm-up is needed".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
