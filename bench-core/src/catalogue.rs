@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     metric,
     runner::MAX_THREADS,
-    spec::{Load, SocketSpec},
+    spec::{Load, Schedule, SocketSpec, Workload},
     trial::{Role, placement::Placement},
 };
 
@@ -94,6 +94,12 @@ impl Scenario {
     /// One line with the value, the range and the reason.
     pub fn validate(&self) -> Result<(), String> {
         self.loads().try_for_each(|load| load.validate(&self.socket))?;
+        let agreed = self.load.workload == Workload::Push && self.load.schedule != Schedule::OnConnect;
+        if agreed && self.beside.is_some() {
+            return Err("a schedule of pushes that is agreed beforehand would begin while the second client connects: \
+                        nothing can run beside it"
+                .to_owned());
+        }
         if let Some(name) = &self.ranked_by
             && metric::by_name(name).is_none()
         {
@@ -443,6 +449,51 @@ mod tests {
         assert!(wrong(window).contains("scenario `w`: window: 0"));
         let profile = "[profile.p]\nabout = ''\nrounds = 1\nscenarios = ['nope']";
         assert!(wrong(profile).contains("no scenario `nope`"));
+        let rounds =
+            "[profile.p]\nabout = ''\nrounds = 1\nrounds_of = { 'rtt-*' = 0 }\nscenarios = ['rtt-24']";
+        assert!(wrong(rounds).contains("0 rounds of `rtt-*`"));
+        let scenario = |fields: &str| wrong(&format!("[scenario.s]\nabout = ''\n{fields}"));
+        assert!(scenario("load = {}\nranked_by = 'beauty'").contains("no metric"));
+        assert!(scenario("load = {}\nserver_cores = 0").contains("server cores: 0"));
+        assert!(scenario("load = {}\nbeside = { window = 0 }").contains("window: 0"));
+        let push = "load = { workload = 'push', schedule = 'aligned' }\nbeside = {}";
+        assert!(scenario(push).contains("nothing can run beside it"));
+    }
+
+    #[test]
+    fn rounds_of_a_pattern_and_of_a_longer_one() {
+        let mut catalogue = Catalogue::built_in();
+        let profile = "[profile.p]\nabout = ''\nrounds = 7\nrounds_of = { 'idle-*' = 2, 'idle-1000*' = 3 }\n\
+                       scenarios = ['rtt-24', 'idle-0', 'idle-1000']";
+        catalogue.extend(profile).unwrap();
+        let rounds = |name: &str| catalogue.profiles["p"].rounds_of(&catalogue.scenarios[name]);
+        assert_eq!([rounds("rtt-24"), rounds("idle-0"), rounds("idle-1000")], [7, 2, 3]);
+    }
+
+    #[test]
+    fn every_family_of_scalability_is_in_its_profiles() {
+        let catalogue = Catalogue::built_in();
+        for profile in ["scalability", "scalability-full"] {
+            let scenarios = catalogue.of_profile(&catalogue.profiles[profile]);
+            for family in [
+                "idle",
+                "connections",
+                "size",
+                "storm",
+                "churn",
+                "push",
+                "neighbour",
+                "fair",
+                "cores",
+                "overload",
+            ] {
+                let pattern = format!("{family}-*");
+                assert!(
+                    scenarios.iter().any(|scenario| scenario.is_meant_by(&pattern)),
+                    "{family} is missing in {profile}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -293,8 +293,30 @@ mod tests {
         let paced = drive(&paced.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         assert_eq!((paced.load.offered(), paced.pacing), (500, Pacing::Spin));
         assert_eq!(drive(&paced.to_args()), paced);
+        let steps = "--target 127.0.0.1:9 --workload paced --steps 50%:3s,150%:10s --slice 250ms --burn 20us";
+        let steps = drive(&steps.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!((steps.load.window_ms(), steps.load.steps[1].percent_of_capacity), (13_000, 150));
+        assert_eq!(drive(&steps.to_args()), steps);
+        assert!(steps.validate().is_ok());
+        let connects =
+            "--target 127.0.0.1:9 --workload connect --rate 50 --exchanges 3 --count-refusals --delay 20ms";
+        let connects = drive(&connects.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(drive(&connects.to_args()), connects);
+        for others in ["--workload idle --touch", "--workload push --timers 7"] {
+            let others = drive(
+                &format!("--target 127.0.0.1:9 {others}")
+                    .split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>(),
+            );
+            assert_eq!(drive(&others.to_args()), others);
+        }
         let defaults = drive(&["--target".to_owned(), "[::1]:1".to_owned()]);
         assert_eq!(defaults.load, Load::default());
+        // What an older runner does not know is not said where it is not needed.
+        for flag in ["steps", "delay", "slice", "burn", "exchanges", "count-refusals", "touch", "timers"] {
+            assert!(!defaults.to_args().contains(&format!("--{flag}")), "{flag}");
+        }
         assert_eq!(defaults.socket, SocketSpec::default());
     }
 
@@ -329,6 +351,36 @@ mod tests {
         assert!(rate(0).contains("rate: 0") && rate(9).contains("no message at all"));
         let still = refusal(|load| (load.workload, load.duration_ms) = (Workload::Idle, 600_000));
         assert!(still.contains("still for 600000 ms") && still.contains("--idle-timeout"));
+    }
+
+    #[test]
+    fn fields_belong_to_their_workloads() {
+        let of = |workload, change: fn(&mut Load)| {
+            refusal(|load| {
+                load.workload = workload;
+                change(load);
+            })
+        };
+        use Workload::{Connect, Idle, Paced, PingPong, Push};
+        assert!(of(PingPong, |load| load.exchanges = 1).contains("only `connect`"));
+        assert!(of(PingPong, |load| load.touch = true).contains("only `idle`"));
+        assert!(of(Idle, |load| load.timers = 2).contains("only `push`"));
+        assert!(of(Push, |load| load.delay_ms = 1).contains("delays mean nothing"));
+        assert!(of(Connect, |load| load.burn_us = 1).contains("burning handlers"));
+        assert!(of(PingPong, |load| load.slice_ms = 1).contains("slices: 1000"));
+        let step = Step { percent_of_capacity: 50, duration_ms: 100 };
+        let steps = |load: &mut Load| load.steps = vec![step];
+        let mut load = Load { workload: Paced, ..Load::default() };
+        steps(&mut load);
+        assert_eq!(load.validate(&SocketSpec::default()), Ok(()));
+        load.warm_up_ms = 0;
+        assert!(load.validate(&SocketSpec::default()).unwrap_err().contains("a warm-up is needed"));
+        load.rate_per_s = Some(5);
+        assert!(load.validate(&SocketSpec::default()).unwrap_err().contains("either --rate or --steps"));
+        assert!(Step::parse("0%:1s").unwrap_err().contains("share of the capacity: 0"));
+        for wrong in ["50:1s", "50%", "x%:1s", "50%:1"] {
+            assert!(Step::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -153,6 +153,22 @@ mod tests {
     }
 
     #[test]
+    fn scalability_of_three_rows_takes_less_than_forty_minutes() {
+        let catalogue = Catalogue::built_in();
+        let profile = &catalogue.profiles["scalability"];
+        let mut session = session();
+        session.rounds = profile.rounds;
+        session.scenarios = catalogue.of_profile(profile);
+        let own = session.scenarios.iter();
+        session.rounds_of =
+            own.map(|scenario| (scenario.name.clone(), profile.rounds_of(scenario))).collect();
+        let rows = ["tokio", "smol", "async-std"].map(str::to_owned);
+        session.pairs = pairs(Pairing::Servers, &rows, "tokio", "tokio");
+        let minutes = duration(&blocks(&session)).as_secs() / 60;
+        assert!(minutes < 40, "{minutes} minutes");
+    }
+
+    #[test]
     fn every_round_holds_every_trial_once_and_a_seed_fixes_the_order() {
         let catalogue = Catalogue::built_in();
         let mut session = session();

@@ -1,0 +1,140 @@
+//! Scalability from the command line: families by pattern, a further scenario as data, rounds of their own.
+
+mod common;
+
+use std::{collections::BTreeMap, fs};
+
+use bench_core::payload::Class;
+use common::{run, trials, wsbench};
+
+#[test]
+fn each_family_can_be_planned_alone() {
+    for family in [
+        "idle",
+        "connections",
+        "size",
+        "closed",
+        "storm",
+        "churn",
+        "push",
+        "neighbour",
+        "fair",
+        "cores",
+        "overload",
+    ] {
+        let arguments = format!("run --scenarios {family}-* --rows tokio,smol --rounds 1 --seed 1 --dry-run");
+        let (code, stdout, stderr) = run(&mut wsbench(&arguments));
+        assert_eq!(code, 0, "{family}: {stderr}");
+        let blocks: Vec<&str> = stdout.lines().filter(|line| line.starts_with("round")).collect();
+        assert!(!blocks.is_empty(), "{family}");
+        assert!(blocks.iter().all(|line| line.contains(&format!("  {family}-"))), "{stdout}");
+    }
+}
+
+#[test]
+fn what_needs_more_workers_than_there_are_is_left_out_of_a_profile_and_refused_by_name() {
+    let (code, stdout, stderr) =
+        run(&mut wsbench("run --profile scalability --rows tokio,smol --seed 1 --dry-run"));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("cores-2: left out, it needs 2"), "{stderr}");
+    assert!(stdout.contains("cores-1") && !stdout.contains("cores-2"), "{stdout}");
+    let (code, _, stderr) = run(&mut wsbench("run --scenarios cores-8 --rows tokio,smol --dry-run"));
+    assert_eq!(code, 2);
+    assert!(stderr.contains("`cores-8` needs 8"), "{stderr}");
+}
+
+#[test]
+fn a_profile_gives_scenarios_rounds_of_their_own() {
+    let rounds = |arguments: &str| {
+        let (code, stdout, stderr) = run(&mut wsbench(arguments));
+        assert_eq!(code, 0, "{stderr}");
+        let mut rounds: BTreeMap<String, usize> = BTreeMap::new();
+        for line in stdout.lines().filter(|line| line.starts_with("round")) {
+            let name = line.split_whitespace().nth(2).unwrap_or_default();
+            *rounds.entry(name.to_owned()).or_default() += 1;
+        }
+        rounds
+    };
+    let profile = "run --profile scalability --rows tokio,smol --seed 1 --dry-run";
+    let all = rounds(profile);
+    assert_eq!((all["push-5000"], all["idle-10000"], all["storm-1000"]), (7, 2, 2));
+    let one = rounds(&format!("{profile} --rounds 1"));
+    assert!(one.values().all(|rounds| *rounds == 1), "{one:?}");
+    let more = rounds(&format!("{profile} --rounds 9 --scenarios push-5000,idle-0"));
+    assert_eq!((more["push-5000"], more["idle-0"]), (9, 2));
+}
+
+/// A further scenario of a family is a change of a profile file only.
+const FURTHER: &str = r#"
+[scenario.storm-12]
+about = "Twelve at once beside four"
+placement = "shared"
+load = { workload = "paced", connections = 4, rate_per_s = 400, duration_ms = 300, slice_ms = 50, warm_up_ms = 10 }
+beside = { workload = "connect", connections = 12, messages = 1, exchanges = 2, count_refusals = true, delay_ms = 100, warm_up_ms = 0 }
+
+[scenario.neighbour-burn-half]
+about = "One neighbour that burns half a millisecond"
+placement = "shared"
+load = { workload = "paced", connections = 4, rate_per_s = 200, duration_ms = 200, warm_up_ms = 10 }
+beside = { workload = "ping-pong", burn_us = 500, duration_ms = 200, warm_up_ms = 10 }
+
+[scenario.idle-20-touched]
+about = "Twenty"
+load = { workload = "idle", connections = 20, touch = true, duration_ms = 10, warm_up_ms = 0 }
+
+[scenario.overload-120]
+about = "A little too much, briefly"
+placement = "shared"
+load = { workload = "paced", connections = 4, burn_us = 300, warm_up_ms = 100, slice_ms = 20, steps = [
+    { percent_of_capacity = 40, duration_ms = 100 },
+    { percent_of_capacity = 120, duration_ms = 100 },
+    { percent_of_capacity = 40, duration_ms = 200 },
+] }
+
+[profile.further]
+about = "Further scenarios of families that exist"
+rounds = 2
+rounds_of = { "idle-*" = 1 }
+scenarios = ["storm-12", "neighbour-burn-half", "idle-0", "idle-20-touched", "overload-120"]
+"#;
+
+#[test]
+fn further_scenarios_are_a_profile_file_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let (profile, out) = (directory.path().join("further.toml"), directory.path().join("out.ndjson"));
+    fs::write(&profile, FURTHER).unwrap();
+    let mut command = wsbench("run --rows tokio,smol,mio --seed 1 --placement shared --profile");
+    let (code, stdout, stderr) = run(command.arg(&profile).arg("--out").arg(&out));
+    assert_eq!(code, 0, "{stderr}");
+
+    let trials = trials(&out);
+    let of = |name: &'static str| trials.iter().filter(move |trial| trial.scenario.name == name);
+    assert_eq!(of("storm-12").count(), 2 * 4);
+    assert_eq!(of("idle-20-touched").count(), 4, "a round of three rows and the twin");
+    for trial in of("storm-12") {
+        let beside = trial.beside.as_ref().unwrap();
+        let drove = beside.drove.as_ref().unwrap();
+        assert_eq!((drove.units, drove.refused, drove.timed_out), (12, 0, 0));
+        assert!(beside.samples.both().is_some());
+        let sent = |tally: &bench_core::tally::Tally| tally.class(Class::Measured).sent_messages;
+        assert_eq!(sent(&trial.server.tally), sent(&trial.client.tally) + sent(&drove.tally));
+        assert_eq!(trial.slices.iter().map(|slice| slice.count).sum::<u64>(), 120);
+    }
+    for trial in of("neighbour-burn-half") {
+        let drove = trial.beside.as_ref().unwrap().drove.as_ref().unwrap();
+        let (before, after) = trial.server.samples.both().unwrap();
+        assert!(after.cpu_ns - before.cpu_ns >= drove.units * 500_000, "burning is CPU time");
+    }
+    for trial in of("overload-120") {
+        let capacity = trial.capacity_per_s.unwrap();
+        let rates: Vec<u64> = trial.steps.iter().map(|step| step.rate_per_s).collect();
+        assert_eq!(rates, [40, 120, 40].map(|percent| capacity * percent / 100));
+        let offered: u64 = trial.steps.iter().map(|step| step.offered).sum();
+        assert_eq!(trial.units + trial.not_sent, offered);
+    }
+    for expected in ["storm-12 · 4 connections", "beside 12 at once", "idle-touched · Memory", "capacity"] {
+        assert!(stdout.contains(expected), "{expected} is missing in\n{stdout}");
+    }
+    let (code, again, stderr) = run(wsbench("table").arg(&out));
+    assert_eq!((code, again), (0, stdout), "{stderr}");
+}
