@@ -179,9 +179,9 @@ pub fn columns(scenario: &Scenario, role: Role) -> Vec<Metric> {
         }
         // What the server uses is for both loads, so that no message of one has a part of it.
         Workload::Paced if scenario.beside.is_some() => {
-            vec![P50, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, SERVER_IDLE_CPU]
+            vec![P50, P99, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, SERVER_IDLE_CPU]
         }
-        Workload::Paced => vec![P50, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, own_cpu],
+        Workload::Paced => vec![P50, P99, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, own_cpu],
         Workload::PingPong | Workload::Window => vec![RATE, P50, P99, P99_9, other_cpu],
         Workload::OneWay => vec![RATE, SEND_RATE, other_cpu],
         Workload::Connect if load.exchanges > 0 || load.is_paced() => {

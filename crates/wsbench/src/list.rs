@@ -140,6 +140,7 @@ fn properties(info: &RowInfo) -> Vec<(&'static str, String)> {
         ),
         ("limits", limits(&defaults)),
         ("flush", names(&info.flush)),
+        ("features", if info.features.is_empty() { "none".to_owned() } else { info.features.join(", ") }),
         ("status", info.status.clone().unwrap_or_else(|| "maintained".to_owned())),
     ]
 }

@@ -55,9 +55,9 @@ pub fn left_out(
                 let row = row_of(name);
                 let everywhere =
                     pairs.iter().all(|pair| row_of(&pair.server) == row || row_of(&pair.client) == row);
-                // How a row grows with its cores can be looked at without a row that has one.
-                let is_needed = name.ends_with(TWIN) && scenario.server_cores.is_none();
-                if is_needed || everywhere {
+                // How rows grow with their cores can be looked at without one that has only one, which may still be the
+                // client of the others.
+                if !is_of_servers(&what) && (name.ends_with(TWIN) || everywhere) {
                     return Err(Stop::usage(format!(
                         "the row `{row}` does not offer what `{}` needs, {what}, and nothing could be compared without \
                          it: leave one of them out",
@@ -102,7 +102,15 @@ fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<String> {
     let of_cores = || scenario.server_cores.filter(|cores| role == Role::Server && *cores > info.max_threads);
     of_load
         .or_else(|| feature().map(str::to_owned))
-        .or_else(|| of_cores().map(|cores| format!("{cores} worker threads")))
+        .or_else(|| of_cores().map(|cores| format!("{cores} {WORKERS}")))
+}
+
+/// What a row has too few of, as a server.
+const WORKERS: &str = "worker threads";
+
+/// Whether what a row does not offer keeps it from being a server only.
+pub fn is_of_servers(what: &str) -> bool {
+    what.ends_with(WORKERS)
 }
 
 /// The service that a load asks the server for.

@@ -12,6 +12,8 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64;
 use std::time::Duration;
 
+use crate::offers;
+
 /// What is appended to the baseline's name for its second measurement in each block: the A/A control.
 pub const TWIN: &str = "#aa";
 
@@ -81,15 +83,17 @@ pub fn blocks(session: &Session) -> Vec<Block> {
     for round in 0..session.rounds {
         let mut scenarios = session.scenarios.clone();
         scenarios.shuffle(&mut random);
-        // After the shuffle: a scenario that has had its rounds does not change the order of the others.
-        scenarios.retain(|scenario| round < rounds_of(session, &scenario.name));
         for scenario in scenarios {
             let mut pairs = session.pairs.clone();
             pairs.shuffle(&mut random);
-            // After the shuffle: a row that is left out of a scenario does not change the order of the others.
+            // After the shuffles: what has had its rounds, or a row that is left out, does not change the order of the rest.
+            if round >= rounds_of(session, &scenario.name) {
+                continue;
+            }
             if let Some(rows) = session.left_out.get(&scenario.name) {
+                let is_client = |row: &str| rows.get(row).is_none_or(|what| offers::is_of_servers(what));
                 pairs.retain(|pair| {
-                    !rows.contains_key(row_of(&pair.server)) && !rows.contains_key(row_of(&pair.client))
+                    !rows.contains_key(row_of(&pair.server)) && is_client(row_of(&pair.client))
                 });
             }
             blocks.push(Block { number: blocks.len() as u32, round, scenario, pairs });

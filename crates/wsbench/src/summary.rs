@@ -7,6 +7,7 @@ use bench_core::{
     mark::Mark,
     metric::{self, Metric},
     record::Record,
+    spec::Pacing,
     trial::{
         Role,
         placement::{Cores, Placement},
@@ -318,7 +319,9 @@ fn judge_rows(
         metric::CLIENT_CPU => Some(metric::SERVER_CPU),
         _ => None,
     };
-    let control = control.filter(|_| others.len() == 1);
+    // One that spins uses its core whole, whatever the machine is like.
+    let spins = blocks.values().flatten().any(|(trial, _)| trial.pacing == Some(Pacing::Spin));
+    let control = control.filter(|_| others.len() == 1 && !spins);
     // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
     let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
     let values = |row: &RowFigures| -> Values {
