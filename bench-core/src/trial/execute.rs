@@ -80,13 +80,13 @@ pub fn expected(scenario: &Scenario) -> Duration {
     const PROCESSES: Duration = Duration::from_millis(80);
     /// Opening and closing one connection.
     const CONNECTION: Duration = Duration::from_micros(250);
-    let loads = || std::iter::once(&scenario.load).chain(&scenario.beside);
-    let before = loads()
-        .map(|load| PROCESSES / 2 + CONNECTION * load.connections + Duration::from_millis(load.warm_up_ms));
-    // What is agreed with the server begins only when every connection stands.
-    let lead = loads().map(push_lead).max().unwrap_or_default();
-    let window = loads().map(Load::expected).max().unwrap_or_default();
-    PROCESSES / 2 + before.sum::<Duration>() + lead + window
+    let before = scenario.loads().map(|load| {
+        // What is agreed with the server begins only when every connection stands.
+        let connecting = (CONNECTION * load.connections).max(push_lead(load));
+        PROCESSES / 2 + connecting + Duration::from_millis(load.warm_up_ms)
+    });
+    let window = scenario.loads().map(Load::expected).max().unwrap_or_default();
+    PROCESSES / 2 + before.sum::<Duration>() + window
 }
 
 /// The limit of a trial of `scenario`, unless the user sets one: far beyond what it takes.
