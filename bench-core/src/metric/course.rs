@@ -1,6 +1,6 @@
 //! Figures that say how a trial went on: before, during and after what happened beside it, its steps, its drift.
 
-use std::ops::Range;
+use std::{num::NonZeroU64, ops::Range};
 
 use super::{
     BESIDE_RATE, CAPACITY, HANDSHAKE_P50, HANDSHAKE_P99, HANDSHAKE_RATE, LAG_DRIFT, Metric, OVERLOAD_KEPT,
@@ -87,7 +87,7 @@ fn drift(slices: &[Distribution]) -> Option<f64> {
     let median = |slice: &Distribution| quantile_of_all(std::slice::from_ref(slice), 0.5);
     let first = slices.iter().find_map(median)?;
     let last = slices.iter().rev().find_map(median)?;
-    (slices.len() > 1).then(|| last as f64 - first as f64)
+    (slices.len() > 1).then_some(last as f64 - first as f64)
 }
 
 /// What was offered and kept in the step that asks for the most, and how long after it the latency is back at what it was
@@ -99,14 +99,13 @@ fn overload(record: &Record) -> Vec<(Metric, f64)> {
     };
     let kept = step.answered as f64 * 1e3 / step.duration_ms as f64;
     let mut figures = vec![(OVERLOAD_OFFERED, step.rate_per_s as f64), (OVERLOAD_KEPT, kept)];
-    let slice_ms = record.scenario.load.slice_ms;
-    if slice_ms > 0 {
+    if let Some(slice_ms) = NonZeroU64::new(record.scenario.load.slice_ms) {
         let until_ms = |place: usize| steps[..place].iter().map(|step| step.duration_ms).sum::<u64>();
         let before = (until_ms(peak) / slice_ms) as usize;
-        let after = until_ms(peak + 1).div_ceil(slice_ms) as usize;
+        let after = until_ms(peak + 1).div_ceil(slice_ms.get()) as usize;
         let all = (until_ms(steps.len()) / slice_ms) as usize;
         let recovered = recovery(&record.slices, before, after, all);
-        figures.extend(recovered.map(|slices| (RECOVERY, slices as f64 * slice_ms as f64 * 1e6)));
+        figures.extend(recovered.map(|slices| (RECOVERY, slices as f64 * slice_ms.get() as f64 * 1e6)));
     }
     figures
 }

@@ -237,7 +237,7 @@ impl Load {
             args.extend(flags(&[("timers", self.timers.to_string())]));
         }
         let switches = [(self.count_refusals, "--count-refusals"), (self.touch, "--touch")];
-        args.extend(switches.into_iter().filter_map(|(on, flag)| on.then(|| flag.to_owned())));
+        args.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
         args
     }
 }
