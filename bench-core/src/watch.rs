@@ -228,9 +228,11 @@ mod tests {
         assert!(settings.limits_ms[1..].iter().all(|limit| *limit <= 100_000), "{:?}", settings.limits_ms);
     }
 
+    type Watched<'a> = std::pin::Pin<Box<dyn Future<Output = Result<(), SocketError>> + 'a>>;
+
     /// One future that is polled when it was woken, and not otherwise.
     struct Task<'a> {
-        future: RefCell<std::pin::Pin<Box<dyn Future<Output = Result<(), SocketError>> + 'a>>>,
+        future: RefCell<Watched<'a>>,
         woken: Arc<Woken>,
         result: RefCell<Option<Result<(), SocketError>>>,
     }
