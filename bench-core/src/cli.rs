@@ -14,6 +14,7 @@ use crate::{
     DriveSpec, Row, RowInfo, ServeSpec,
     protocol::{Control, Event, Ready, emit},
     runner::{self, BuildInfo},
+    tls::{Acceptor, Connector},
 };
 
 /// Exit code: done.
@@ -131,7 +132,7 @@ fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result
         }
         Command::Serve { row, spec } => {
             let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
-            if let Some(code) = prepare(row, &build, spec.threads, spec.validate())? {
+            if let Some(code) = prepare(row, &build, spec.threads, prepare_server(&spec))? {
                 return Ok(code);
             }
             warn_of_strangers(&spec);
@@ -141,7 +142,7 @@ fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result
         }
         Command::Drive { row, spec } => {
             let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
-            if let Some(code) = prepare(row, &build, spec.threads, spec.validate())? {
+            if let Some(code) = prepare(row, &build, spec.threads, prepare_client(&spec))? {
                 return Ok(code);
             }
             let drove = row.runner.drive(&spec, Control::listen())?;
@@ -180,7 +181,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Lets a row's client answer what a server sends.
 fn reflect(row: &Row, build: &BuildInfo, spec: &DriveSpec) -> anyhow::Result<u8> {
-    if let Some(code) = prepare(row, build, spec.threads, spec.validate())? {
+    if let Some(code) = prepare(row, build, spec.threads, prepare_client(spec))? {
         return Ok(code);
     }
     let drove = row.runner.drive(spec, Control::reflecting())?;
@@ -202,6 +203,24 @@ impl RowArgument {
 
 fn describe(row: &Row, build: &BuildInfo) -> anyhow::Result<RowInfo> {
     Ok(RowInfo { build: Some(build.clone()), ..row.runner.describe()? })
+}
+
+/// Sound values, and the certificate of a server under TLS.
+fn prepare_server(spec: &ServeSpec) -> Result<(), String> {
+    spec.validate()?;
+    if let (true, Some(certificate), Some(key)) = (spec.socket.tls, &spec.tls_cert, &spec.tls_key) {
+        Acceptor::from_files(certificate, key).map_err(|error| format!("{error:#}"))?.install();
+    }
+    Ok(())
+}
+
+/// Sound values, and the certificate that a client trusts under TLS.
+fn prepare_client(spec: &DriveSpec) -> Result<(), String> {
+    spec.validate()?;
+    if let (true, Some(certificate)) = (spec.socket.tls, &spec.tls_cert) {
+        Connector::from_file(certificate).map_err(|error| format!("{error:#}"))?.install();
+    }
+    Ok(())
 }
 
 /// What has to hold before a row starts: sound values, a possible number of threads, the row's environment.

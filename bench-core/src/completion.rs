@@ -25,10 +25,15 @@ use crate::{
     Kind, Socket, SocketError,
     service::Service,
     spec::{Flush, SocketSpec},
+    tls::Secured,
     websocket::{
         config, handshake_error, is_data, kind, message, payload, request_not_seen, service_of, socket_error,
     },
 };
+
+mod transport;
+
+use transport::Transport;
 
 /// A stream whose operations own their buffers while they run, and give them back.
 pub trait OwnedStream {
@@ -47,7 +52,7 @@ pub trait OwnedStream {
 pub struct WebSocket<S> {
     protocol: tungstenite::WebSocket<Memory>,
     role: Role,
-    stream: S,
+    stream: Transport<S>,
     flush: Flush,
 }
 
@@ -56,9 +61,10 @@ pub struct WebSocket<S> {
 /// # Errors
 /// When the peer does not complete a valid handshake, or asks for a service that does not exist (answered by 404).
 pub async fn accept<S: OwnedStream>(
-    mut stream: S,
+    stream: S,
     spec: &SocketSpec,
 ) -> Result<(Service, WebSocket<S>), SocketError> {
+    let mut stream = Transport::accept(stream, spec)?;
     let mut memory = Memory::new(spec);
     let mut requested = None;
     // As with `service_of`.
@@ -83,10 +89,11 @@ pub async fn accept<S: OwnedStream>(
 /// # Errors
 /// When the server does not complete a valid handshake.
 pub async fn upgrade<S: OwnedStream>(
-    mut stream: S,
+    stream: S,
     url: &str,
     spec: &SocketSpec,
 ) -> Result<WebSocket<S>, SocketError> {
+    let mut stream = Transport::connect(stream, url, spec)?;
     let begun = tungstenite::client::client_with_config(url, Memory::new(spec), Some(config(spec)));
     let (protocol, _) = match begun {
         Ok(done) => done,
@@ -153,6 +160,7 @@ impl<S: OwnedStream> Socket for WebSocket<S> {
                 }
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                     self.protocol.get_mut().send(&mut self.stream).await?;
+                    self.stream.say_goodbye().await?;
                     return Ok(None);
                 }
                 // Nothing after a close counts. The server ends the connection; a client waits until it has.
@@ -161,6 +169,7 @@ impl<S: OwnedStream> Socket for WebSocket<S> {
                     while self.role == Role::Client && !memory.ended {
                         memory.receive(&mut self.stream).await?;
                     }
+                    self.stream.say_goodbye().await?;
                     return Ok(None);
                 }
                 Err(error) => return Err(socket_error(error)),
@@ -186,6 +195,10 @@ impl<S: OwnedStream> Socket for WebSocket<S> {
         self.protocol.close(None).map_err(socket_error)?;
         while self.recv().await?.is_some() {}
         Ok(())
+    }
+
+    fn secured(&self) -> Option<Secured> {
+        self.stream.secured()
     }
 }
 
@@ -318,7 +331,7 @@ mod tests {
                 while let Some(message) = socket.recv().await.unwrap() {
                     socket.feed(message).await.unwrap();
                 }
-                (service, socket.stream.writes)
+                (service, socket.stream.stream().writes.clone())
             })
         });
         let writes = block_on(async {
@@ -330,13 +343,47 @@ mod tests {
                 assert_eq!(socket.recv().await.unwrap(), Some(Message::binary(vec![7; size])));
             }
             socket.close().await.unwrap();
-            socket.stream.writes
+            socket.stream.stream().writes.clone()
         });
         let (service, server_writes) = serving.join().unwrap();
         assert_eq!(service, Service::Echo { burn_us: 0 });
         // A client's frame has 6 bytes of header, or 8 where it is longer than 125.
         assert_eq!(writes[1..], [16 + 16 + 2_008, 16, 6], "{writes:?}");
         assert!(server_writes.len() <= 5, "handshake, echoes, close: {server_writes:?}");
+    }
+
+    #[test]
+    fn under_tls_a_send_stays_one_write() {
+        crate::tls::install_a_new_identity();
+        let (server, client) = pair();
+        let client = Blocking { stream: client, writes: Vec::new() };
+        let spec = SocketSpec { tls: true, ..SocketSpec::default() };
+        let server_spec = spec.clone();
+        let serving = thread::spawn(move || {
+            block_on(async {
+                let (_, mut socket) = accept(server, &server_spec).await.unwrap();
+                while let Some(message) = socket.recv().await.unwrap() {
+                    socket.feed(message).await.unwrap();
+                }
+                socket.secured()
+            })
+        });
+        let (secured, writes) = block_on(async {
+            let mut socket = upgrade(client, "wss://localhost:1/echo", &spec).await.unwrap();
+            // The last is several records.
+            for size in [10, 10, 50_000] {
+                socket.feed(Message::binary(vec![7; size])).await.unwrap();
+            }
+            for size in [10, 10, 50_000] {
+                assert_eq!(socket.recv().await.unwrap(), Some(Message::binary(vec![7; size])));
+            }
+            socket.close().await.unwrap();
+            (socket.secured(), socket.stream.stream().writes.clone())
+        });
+        assert!(secured.is_some());
+        assert_eq!(serving.join().unwrap(), secured);
+        // Client hello; the end of the handshake with the request; the messages; the close.
+        assert_eq!(writes.len(), 4, "{writes:?}");
     }
 
     #[test]

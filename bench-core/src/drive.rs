@@ -130,7 +130,7 @@ pub async fn drive<R: Runtime>(runtime: R, spec: &DriveSpec, mut control: Contro
 /// does to the connection is its test and no failure.
 async fn reflect<R: Runtime>(runtime: &R, spec: &DriveSpec) -> anyhow::Result<Drove> {
     let target = Target::parse(&spec.target)?;
-    let mut socket = open(runtime, &target, &target.url("/echo"), &spec.socket).await?;
+    let mut socket = open(runtime, &target, &target.url("/echo", spec.socket.tls), &spec.socket).await?;
     let mut drove = Drove::default();
     if let Err(error) = service::echo(&mut socket, 0, &mut drove.tally).await {
         drove.errors.push(error.to_string());
@@ -202,13 +202,14 @@ impl<R: Runtime> Client<R> {
         let socket = match path {
             None => None,
             Some(path) => {
-                let url = self.target.url(&path);
+                let url = self.target.url(&path, self.spec.tls);
                 let opened = open(&self.runtime, &self.target, &url, &self.spec).await;
                 Some(opened.with_context(|| format!("connection {index} to {url}"))?)
             }
         };
         let progress = Progress::default();
-        Ok(Lane { index, socket, push, progress, finished: Instant::now(), error: None })
+        let secured = socket.as_ref().and_then(Socket::secured);
+        Ok(Lane { index, socket, push, secured, progress, finished: Instant::now(), error: None })
     }
 
     fn push_plan(&self, index: u32) -> Push {
@@ -411,6 +412,7 @@ impl<R: Runtime> Client<R> {
             drove.not_sent += lane.progress.not_sent;
             drove.refused += lane.progress.refused;
             drove.timed_out += lane.progress.timed_out;
+            drove.tls = drove.tls.or_else(|| lane.secured.clone());
             if let Some(error) = &lane.error {
                 drove.failed_connections += 1;
                 if drove.errors.len() < ERRORS_QUOTED {

@@ -26,6 +26,8 @@ pub mod socket;
 pub mod spec;
 pub mod tally;
 pub mod timer;
+pub mod tls;
+pub mod transport;
 pub mod trial;
 pub mod watch;
 pub mod websocket;

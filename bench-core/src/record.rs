@@ -23,6 +23,7 @@ use crate::{
     runner::BuildInfo,
     spec::{Load, Pacing},
     tally::Tally,
+    tls::Secured,
     trial::{
         BesideOutcome, Edges, Failure, MachineSample, Outcome, Program, Role, Sample, Setup,
         placement::{Cores, Placement},
@@ -183,6 +184,9 @@ pub struct Record {
     /// What a client with intended instants waited with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pacing: Option<Pacing>,
+    /// What TLS has agreed on; absent for plain connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Secured>,
     /// Distributions of the measured window, as the client took them.
     pub series: BTreeMap<Series, Distribution>,
     /// The latency that the workload is about in consecutive slices of the window, where the load has slices.
@@ -380,6 +384,7 @@ impl Record {
             capacity_per_s: drove.capacity_per_s,
             steps: drove.steps,
             pacing: is_paced.then(|| setup.pacing(origin)),
+            tls: drove.tls,
             series: drove.series,
             slices: drove.slices,
             counts: drove.counts,

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::tls::Secured;
+
 /// One established WebSocket connection, as a workload or a service sees it.
 ///
 /// The futures carry no `Send` bound on purpose: a workload only awaits them, and the runner, where the type is
@@ -36,6 +38,11 @@ pub trait Socket {
 
     /// Runs the closing handshake to its end.
     fn close(&mut self) -> impl Future<Output = Result<(), SocketError>>;
+
+    /// What TLS has agreed on; `None` for a plain connection.
+    fn secured(&self) -> Option<Secured> {
+        None
+    }
 }
 
 /// The two kinds of data message (RFC 6455, section 5.6).

@@ -3,7 +3,7 @@
 //! The same types are the flags of a runner, the fields of a scenario and part of every record. Whatever stands here
 //! is equal for all rows of a comparison.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
@@ -19,7 +19,7 @@ pub use load::{FEATURES, Load, MAX_CONNECTIONS, MAX_IN_FLIGHT_BYTES, Schedule, W
 use parse::{flag_value, flags, in_range};
 pub use parse::{parse_bytes, parse_micros, parse_millis};
 pub use step::Step;
-pub use target::Target;
+pub use target::{Scheme, Target};
 
 /// Longest measured window or warm-up. Anything longer is a soak test and not a trial.
 const MAX_DURATION_MS: u64 = 3_600_000;
@@ -78,6 +78,10 @@ pub struct SocketSpec {
     /// Longest time for a closing handshake that this end has begun
     #[arg(long = "close-timeout", value_name = "TIME", value_parser = parse_millis, default_value = "10s")]
     pub close_timeout_ms: u64,
+    /// Under TLS: 1.3, with TLS13_AES_128_GCM_SHA256 and X25519, and no resumed sessions
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
 }
 
 impl Default for SocketSpec {
@@ -92,6 +96,7 @@ impl Default for SocketSpec {
             // Longer than the pings of any usual client are apart, and than any scenario keeps still.
             idle_timeout_ms: 300_000,
             close_timeout_ms: 10_000,
+            tls: false,
         }
     }
 }
@@ -133,7 +138,7 @@ impl SocketSpec {
     }
 
     fn to_args(&self) -> Vec<String> {
-        flags(&[
+        let mut args = flags(&[
             ("read-buffer", self.read_buffer_bytes.to_string()),
             ("write-buffer", self.write_buffer_bytes.to_string()),
             ("max-message", self.max_message_bytes.to_string()),
@@ -142,7 +147,11 @@ impl SocketSpec {
             ("handshake-timeout", format!("{}ms", self.handshake_timeout_ms)),
             ("idle-timeout", format!("{}ms", self.idle_timeout_ms)),
             ("close-timeout", format!("{}ms", self.close_timeout_ms)),
-        ])
+        ]);
+        if self.tls {
+            args.push("--tls".to_owned());
+        }
+        args
     }
 
     fn validate(&self) -> Result<(), String> {
@@ -181,6 +190,12 @@ pub struct ServeSpec {
     /// Connections at the same time; one more is accepted and ended at once
     #[arg(long, value_name = "N", default_value_t = SERVED_CONNECTIONS)]
     pub max_connections: u64,
+    /// Certificate of a server under TLS, a file in PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key that belongs to it, a file in PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// Settings of every connection.
     #[command(flatten)]
     pub socket: SocketSpec,
@@ -189,7 +204,14 @@ pub struct ServeSpec {
 impl ServeSpec {
     /// A server on a port of the system's choice that only this machine reaches.
     pub fn on_loopback(threads: u32, socket: SocketSpec) -> ServeSpec {
-        ServeSpec { listen: ([127, 0, 0, 1], 0).into(), threads, max_connections: SERVED_CONNECTIONS, socket }
+        ServeSpec {
+            listen: ([127, 0, 0, 1], 0).into(),
+            threads,
+            max_connections: SERVED_CONNECTIONS,
+            tls_cert: None,
+            tls_key: None,
+            socket,
+        }
     }
 
     /// The flags of `serve` that say the same.
@@ -199,6 +221,8 @@ impl ServeSpec {
             ("threads", self.threads.to_string()),
             ("max-connections", self.max_connections.to_string()),
         ]);
+        args.extend(file("tls-cert", self.tls_cert.as_ref()));
+        args.extend(file("tls-key", self.tls_key.as_ref()));
         args.extend(self.socket.to_args());
         args
     }
@@ -210,6 +234,9 @@ impl ServeSpec {
     pub fn validate(&self) -> Result<(), String> {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
         in_range("connections", self.max_connections, 1, u32::MAX.into(), "")?;
+        if self.socket.tls && (self.tls_cert.is_none() || self.tls_key.is_none()) {
+            return Err("a server under TLS needs a certificate and its key: --tls-cert and --tls-key".to_owned());
+        }
         self.socket.validate()
     }
 }
@@ -217,7 +244,8 @@ impl ServeSpec {
 /// Everything that decides what a client does.
 #[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize, JsonSchema)]
 pub struct DriveSpec {
-    /// Where the server listens: HOST:PORT, or ws://HOST:PORT/PATH for an echo service at another path
+    /// Where the server listens: HOST:PORT, or ws://HOST:PORT/PATH (under TLS wss://…) for an echo service at another
+    /// path
     #[arg(long, value_name = "ADDR")]
     pub target: String,
     /// Worker threads of the runtime
@@ -226,6 +254,9 @@ pub struct DriveSpec {
     /// What a load with intended instants waits with
     #[arg(long, value_enum, default_value_t)]
     pub pacing: Pacing,
+    /// Certificate that is trusted under TLS, and no other: a file in PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
     /// What to do there.
     #[command(flatten)]
     pub load: Load,
@@ -241,6 +272,7 @@ impl DriveSpec {
         if self.load.is_paced() {
             args.extend(flags(&[("pacing", flag_value(self.pacing))]));
         }
+        args.extend(file("tls-cert", self.tls_cert.as_ref()));
         args.extend(self.load.to_args());
         args.extend(self.socket.to_args());
         args
@@ -253,8 +285,22 @@ impl DriveSpec {
     pub fn validate(&self) -> Result<(), String> {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
         self.load.validate(&self.socket)?;
-        Target::parse(&self.target).map(drop).map_err(|error| format!("{error:#}"))
+        let target = Target::parse(&self.target).map_err(|error| format!("{error:#}"))?;
+        match (self.socket.tls, &self.tls_cert) {
+            (true, None) => Err("a client under TLS needs the certificate that it trusts: --tls-cert".to_owned()),
+            (false, _) if target.scheme == Some(Scheme::Wss) => {
+                Err(format!("`{}` asks for TLS: give --tls as well", self.target))
+            }
+            (true, _) if target.scheme == Some(Scheme::Ws) => {
+                Err(format!("`{}` is without TLS: leave out --tls, or use wss://", self.target))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+fn file(flag: &str, path: Option<&PathBuf>) -> Vec<String> {
+    path.map_or_else(Vec::new, |path| flags(&[(flag, path.display().to_string())]))
 }
 
 #[cfg(test)]
@@ -386,12 +432,14 @@ mod tests {
     #[test]
     fn targets() {
         let plain = Target::parse("127.0.0.1:80").unwrap();
-        assert_eq!(plain.url("/echo"), "ws://127.0.0.1:80/echo");
+        assert_eq!(plain.url("/echo", false), "ws://127.0.0.1:80/echo");
+        assert_eq!(plain.url("/echo", true), "wss://127.0.0.1:80/echo");
         let other = Target::parse("ws://127.0.0.1:9001/chat?x=1").unwrap();
-        assert_eq!(other.url("/echo"), "ws://127.0.0.1:9001/chat?x=1");
-        assert_eq!(other.url("/sink?messages=2"), "ws://127.0.0.1:9001/sink?messages=2");
+        assert_eq!(other.url("/echo", false), "ws://127.0.0.1:9001/chat?x=1");
+        assert_eq!(other.url("/sink?messages=2", false), "ws://127.0.0.1:9001/sink?messages=2");
         assert_eq!(Target::parse("ws://127.0.0.1").unwrap().addr.port(), 80);
         assert!(Target::parse("127.0.0.1").is_err());
-        assert!(Target::parse("wss://127.0.0.1/").unwrap_err().to_string().contains("TLS"));
+        let secured = Target::parse("wss://127.0.0.1/chat").unwrap();
+        assert_eq!((secured.addr.port(), secured.scheme), (443, Some(Scheme::Wss)));
     }
 }

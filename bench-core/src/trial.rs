@@ -21,6 +21,7 @@ use crate::{
 #[cfg(target_os = "linux")]
 pub mod counters;
 pub mod execute;
+pub mod identity;
 pub mod placement;
 pub mod probe;
 pub mod process;
@@ -271,13 +272,13 @@ fn steps<S: Stage>(
     outcome.machine_samples.measured = stage.sample_machine();
 
     let mut counted = Drove::default();
-    for ((client, (_, report)), measured) in clients.iter_mut().zip(reports).zip(&windows) {
+    for (((client, (_, report)), measured), drive) in clients.iter_mut().zip(reports).zip(&windows).zip(drives) {
         client.tell("finish").map_err(at(Step::Finish))?;
         let drove = match expect(client, Role::Client, Step::Finish)? {
             Event::Drove(drove) => report.insert(drove),
             other => return Err(unexpected(Role::Client, Step::Finish, &other)),
         };
-        client_is_sound(drove, measured).map_err(at(Step::Finish))?;
+        client_is_sound(drove, measured, drive.socket.tls).map_err(at(Step::Finish))?;
         client.wait().map_err(|reason| at(Step::Finish)(format!("the client {reason}")))?;
         counted.tally.add(&drove.tally);
         counted.refused += drove.refused;
@@ -308,7 +309,7 @@ fn unexpected(role: Role, step: Step, event: &Event) -> Failure {
     Failure { step, message }
 }
 
-fn client_is_sound(drove: &Drove, measured: &Measured) -> Result<(), String> {
+fn client_is_sound(drove: &Drove, measured: &Measured, tls: bool) -> Result<(), String> {
     if let Some(first) = drove.errors.first() {
         let others = match drove.failed_connections {
             0 | 1 => String::new(),
@@ -327,6 +328,10 @@ fn client_is_sound(drove: &Drove, measured: &Measured) -> Result<(), String> {
             "the client first reported {} in {} ns and then {} in {} ns",
             measured.units, measured.elapsed_ns, drove.units, drove.elapsed_ns
         ));
+    }
+    if tls != drove.tls.is_some() {
+        let (asked, reported) = if tls { ("under TLS", "plain ones") } else { ("plain", "TLS") };
+        return Err(format!("the connections were to be {asked}, and the client reports {reported}"));
     }
     drove
         .series

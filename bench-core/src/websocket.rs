@@ -1,4 +1,4 @@
-//! [`Socket`] on async-tungstenite, over any stream of futures-io.
+//! [`Socket`] on async-tungstenite, over any stream of futures-io, plain or under TLS.
 
 use std::future::poll_fn;
 
@@ -18,13 +18,15 @@ use crate::{
     Kind, Socket, SocketError,
     service::Service,
     spec::{Flush, SocketSpec},
+    tls::Secured,
+    transport::Transport,
     write_behind::WriteBehind,
 };
 
 /// A WebSocket connection of async-tungstenite.
 #[derive(Debug)]
 pub struct WebSocket<S> {
-    stream: WebSocketStream<WriteBehind<S>>,
+    stream: WebSocketStream<WriteBehind<Transport<S>>>,
     flush: Flush,
 }
 
@@ -44,7 +46,7 @@ where
         Ok(response)
     };
     let stream = async_tungstenite::accept_hdr_async_with_config(
-        WriteBehind::new(stream, spec),
+        WriteBehind::new(Transport::accept(stream, spec)?, spec),
         choose,
         Some(config(spec)),
     )
@@ -62,11 +64,18 @@ pub async fn upgrade<S>(stream: S, url: &str, spec: &SocketSpec) -> Result<WebSo
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let stream = WriteBehind::new(stream, spec);
+    let stream = WriteBehind::new(Transport::connect(stream, url, spec)?, spec);
     let (stream, _) = async_tungstenite::client_async_with_config(url, stream, Some(config(spec)))
         .await
         .map_err(handshake_error)?;
     Ok(WebSocket { stream, flush: spec.flush })
+}
+
+#[cfg(test)]
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    pub(crate) fn transport(&self) -> &Transport<S> {
+        self.stream.get_ref().get_ref()
+    }
 }
 
 impl<S> Socket for WebSocket<S>
@@ -96,7 +105,11 @@ where
             }
         }
         // tungstenite hands over the answer to a close without a flush.
-        self.stream.get_mut().flush().await?;
+        let stream = self.stream.get_mut();
+        stream.flush().await?;
+        if stream.get_mut().say_goodbye() {
+            stream.flush().await?;
+        }
         Ok(None)
     }
 
@@ -119,6 +132,10 @@ where
         WebSocketStream::close(&mut self.stream, None).await.map_err(socket_error)?;
         while self.recv().await?.is_some() {}
         Ok(())
+    }
+
+    fn secured(&self) -> Option<Secured> {
+        self.stream.get_ref().get_ref().secured()
     }
 }
 

@@ -55,6 +55,11 @@ impl Held {
         Held { bytes: Vec::new(), written: 0, limit: spec.write_buffer_bytes as usize }
     }
 
+    /// What is held, to add to it whatever the limit.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// Writes everything out; after an error, the next call goes on where this one ended.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ async fn once<R: Runtime>(job: &mut Job<R>, intended: Instant) -> Result<(), Wor
     let (script, progress) = (&job.script, &mut job.lane.progress);
     let push = Push { class: script.class, ..job.lane.push.clone() };
     let path = if script.load.exchanges > 0 { "/echo".to_owned() } else { push.path() };
-    let url = job.target.url(&path);
+    let url = job.target.url(&path, job.spec.tls);
     let limit = job.spec.handshake_timeout();
     let timer = job.runtime.timer();
 
@@ -72,6 +72,9 @@ async fn once<R: Runtime>(job: &mut Job<R>, intended: Instant) -> Result<(), Wor
         Err(error) => return Err(error.into()),
     };
     let upgraded = Instant::now();
+    if job.lane.secured.is_none() {
+        job.lane.secured = socket.secured();
+    }
     script.record(Series::TcpConnect, connected - start);
     script.record(Series::Upgrade, upgraded - connected);
     script.record_at(Series::Handshake, intended, upgraded - intended);

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use super::{Runtime, connect, open};
 use crate::{
-    Timer,
+    Socket, Timer,
     pacer::Pacer,
     payload::Class,
     service::Push,
     spec::{SocketSpec, Target, Workload},
+    tls::Secured,
     workload::{self, Pace, Progress, Script, Stop, WorkloadError},
 };
 
@@ -18,6 +19,7 @@ pub struct Lane<S> {
     pub(super) index: u32,
     pub(super) socket: Option<S>,
     pub(super) push: Push,
+    pub(super) secured: Option<Secured>,
     pub(super) progress: Progress,
     pub(super) finished: Instant,
     pub(super) error: Option<WorkloadError>,
@@ -58,8 +60,10 @@ impl<R: Runtime> Job<R> {
             Some(socket) => socket,
             // Pushes that begin with the connection: connecting belongs to the window.
             missing => {
-                let url = self.target.url(&self.lane.push.path());
-                missing.insert(open(&self.runtime, &self.target, &url, &self.spec).await?)
+                let url = self.target.url(&self.lane.push.path(), self.spec.tls);
+                let socket = missing.insert(open(&self.runtime, &self.target, &url, &self.spec).await?);
+                self.lane.secured = socket.secured();
+                socket
             }
         };
         let (script, progress) = (&self.script, &mut self.lane.progress);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     histogram::{Distribution, Series},
     tally::Tally,
+    tls::Secured,
 };
 
 /// What a client reports when it ends.
@@ -35,6 +36,9 @@ pub struct Drove {
     /// The steps of a load that has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepReport>,
+    /// What TLS has agreed on; absent for plain connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Secured>,
     /// Distributions of the measured window.
     pub series: BTreeMap<Series, Distribution>,
     /// The latency that the workload is about in consecutive slices of the window, where the load has slices.

@@ -13,25 +13,34 @@ pub struct Target {
     pub authority: String,
     /// The path of the echo service, where it is not wsbench's own.
     pub path: Option<String>,
+    /// How it is reached, where the text says so.
+    pub scheme: Option<Scheme>,
+}
+
+/// The two schemes of WebSocket URLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain TCP.
+    Ws,
+    /// TLS.
+    Wss,
 }
 
 impl Target {
-    /// Parses `HOST:PORT` or `ws://HOST[:PORT]/PATH` and resolves the host.
+    /// Parses `HOST:PORT` or `ws://HOST[:PORT]/PATH` or the same with `wss://`, and resolves the host.
     ///
     /// # Errors
     /// When the text has another form or the host does not resolve.
     pub fn parse(text: &str) -> anyhow::Result<Target> {
-        anyhow::ensure!(
-            !text.starts_with("wss://"),
-            "`{text}` asks for TLS, which this client does not speak: use ws://HOST:PORT/PATH"
-        );
-        let (authority, path) = match text.strip_prefix("ws://") {
-            None => (text.to_owned(), None),
-            Some(rest) => {
+        let schemes = [("ws://", Scheme::Ws, 80), ("wss://", Scheme::Wss, 443)];
+        let url = schemes.iter().find_map(|(prefix, scheme, port)| Some((text.strip_prefix(prefix)?, scheme, port)));
+        let (authority, path, scheme) = match url {
+            None => (text.to_owned(), None, None),
+            Some((rest, scheme, port)) => {
                 let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let default_port =
-                    if authority.ends_with(']') || !authority.contains(':') { ":80" } else { "" };
-                (format!("{authority}{default_port}"), Some(format!("/{path}")))
+                let has_port = !authority.ends_with(']') && authority.contains(':');
+                let default_port = if has_port { String::new() } else { format!(":{port}") };
+                (format!("{authority}{default_port}"), Some(format!("/{path}")), Some(*scheme))
             }
         };
         let addr = authority
@@ -39,15 +48,16 @@ impl Target {
             .with_context(|| format!("`{text}` is not a target: use HOST:PORT or ws://HOST:PORT/PATH"))?
             .next()
             .with_context(|| format!("the host of `{text}` has no address"))?;
-        Ok(Target { addr, authority, path })
+        Ok(Target { addr, authority, path, scheme })
     }
 
-    /// The URL of `service` (a path and query) there; the target's own path stands in for `/echo`.
-    pub fn url(&self, service: &str) -> String {
+    /// The URL of `service` (a path and query) there, under TLS or not; the target's own path stands in for `/echo`.
+    pub fn url(&self, service: &str, tls: bool) -> String {
         let path = match (&self.path, service) {
             (Some(path), "/echo") => path,
             _ => service,
         };
-        format!("ws://{}{path}", self.authority)
+        let scheme = if tls { "wss" } else { "ws" };
+        format!("{scheme}://{}{path}", self.authority)
     }
 }

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Program,
+    Failure, Outcome, Program, Step,
+    identity::Identity,
     placement::{Cores, Placement},
     process::Processes,
     run,
@@ -44,14 +45,24 @@ pub struct Setup<'a> {
 }
 
 impl Setup<'_> {
-    fn serve_spec(&self) -> ServeSpec {
-        let socket = self.socket(self.server);
-        ServeSpec::on_loopback(self.server.threads(self.threads), socket)
+    fn serve_spec(&self, identity: Option<&Identity>) -> ServeSpec {
+        let threads = self.server.threads(self.threads);
+        ServeSpec {
+            tls_cert: identity.map(Identity::certificate),
+            tls_key: identity.map(Identity::key),
+            ..ServeSpec::on_loopback(threads, self.socket(self.server))
+        }
     }
 
-    fn drive_spec(&self, load: &Load, pacing: Pacing) -> DriveSpec {
-        let (load, socket) = (load.clone(), self.socket(self.client));
-        DriveSpec { target: String::new(), threads: self.client.threads(self.threads), pacing, load, socket }
+    fn drive_spec(&self, load: &Load, pacing: Pacing, identity: Option<&Identity>) -> DriveSpec {
+        DriveSpec {
+            target: String::new(),
+            threads: self.client.threads(self.threads),
+            pacing,
+            tls_cert: identity.map(Identity::certificate),
+            load: load.clone(),
+            socket: self.socket(self.client),
+        }
     }
 
     /// What the client of a paced load waits with. Where clients are compared, their runtimes' timers are part of it; on
@@ -106,9 +117,19 @@ pub fn execute(
     let start = Instant::now();
     let mut stage = Processes::new(setup.server, setup.client, setup.cores, machine, origin.counts, limit);
     let pacing = setup.pacing(origin);
-    let drive = setup.drive_spec(&setup.scenario.load, pacing);
-    let beside = setup.scenario.beside.as_ref().map(|load| setup.drive_spec(load, pacing));
-    let outcome = run(&mut stage, &setup.serve_spec(), &drive, beside.as_ref());
+    let outcome = match setup.scenario.socket.tls.then(Identity::make).transpose() {
+        Ok(identity) => {
+            let identity = identity.as_ref();
+            let drive = setup.drive_spec(&setup.scenario.load, pacing, identity);
+            let beside = setup.scenario.beside.as_ref();
+            let beside = beside.map(|load| setup.drive_spec(load, pacing, identity));
+            run(&mut stage, &setup.serve_spec(identity), &drive, beside.as_ref())
+        }
+        Err(error) => {
+            let failure = Failure { step: Step::Listen, message: format!("{error:#}") };
+            Outcome { failure: Some(failure), ..Outcome::default() }
+        }
+    };
     let took_ns = start.elapsed().as_nanos() as u64;
     Record::new(origin, position, setup, started_unix_ms, took_ns, outcome)
 }

@@ -8,16 +8,21 @@ use std::{
 
 use tungstenite::Message;
 
-use crate::payload::{Class, header};
+use crate::{
+    payload::{Class, header},
+    spec::SocketSpec,
+    tls::Connector,
+    transport::Transport,
+};
 
 /// Longest time for each read and write of the check.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Sends one text message with a nonce to `/echo` and verifies the answer.
+/// Sends one text message with a nonce to `/echo`, under TLS where there is a connector, and verifies the answer.
 ///
 /// # Errors
 /// When the server cannot be reached within `limit`, does not complete the handshake, or answers anything else.
-pub fn echo_nonce(addr: SocketAddr, limit: Duration) -> Result<(), String> {
+pub fn echo_nonce(addr: SocketAddr, tls: Option<&Connector>, limit: Duration) -> Result<(), String> {
     // Distinct from trial to trial and from process to process, so that no stale server can answer for this one.
     static NONCE: AtomicU64 = AtomicU64::new(0);
     let nonce = format!(
@@ -37,7 +42,11 @@ pub fn echo_nonce(addr: SocketAddr, limit: Duration) -> Result<(), String> {
             Ok(stream)
         })
         .map_err(|error| failed("connecting to", error.to_string()))?;
-    let (mut socket, _) = tungstenite::client(format!("ws://{addr}/echo"), stream)
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    let url = format!("{scheme}://{addr}/echo");
+    let session = tls.map(|tls| tls.session(&url, &SocketSpec::default())).transpose();
+    let session = session.map_err(|error| failed("TLS with", error.to_string()))?;
+    let (mut socket, _) = tungstenite::client(url, Transport::new(stream, session))
         .map_err(|error| failed("the opening handshake with", error.to_string()))?;
     let answer = socket
         .send(Message::text(nonce.as_str()))

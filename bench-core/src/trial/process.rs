@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
+    path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
@@ -18,7 +19,7 @@ use super::{
     probe,
     sample::{MachineSampler, sample},
 };
-use crate::{DriveSpec, ServeSpec, protocol::Event};
+use crate::{DriveSpec, ServeSpec, protocol::Event, tls::Connector};
 
 /// Longest line a runner may print. A report with its histograms takes some ten kilobytes.
 const LONGEST_LINE: u64 = 4 << 20;
@@ -45,6 +46,8 @@ pub struct Processes<'a> {
     machine: &'a mut MachineSampler,
     counts: bool,
     deadline: Deadline,
+    /// What the readiness check trusts, where the server is under TLS.
+    tls_cert: Option<PathBuf>,
 }
 
 impl<'a> Processes<'a> {
@@ -58,7 +61,7 @@ impl<'a> Processes<'a> {
         limit: Duration,
     ) -> Processes<'a> {
         let deadline = Deadline { at: Instant::now() + limit, limit };
-        Processes { server, client, cores, machine, counts, deadline }
+        Processes { server, client, cores, machine, counts, deadline, tls_cert: None }
     }
 
     fn start(&self, command: Command, cores: &[u32]) -> Result<Process, String> {
@@ -72,6 +75,7 @@ impl Stage for Processes<'_> {
     type Peer = Process;
 
     fn start_server(&mut self, spec: &ServeSpec) -> Result<Process, String> {
+        self.tls_cert = spec.tls_cert.clone().filter(|_| spec.socket.tls);
         let command = self.server.command("serve", spec.to_args());
         self.start(command, &self.cores.server)
     }
@@ -82,7 +86,11 @@ impl Stage for Processes<'_> {
     }
 
     fn probe(&mut self, addr: SocketAddr) -> Result<(), String> {
-        probe::echo_nonce(addr, self.deadline.left())
+        let tls = match &self.tls_cert {
+            None => None,
+            Some(file) => Some(Connector::from_file(file).map_err(|error| format!("{error:#}"))?),
+        };
+        probe::echo_nonce(addr, tls.as_ref(), self.deadline.left())
     }
 
     fn sample_machine(&mut self) -> Option<MachineSample> {

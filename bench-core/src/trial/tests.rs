@@ -91,6 +91,7 @@ impl Script {
             target: String::new(),
             threads: 1,
             pacing: Pacing::default(),
+            tls_cert: None,
             load: Load::default(),
             socket: SocketSpec::default(),
         };

@@ -63,9 +63,9 @@ impl Pair {
         let Event::Listening { addr, .. } = server.event()? else {
             return Err("the server did not report that it listens".to_owned());
         };
-        probe::echo_nonce(addr, LIMIT)?;
+        probe::echo_nonce(addr, None, LIMIT)?;
         let pacing = Pacing::default();
-        let drive = DriveSpec { target: addr.to_string(), threads: 1, pacing, load, socket };
+        let drive = DriveSpec { target: addr.to_string(), threads: 1, pacing, tls_cert: None, load, socket };
         let mut client = Process::launch(program.command("drive", drive.to_args()), &cores.client, LIMIT)?;
         match client.event()? {
             Event::Ready => Ok(Pair { server, client, asked: 0 }),

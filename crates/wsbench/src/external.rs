@@ -8,7 +8,7 @@ use bench_core::{
     metric::{Unit, human},
     protocol::Event,
     runner::BuildInfo,
-    spec::{Load, Pacing, SocketSpec, Target, Workload},
+    spec::{Load, Pacing, Scheme, SocketSpec, Target, Workload},
     trial::{Peer, process::Process},
 };
 use clap::Args;
@@ -25,8 +25,11 @@ const SLACK: Duration = Duration::from_secs(30);
 /// Flags of `drive`.
 #[derive(Args, Clone, Debug)]
 pub struct DriveArguments {
-    /// The server: ws://HOST:PORT/PATH. It has to answer every message with itself
+    /// The server: ws://HOST:PORT/PATH, or wss://… with --tls-cert. It has to answer every message with itself
     url: String,
+    /// Certificate that is trusted under TLS, and no other: a file in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
     /// Row of the client
     #[arg(long, value_name = "ROW", default_value = "tokio")]
     row: String,
@@ -68,14 +71,22 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
             arguments.load.workload.name()
         )));
     }
-    let url = if arguments.url.starts_with("ws://") {
-        arguments.url.clone()
-    } else {
-        format!("ws://{}/", arguments.url)
+    let tls = arguments.socket.tls || target.scheme == Some(Scheme::Wss);
+    let url = match (target.scheme, tls) {
+        (Some(_), _) => arguments.url,
+        (None, false) => format!("ws://{}/", arguments.url),
+        (None, true) => format!("wss://{}/", arguments.url),
     };
     let pacing = arguments.pacing;
     let is_paced = arguments.load.workload == Workload::Paced;
-    let spec = DriveSpec { target: url, threads: 1, pacing, load: arguments.load, socket: arguments.socket };
+    let spec = DriveSpec {
+        target: url,
+        threads: 1,
+        pacing,
+        tls_cert: arguments.tls_cert,
+        load: arguments.load,
+        socket: SocketSpec { tls, ..arguments.socket },
+    };
     spec.validate().map_err(Stop::usage)?;
     check::open_files([("this load", spec.load.connections)])?;
     let program = Finder::new(arguments.runner_dir, build)?.find(&arguments.row)?;

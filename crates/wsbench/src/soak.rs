@@ -109,12 +109,19 @@ fn run(program: &Program, client: &Program, time: Duration) -> Result<Report, St
     let Event::Listening { addr, .. } = server.event()? else {
         return Err("the server reported something else than that it listens".to_owned());
     };
-    probe::echo_nonce(addr, limit)?;
+    probe::echo_nonce(addr, None, limit)?;
     let before = report::read(&mut server, Duration::ZERO).ok_or("the server's use cannot be read here")?;
 
     let launch = |load: Load| {
         let target = addr.to_string();
-        let spec = DriveSpec { target, threads: 1, pacing: Pacing::Timers, load, socket: socket(client) };
+        let spec = DriveSpec {
+            target,
+            threads: 1,
+            pacing: Pacing::Timers,
+            tls_cert: None,
+            load,
+            socket: socket(client),
+        };
         spec.validate()?;
         Process::launch(client.command("drive", spec.to_args()), &[], limit)
     };

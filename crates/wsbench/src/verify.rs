@@ -56,7 +56,7 @@ type Check = (&'static str, fn(SocketAddr, Instant) -> Result<(), String>);
 
 const ECHO_CHECKS: &[Check] = &[
     ("handshake and nonce echo", |addr, deadline| {
-        probe::echo_nonce(addr, deadline.saturating_duration_since(Instant::now()))
+        probe::echo_nonce(addr, None, deadline.saturating_duration_since(Instant::now()))
     }),
     ("forms of the handshake", frames::handshake_forms),
     ("unknown paths are refused", messages::unknown_path),

@@ -10,6 +10,8 @@ use bench_core::{
     Kind, Socket, SocketError, WriteBehind,
     service::Service,
     spec::{Flush, SocketSpec},
+    tls::Secured,
+    transport::Transport,
     websocket::{self, config, handshake_error, is_data, request_not_seen, service_of, socket_error},
 };
 use tungstenite::{
@@ -23,7 +25,7 @@ use tungstenite::{
 /// A WebSocket connection whose operations block the calling thread.
 #[derive(Debug)]
 pub struct BlockingSocket {
-    socket: WebSocket<WriteBehind<Timed>>,
+    socket: WebSocket<WriteBehind<Transport<Timed>>>,
     flush: Flush,
     /// Longest silence; a client waits for its server as long as its own process may run.
     idle_limit: Option<Duration>,
@@ -40,7 +42,7 @@ pub async fn accept(stream: TcpStream, spec: &SocketSpec) -> Result<(Service, Bl
         requested = Some(service_of(request)?);
         Ok(response)
     };
-    let stream = WriteBehind::new(Timed::until(stream, limit), spec);
+    let stream = WriteBehind::new(Transport::accept(Timed::until(stream, limit), spec)?, spec);
     let socket = tungstenite::accept_hdr_with_config(stream, choose, Some(config(spec)))
         .map_err(|error| failed(error, limit))?;
     let socket = BlockingSocket::new(socket, spec, Some(spec.idle_timeout()))?;
@@ -50,7 +52,7 @@ pub async fn accept(stream: TcpStream, spec: &SocketSpec) -> Result<(Service, Bl
 /// Runs the client's half of the opening handshake for `url`.
 pub fn upgrade(stream: TcpStream, url: &str, spec: &SocketSpec) -> Result<BlockingSocket, SocketError> {
     let limit = spec.handshake_timeout();
-    let stream = WriteBehind::new(Timed::until(stream, limit), spec);
+    let stream = WriteBehind::new(Transport::connect(Timed::until(stream, limit), url, spec)?, spec);
     let (socket, _) = tungstenite::client::client_with_config(url, stream, Some(config(spec)))
         .map_err(|error| failed(error, limit))?;
     BlockingSocket::new(socket, spec, None)
@@ -122,12 +124,18 @@ fn timed_out(what: &'static str, limit: Duration) -> SocketError {
 
 impl BlockingSocket {
     fn new(
-        mut socket: WebSocket<WriteBehind<Timed>>,
+        socket: WebSocket<WriteBehind<Transport<Timed>>>,
         spec: &SocketSpec,
         idle_limit: Option<Duration>,
     ) -> Result<BlockingSocket, SocketError> {
-        socket.get_mut().get_mut().limit_each(idle_limit)?;
-        Ok(BlockingSocket { socket, flush: spec.flush, idle_limit, closing_limit: spec.close_timeout() })
+        let mut socket =
+            BlockingSocket { socket, flush: spec.flush, idle_limit, closing_limit: spec.close_timeout() };
+        socket.stream().limit_each(idle_limit)?;
+        Ok(socket)
+    }
+
+    fn stream(&mut self) -> &mut Timed {
+        self.socket.get_mut().get_mut().get_mut()
     }
 
     /// An error of the established connection, by the limit that it ran into where it did.
@@ -151,12 +159,18 @@ impl BlockingSocket {
             }
         }
         // tungstenite hands over the answer to a close without a flush.
-        self.socket.get_mut().flush().map_err(|error| self.failed(error.into()))?;
+        let stream = self.socket.get_mut();
+        let mut flushed = stream.flush();
+        if flushed.is_ok() && stream.get_mut().say_goodbye() {
+            flushed = stream.flush();
+        }
+        flushed.map_err(|error| self.failed(error.into()))?;
         Ok(None)
     }
 
     fn close_in_order(&mut self) -> Result<(), SocketError> {
-        self.socket.get_mut().get_mut().limit_each(Some(self.closing_limit))?;
+        let limit = Some(self.closing_limit);
+        self.stream().limit_each(limit)?;
         self.idle_limit = None;
         match self.socket.close(None) {
             Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {}
@@ -206,5 +220,9 @@ impl Socket for BlockingSocket {
             }
             error => error,
         })
+    }
+
+    fn secured(&self) -> Option<Secured> {
+        self.socket.get_ref().get_ref().secured()
     }
 }

@@ -128,6 +128,7 @@ fn check(program: &Program, case: &Case) -> Result<(), String> {
         target: addr.to_string(),
         threads: 1,
         pacing: Pacing::default(),
+        tls_cert: None,
         load: Load {
             kind: case.kind,
             payload_bytes: case.payload_bytes,

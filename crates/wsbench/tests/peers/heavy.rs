@@ -40,8 +40,9 @@ fn all_accounted_for(server: &Program, client: &Program, connections: u32, messa
     let spec = ServeSpec::on_loopback(1, socket(server));
     let mut serving = Process::launch(server.command("serve", spec.to_args()), &[], LIMIT)?;
     let Event::Listening { addr, .. } = serving.event()? else { return Err("it does not listen".to_owned()) };
-    probe::echo_nonce(addr, LIMIT)?;
+    probe::echo_nonce(addr, None, LIMIT)?;
     let spec = DriveSpec {
+        tls_cert: None,
         target: addr.to_string(),
         threads: 1,
         pacing: Pacing::default(),

@@ -1,0 +1,247 @@
+//! TLS by rustls, with the same settings at both ends of every row: TLS 1.3, one cipher suite, one key exchange, no
+//! resumed sessions.
+//!
+//! What is negotiated would otherwise depend on the processor and on who was connected before, and be a part of what is
+//! measured that no table names.
+
+use std::{
+    fs, io,
+    io::{Read, Write},
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use anyhow::Context;
+use rustls::{
+    ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
+    client::Resumption,
+    crypto::{
+        CryptoProvider,
+        ring::{self, cipher_suite::TLS13_AES_128_GCM_SHA256, kx_group::X25519},
+    },
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    server::NoServerSessionStorage,
+    version::TLS13,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tungstenite::http::Uri;
+
+use crate::{SocketError, spec::SocketSpec, write_behind::Held};
+
+/// What two ends have agreed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Secured {
+    /// Version of the protocol, such as `TLSv1_3`.
+    pub protocol: String,
+    /// Cipher suite, such as `TLS13_AES_128_GCM_SHA256`.
+    pub cipher_suite: String,
+    /// Group of the key exchange, such as `X25519`.
+    pub key_exchange: String,
+}
+
+/// A process is one end of one trial, so that it has one certificate, for all its connections.
+static ACCEPTOR: OnceLock<Acceptor> = OnceLock::new();
+static CONNECTOR: OnceLock<Connector> = OnceLock::new();
+
+/// What a server needs for its end.
+#[derive(Clone, Debug)]
+pub struct Acceptor(Arc<ServerConfig>);
+
+impl Acceptor {
+    /// With the certificate and the private key of these PEM files.
+    ///
+    /// # Errors
+    /// When a file cannot be read or holds something else, or the two do not belong together.
+    pub fn from_files(certificate: &Path, key: &Path) -> anyhow::Result<Acceptor> {
+        let certificate = read_certificate(certificate)?;
+        let text = fs::read(key).with_context(|| format!("{} cannot be read", key.display()))?;
+        let key = PrivateKeyDer::from_pem_slice(&text)
+            .with_context(|| format!("{} holds no private key in PEM", key.display()))?;
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Acceptor(Arc::new(config)))
+    }
+
+    /// Makes this the acceptor of the process. A second one is ignored.
+    pub fn install(self) {
+        ACCEPTOR.get_or_init(|| self);
+    }
+
+    /// A session that waits for its peer.
+    ///
+    /// # Errors
+    /// When rustls refuses its own settings.
+    pub fn session(&self, spec: &SocketSpec) -> Result<Session, SocketError> {
+        let session = ServerConnection::new(self.0.clone()).map_err(refused)?;
+        Ok(Session::new(session.into(), spec))
+    }
+}
+
+/// What a client needs for its end.
+#[derive(Clone, Debug)]
+pub struct Connector(Arc<ClientConfig>);
+
+impl Connector {
+    /// One that trusts the certificate of this PEM file and no other.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds something else.
+    pub fn from_file(certificate: &Path) -> anyhow::Result<Connector> {
+        let mut trusted = RootCertStore::empty();
+        trusted.add(read_certificate(certificate)?)?;
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])?
+            .with_root_certificates(trusted)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(Connector(Arc::new(config)))
+    }
+
+    /// Makes this the connector of the process. A second one is ignored.
+    pub fn install(self) {
+        CONNECTOR.get_or_init(|| self);
+    }
+
+    /// A session with the host of `url`, which the certificate has to name.
+    ///
+    /// # Errors
+    /// When the URL has no host that a certificate could name.
+    pub fn session(&self, url: &str, spec: &SocketSpec) -> Result<Session, SocketError> {
+        let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+        let name = host.and_then(|host| ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok());
+        let name = name.ok_or_else(|| SocketError::Handshake(format!("`{url}` names no host for TLS")))?;
+        let session = ClientConnection::new(self.0.clone(), name).map_err(refused)?;
+        Ok(Session::new(session.into(), spec))
+    }
+}
+
+/// The acceptor of this process.
+pub(crate) fn acceptor() -> Result<&'static Acceptor, SocketError> {
+    ACCEPTOR.get().ok_or_else(|| SocketError::Handshake("this server has no certificate for TLS".to_owned()))
+}
+
+/// The connector of this process.
+pub(crate) fn connector() -> Result<&'static Connector, SocketError> {
+    CONNECTOR.get().ok_or_else(|| SocketError::Handshake("this client trusts no certificate".to_owned()))
+}
+
+fn read_certificate(path: &Path) -> anyhow::Result<CertificateDer<'static>> {
+    let text = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    CertificateDer::from_pem_slice(&text)
+        .with_context(|| format!("{} holds no certificate in PEM", path.display()))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: vec![TLS13_AES_128_GCM_SHA256],
+        kx_groups: vec![X25519],
+        ..ring::default_provider()
+    })
+}
+
+fn refused(error: rustls::Error) -> SocketError {
+    SocketError::Handshake(error.to_string())
+}
+
+/// One end of a TLS connection, between plain text and a stream of std's traits; one that does not block says so by
+/// [`io::ErrorKind::WouldBlock`].
+///
+/// One write of plain text becomes one write of records, as long as it is no larger than the write buffer: rustls by
+/// itself would write each record of 16 KiB apart where a stream has no vectored writes, and which ones have them
+/// differs between runtimes.
+#[derive(Debug)]
+pub struct Session {
+    tls: Connection,
+    sealed: Held,
+    /// Most plain text that is sealed at once.
+    limit: usize,
+}
+
+impl Session {
+    fn new(mut tls: Connection, spec: &SocketSpec) -> Session {
+        // `write` has its own limit.
+        tls.set_buffer_limit(None);
+        Session { tls, sealed: Held::new(spec), limit: spec.write_buffer_bytes as usize }
+    }
+
+    /// What both ends have agreed on; `None` before the handshake is over.
+    pub fn secured(&self) -> Option<Secured> {
+        Some(Secured {
+            protocol: format!("{:?}", self.tls.protocol_version()?),
+            cipher_suite: format!("{:?}", self.tls.negotiated_cipher_suite()?.suite()),
+            key_exchange: format!("{:?}", self.tls.negotiated_key_exchange_group()?.name()),
+        })
+    }
+
+    /// Reads plain text, once everything sealed has been written; goes on with the handshake by itself. 0 bytes are the
+    /// end, also where the peer did not announce it: the WebSocket protocol has an end of its own.
+    ///
+    /// # Errors
+    /// What the stream fails with; [`io::ErrorKind::InvalidData`] where the peer breaks the protocol.
+    pub fn read(&mut self, buffer: &mut [u8], stream: &mut (impl Read + Write)) -> io::Result<usize> {
+        loop {
+            self.flush(stream)?;
+            match self.tls.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                result => return result,
+            }
+            self.tls.read_tls(stream)?;
+            if let Err(error) = self.tls.process_new_packets() {
+                // The alert that tells the peer why; if it does not leave, the connection ends all the same.
+                let _ = self.flush(stream);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+    }
+
+    /// Seals plain text and writes what the stream takes. The rest leaves with the next call of any kind.
+    ///
+    /// # Errors
+    /// What the stream fails with; [`io::ErrorKind::WouldBlock`] where nothing of `bytes` was taken.
+    pub fn write(&mut self, bytes: &[u8], stream: &mut impl Write) -> io::Result<usize> {
+        self.flush(stream)?;
+        let taken = self.tls.writer().write(&bytes[..bytes.len().min(self.limit)])?;
+        match self.flush(stream) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(taken),
+        }
+    }
+
+    /// Writes everything that is sealed.
+    ///
+    /// # Errors
+    /// What the stream fails with.
+    pub fn flush(&mut self, stream: &mut impl Write) -> io::Result<()> {
+        while self.tls.wants_write() {
+            self.tls.write_tls(self.sealed.buffer())?;
+        }
+        self.sealed.write_out(|bytes| stream.write(bytes))
+    }
+
+    /// Seals the announcement of the end, where this is the end that ends connections: the server. Whether there is
+    /// anything to flush now.
+    pub fn say_goodbye(&mut self) -> bool {
+        let is_server = matches!(self.tls, Connection::Server(_));
+        if is_server {
+            self.tls.send_close_notify();
+        }
+        is_server
+    }
+}
+
+/// Gives this process a certificate that it trusts itself, once for all tests.
+#[cfg(test)]
+pub(crate) fn install_a_new_identity() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let identity = crate::trial::identity::Identity::make().unwrap();
+        Acceptor::from_files(&identity.certificate(), &identity.key()).unwrap().install();
+        Connector::from_file(&identity.certificate()).unwrap().install();
+    });
+}
