@@ -76,7 +76,7 @@ impl Scenario {
 
     /// Connections that the server has at the same time.
     pub fn connections(&self) -> u32 {
-        self.loads().map(|load| load.connections).sum()
+        self.loads().map(Load::all_connections).sum()
     }
 
     /// What the row at this end has to offer beside services, workloads and flush policies: names of
@@ -85,7 +85,10 @@ impl Scenario {
         let counts = [metric::LEAST_SHARE.name, metric::JAIN.name];
         let by_connection = self.ranked_by.as_ref().is_some_and(|name| counts.contains(&name.as_str()));
         let counts = (by_connection && role == Role::Client).then_some("counts");
-        self.loads().flat_map(|load| load.needs(role)).chain(counts).collect()
+        let tls = self.socket.tls.then_some("tls");
+        let send_buffer =
+            self.socket.send_buffer_bytes.filter(|_| role == Role::Server).map(|_| "send-buffer");
+        self.loads().flat_map(|load| load.needs(role)).chain(counts).chain(tls).chain(send_buffer).collect()
     }
 
     /// Checks its values.
@@ -136,12 +139,16 @@ impl Scenario {
     pub fn summary(&self) -> String {
         let beside =
             self.beside.as_ref().map_or(String::new(), |load| format!(" · beside {}", summary(load)));
-        format!("{}{beside}", summary(&self.load))
+        let send_buffer = self.socket.send_buffer_bytes.map_or(String::new(), |bytes| {
+            format!(" · send buffer {}", bytesize::ByteSize(bytes).display().iec())
+        });
+        let tls = if self.socket.tls { " · TLS" } else { "" };
+        format!("{}{beside}{send_buffer}{tls}", summary(&self.load))
     }
 }
 
 fn summary(load: &Load) -> String {
-    use crate::spec::Workload::{Connect, Idle, OneWay, Paced, PingPong, Push, Window};
+    use crate::spec::Workload::{Broadcast, Connect, Idle, OneWay, Paced, PingPong, Push, Window};
 
     let connections = match load.connections {
         1 => "1 connection".to_owned(),
@@ -195,8 +202,27 @@ fn summary(load: &Load) -> String {
             format!("{connections} · {size} {kind} · paced, of the capacity {}{burn}", steps.join(", then "))
         }
         Paced => {
-            format!("{connections} · {size} {kind} · paced, {}/s offered{burn}", load.rate_per_s.unwrap_or(0))
+            let rate = load.rate_per_s.unwrap_or(0);
+            format!("{connections} · {size} {kind} · paced, {rate}/s offered{burn}{}", stall(load))
         }
+        Broadcast => {
+            let rate = load.rate_per_s.unwrap_or(0);
+            let (queue, when_full) = (load.queue, load.when_full.name());
+            let subscribers = load.connections;
+            format!(
+                "{subscribers} subscribers · {size} {kind} · {rate}/s published · queue {queue}, {when_full} when full{}",
+                stall(load)
+            )
+        }
+    }
+}
+
+/// Which connections stop reading, in a few words; nothing where none does.
+fn stall(load: &Load) -> String {
+    let time = std::time::Duration::from_millis;
+    match load.stall_percent {
+        0 => String::new(),
+        percent => format!(" · {percent} % stop reading for {:?}", time(load.stall_for_ms)),
     }
 }
 
@@ -486,6 +512,9 @@ mod tests {
                 "fair",
                 "cores",
                 "overload",
+                "tls",
+                "broadcast",
+                "slow",
             ] {
                 let pattern = format!("{family}-*");
                 assert!(

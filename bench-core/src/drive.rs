@@ -15,6 +15,7 @@ use anyhow::{Context, ensure};
 
 use crate::{
     DriveSpec, Socket, SocketError, Timer,
+    fanout::Subscription,
     histogram::Recorder,
     pacer::Pacer,
     payload::{Class, PayloadSource},
@@ -22,7 +23,7 @@ use crate::{
     service::{self, Push},
     spec::{Load, Pacing, Schedule, SocketSpec, Target, Workload},
     timer::{instant_at, now_ns, within},
-    workload::{Pace, Progress, Script, Stop, Stretch, WorkloadError},
+    workload::{Audience, Pace, Progress, Script, Stall, Stop, Stretch, WorkloadError, broadcast},
 };
 
 mod connect;
@@ -56,6 +57,9 @@ const PACE_LEAD_PER_CONNECTION: Duration = Duration::from_micros(5);
 
 /// How long after its end a paced load may go on sending what it is behind with.
 const PACE_CATCH_UP: Duration = Duration::from_secs(1);
+
+/// Number of the connection that publishes a broadcast; the others subscribe.
+const PUBLISHER: u32 = 0;
 
 /// Errors that are quoted; the rest is counted.
 const ERRORS_QUOTED: usize = 5;
@@ -163,7 +167,7 @@ impl<R: Runtime> Client<R> {
             target: Arc::new(Target::parse(&spec.target)?),
             spec: Arc::new(spec.socket.clone()),
             payloads: PayloadSource::new(load.payload_bytes as usize),
-            lanes: Vec::with_capacity(load.connections as usize),
+            lanes: Vec::with_capacity(load.all_connections() as usize),
             first_due_ns: None,
             capacity_per_s: None,
             pacers: match spec.pacing {
@@ -178,7 +182,7 @@ impl<R: Runtime> Client<R> {
         if lead > Duration::ZERO {
             client.first_due_ns = Some(now_ns() + lead.as_nanos() as u64);
         }
-        for index in 0..client.load.connections {
+        for index in 0..client.load.all_connections() {
             let lane = client.open_lane(index).await?;
             client.lanes.push(lane);
         }
@@ -195,19 +199,29 @@ impl<R: Runtime> Client<R> {
                 })
             }
             Workload::OneWay => Some(format!("/sink?messages={}", self.load.batch())),
+            Workload::Broadcast if index == PUBLISHER => Some("/publish".to_owned()),
+            Workload::Broadcast => {
+                Some(Subscription { queue: self.load.queue, when_full: self.load.when_full }.path())
+            }
             Workload::Push if push.first_ns.is_some() => Some(push.path()),
             // These connect inside the measured window.
             Workload::Push | Workload::Connect => None,
         };
+        let mut progress = Progress::default();
         let socket = match path {
             None => None,
             Some(path) => {
                 let url = self.target.url(&path, self.spec.tls);
-                let opened = open(&self.runtime, &self.target, &url, &self.spec).await;
-                Some(opened.with_context(|| format!("connection {index} to {url}"))?)
+                let opening = async {
+                    let mut socket = open(&self.runtime, &self.target, &url, &self.spec).await?;
+                    if self.load.workload == Workload::Broadcast && index != PUBLISHER {
+                        broadcast::subscribed(&mut socket, &mut progress).await?;
+                    }
+                    Ok::<_, WorkloadError>(socket)
+                };
+                Some(opening.await.with_context(|| format!("connection {index} to {url}"))?)
             }
         };
-        let progress = Progress::default();
         let secured = socket.as_ref().and_then(Socket::secured);
         Ok(Lane { index, socket, push, secured, progress, finished: Instant::now(), error: None })
     }
@@ -283,7 +297,7 @@ impl<R: Runtime> Client<R> {
             Workload::Connect | Workload::PingPong | Workload::Window => messages.or(self.load.messages),
             // A controller that asks for a number of messages of these asks for so many batches.
             Workload::OneWay => messages,
-            Workload::Push | Workload::Idle | Workload::Paced => None,
+            Workload::Push | Workload::Idle | Workload::Paced | Workload::Broadcast => None,
         };
         let stop = counted
             .map_or_else(|| Stop::At(start + Duration::from_millis(self.load.window_ms())), Stop::After);
@@ -300,7 +314,7 @@ impl<R: Runtime> Client<R> {
     /// When a phase that is begun now starts.
     fn start(&self) -> Instant {
         let lead = match self.load.is_paced() {
-            true => PACE_LEAD + PACE_LEAD_PER_CONNECTION * self.load.connections,
+            true => PACE_LEAD + PACE_LEAD_PER_CONNECTION * self.load.all_connections(),
             false => Duration::ZERO,
         };
         Instant::now() + lead
@@ -336,6 +350,19 @@ impl<R: Runtime> Client<R> {
     ) -> u64 {
         let before = self.units();
         let stretches: Arc<[Stretch]> = self.stretches(&load, start, stop).into();
+        let is_broadcast = load.workload == Workload::Broadcast;
+        let stalls = |index: u32| {
+            // The publisher is no subscriber.
+            let connection = if is_broadcast { index.checked_sub(PUBLISHER + 1) } else { Some(index) };
+            class == Class::Measured && connection.is_some_and(|connection| load.stalls(connection))
+        };
+        let audience = is_broadcast.then(|| {
+            let subscribers = (PUBLISHER + 1..load.all_connections()).filter(|index| !stalls(*index));
+            let messages = stretches.iter().map(|stretch| stretch.messages).sum();
+            Arc::new(Audience::new(subscribers.count() as u32, messages))
+        });
+        let from = start + Duration::from_millis(load.stall_after_ms);
+        let stall = Stall { from, until: from + Duration::from_millis(load.stall_for_ms) };
         let (sound, mut lanes): (Vec<_>, Vec<_>) =
             self.lanes.drain(..).partition(|lane| lane.error.is_none());
         let mut tasks = Vec::with_capacity(sound.len());
@@ -348,19 +375,30 @@ impl<R: Runtime> Client<R> {
                 start,
                 stop,
                 recorder,
+                stalled: stalls(lane.index),
                 payloads: self.payloads.for_connection(lane.index.into()),
             };
             let pacer = self.pacers.get(lane.index as usize % self.pacers.len().max(1)).cloned();
             let pace = stretches.last().map(|last| Pace {
                 start,
                 stretches: stretches.clone(),
-                connections: load.connections.into(),
+                // One connection publishes everything.
+                connections: if is_broadcast { 1 } else { load.connections.into() },
                 connection: lane.index.into(),
                 give_up: start + last.from + last.length + PACE_CATCH_UP,
             });
             let pace = pace.map(|pace| (pace, pacer));
             let (target, spec) = (self.target.clone(), self.spec.clone());
-            let job = Job { runtime: self.runtime.clone(), target, spec, script, pace, lane };
+            let job = Job {
+                runtime: self.runtime.clone(),
+                target,
+                spec,
+                pace,
+                audience: audience.clone().filter(|_| lane.index != PUBLISHER),
+                stall: script.stalled.then_some(stall),
+                script,
+                lane,
+            };
             tasks.push(self.runtime.spawn(job));
         }
         for task in tasks {
@@ -389,6 +427,8 @@ impl<R: Runtime> Client<R> {
 
     async fn finish(mut self, total: Measured, recorders: &[Recorder]) -> Drove {
         let limit = self.spec.close_timeout();
+        // The publisher first: the server's end of a subscriber listens to it no sooner than when nothing more can come.
+        self.lanes.sort_by_key(|lane| lane.index);
         for lane in &mut self.lanes {
             if let Some(mut socket) = lane.socket.take() {
                 let timer = self.runtime.timer();
@@ -412,6 +452,8 @@ impl<R: Runtime> Client<R> {
             drove.not_sent += lane.progress.not_sent;
             drove.refused += lane.progress.refused;
             drove.timed_out += lane.progress.timed_out;
+            drove.missed += lane.progress.missed;
+            drove.disconnected += lane.progress.disconnected;
             drove.tls = drove.tls.or_else(|| lane.secured.clone());
             if let Some(error) = &lane.error {
                 drove.failed_connections += 1;

@@ -60,6 +60,16 @@ pub enum Series {
     /// Paced: from the intended instant until the send, of messages whose connection still waited for an echo at that
     /// instant: the server's doing.
     Queued,
+    /// Broadcast: from the instant at which a message was intended to be published until a subscriber has read it.
+    Delivery,
+    /// Broadcast: the same, of the first subscriber that had each message.
+    FirstDelivery,
+    /// Broadcast: the same, of the subscriber in the middle.
+    MedianDelivery,
+    /// Broadcast: the same, of the last one, of messages that every subscriber got.
+    LastDelivery,
+    /// The latency that the load is about, of the connections that stop reading for a while: it is in no other series.
+    Stalled,
 }
 
 /// One distribution as it stands in events and records.

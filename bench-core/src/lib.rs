@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod completion;
 pub mod drive;
+pub mod fanout;
 pub mod histogram;
 pub mod machine;
 pub mod mark;

@@ -132,11 +132,11 @@ pub fn marks(record: &Record) -> BTreeSet<Mark> {
     if workload.is_closed_loop() && record.placement == Placement::Split && is_full(&record.client, record) {
         marks.insert(Mark::ClientSaturated);
     }
-    if workload == Workload::Paced {
+    if matches!(workload, Workload::Paced | Workload::Broadcast) {
         // A client that is compared is late by its own timers, and that is what is measured.
         if record.role == Role::Server && generator_is_late(record) {
             marks.insert(Mark::GeneratorLate);
-        } else if rate(record) < SATURATED * record.scenario.load.rate_per_s.unwrap_or(0) as f64 {
+        } else if rate(record) < SATURATED * offered(record) {
             marks.insert(Mark::ServerSaturated);
         }
     }
@@ -144,6 +144,18 @@ pub fn marks(record: &Record) -> BTreeSet<Mark> {
         marks.insert(Mark::Disturbed);
     }
     marks
+}
+
+/// Units a second that the load asks for; of a broadcast without those that a policy dropped.
+fn offered(record: &Record) -> f64 {
+    let load = &record.scenario.load;
+    let rate = load.rate_per_s.unwrap_or(0) as f64;
+    match load.workload {
+        Workload::Broadcast => {
+            rate * f64::from(load.connections) - record.dropped as f64 * 1e9 / record.elapsed_ns as f64
+        }
+        _ => rate,
+    }
 }
 
 fn rate(record: &Record) -> f64 {
@@ -162,7 +174,11 @@ fn generator_is_late(record: &Record) -> bool {
         distribution.quantile_of_ns(&distribution.histogram().ok()?, q)
     };
     let Some(lag_ns) = quantile(Series::GeneratorLag, 0.99) else { return false };
-    let half_median_ns = quantile(Series::FromIntended, 0.5).unwrap_or(0) / 2;
+    let latency = match record.scenario.load.workload {
+        Workload::Broadcast => Series::Delivery,
+        _ => Series::FromIntended,
+    };
+    let half_median_ns = quantile(latency, 0.5).unwrap_or(0) / 2;
     let bound_ns = match record.placement {
         // The second client takes time of the same core.
         Placement::Split if record.beside.is_some() => LATE_SHARED_NS,

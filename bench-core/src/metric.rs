@@ -109,6 +109,15 @@ metrics! {
     OVERLOAD_OFFERED: "overload_offered", "offered", PerSecond, true;
     OVERLOAD_KEPT: "overload_kept", "rate kept", PerSecond, true;
     RECOVERY: "recovery_time", "recovery", Nanoseconds, false;
+    FIRST_DELIVERY_P50: "first_delivery_p50", "first p50", Nanoseconds, false;
+    MEDIAN_DELIVERY_P50: "median_delivery_p50", "median p50", Nanoseconds, false;
+    LAST_DELIVERY_P50: "last_delivery_p50", "last p50", Nanoseconds, false;
+    LAST_DELIVERY_P99: "last_delivery_p99", "last p99", Nanoseconds, false;
+    DELIVERED: "delivered", "delivered", Percent, true;
+    DROPPED: "dropped", "dropped", Count, false;
+    DISCONNECTED: "disconnected", "disconnected", Count, false;
+    MEMORY_BOUND: "memory_bound", "memory bound", Bytes, false;
+    MEMORY_USED: "memory_of_bound", "of the bound", Percent, false;
     ACHIEVED: "achieved", "achieved", Percent, true;
     NOT_SENT: "not_sent", "not sent", Percent, false;
     GENERATOR_LAG_P50: "generator_lag_p50", "generator lag p50", Nanoseconds, false;
@@ -158,7 +167,7 @@ pub fn ranking(scenario: &Scenario, role: Role) -> Metric {
     let own = scenario.ranked_by.as_deref().and_then(by_name);
     own.unwrap_or(match (scenario.load.workload, role) {
         (Workload::Push, _) => LAG_P99,
-        (Workload::Paced, _) => P99,
+        (Workload::Paced | Workload::Broadcast, _) => P99,
         (Workload::Idle, _) => SERVER_RSS,
         (_, Role::Server) => SERVER_CPU,
         (_, Role::Client) => CLIENT_CPU,
@@ -192,7 +201,27 @@ pub fn columns(scenario: &Scenario, role: Role) -> Vec<Metric> {
         }
         Workload::Push => vec![LAG_P50, LAG_MAX, TOTAL_TIME, SERVER_CPU, CLIENT_CPU],
         Workload::Idle => vec![SERVER_IDLE_CPU, SERVER_THREADS, MACHINE_CPU, MACHINE_MEMORY],
+        Workload::Broadcast => vec![
+            FIRST_DELIVERY_P50,
+            MEDIAN_DELIVERY_P50,
+            LAST_DELIVERY_P50,
+            LAST_DELIVERY_P99,
+            DELIVERED,
+            GENERATOR_LAG_P99,
+            own_cpu,
+        ],
     };
+    if load.stall_percent > 0 {
+        // What the others see, and what the server holds for those that do not read.
+        columns = vec![P50, P99, MAX];
+        if load.slice_ms > 0 {
+            columns.extend([P99_BEFORE, P99_DURING, P99_AFTER, RECOVERY]);
+        }
+        if load.workload == Workload::Broadcast {
+            columns.extend([DELIVERED, DROPPED, DISCONNECTED]);
+        }
+        columns.extend([SERVER_RSS_PEAK, MEMORY_BOUND, MEMORY_USED]);
+    }
     if load.workload == Workload::Push && load.slice_ms > 0 {
         columns.push(LAG_DRIFT);
     }
@@ -252,6 +281,13 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         set(ACHIEVED, units.map(|units| units / seconds / offered as f64 * 100.0));
         set(NOT_SENT, Some(record.not_sent as f64 / record.scenario.load.offered() as f64 * 100.0));
     }
+    if record.scenario.load.workload == Workload::Broadcast {
+        let load = &record.scenario.load;
+        let all = load.offered() as f64 * f64::from(load.connections);
+        set(DELIVERED, units.map(|units| units / all * 100.0));
+        set(DROPPED, Some(record.dropped as f64));
+        set(DISCONNECTED, Some(record.disconnected as f64));
+    }
     let sent = record.series.get(&Series::BatchSent);
     set(SEND_RATE, sent.and_then(|sent| per_unit(sent.sum_ns as f64)).map(|each| 1e9 / each));
     let load = &record.scenario.load;
@@ -272,6 +308,7 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
     // The round trip of a paced message begins when it was intended to be sent, not when it could be.
     let round_trip = match record.scenario.load.workload {
         Workload::Paced => Series::FromIntended,
+        Workload::Broadcast => Series::Delivery,
         _ => Series::RoundTrip,
     };
     for (series, quantiles, max) in [
@@ -286,6 +323,9 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         (Series::FirstPush, &[(FIRST_PUSH_P50, 0.5)], None),
         (Series::ConnectToFirstPush, &[(CONNECT_TO_FIRST_PUSH_P50, 0.5)], None),
         (Series::GeneratorLag, &[(GENERATOR_LAG_P50, 0.5), (GENERATOR_LAG_P99, 0.99)], None),
+        (Series::FirstDelivery, &[(FIRST_DELIVERY_P50, 0.5)], None),
+        (Series::MedianDelivery, &[(MEDIAN_DELIVERY_P50, 0.5)], None),
+        (Series::LastDelivery, &[(LAST_DELIVERY_P50, 0.5), (LAST_DELIVERY_P99, 0.99)], None),
         (Series::PushLag, &[(LAG_P50, 0.5), (LAG_P99, 0.99)], Some(LAG_MAX)),
     ] {
         let Some(distribution) = record.series.get(&series) else { continue };
@@ -315,6 +355,10 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         set(SERVER_INSTRUCTIONS, counted(before.instructions, after.instructions).and_then(per_unit));
         set(SERVER_RSS, Some(after.rss_bytes as f64));
         set(SERVER_RSS_PEAK, Some(after.peak_rss_bytes as f64));
+        if let Some(bound) = record.memory_bound_bytes {
+            set(MEMORY_BOUND, Some(bound as f64));
+            set(MEMORY_USED, Some(after.peak_rss_bytes as f64 / bound as f64 * 100.0));
+        }
         set(SERVER_THREADS, Some(after.threads as f64));
     }
     if let Some((before, after)) = record.client.samples.both() {

@@ -1,13 +1,11 @@
 //! Sockets: made here, with options that are equal for every row; the runtimes wrap them. What remains to a runner is
 //! TCP_NODELAY on every accepted and every connected stream.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::{io, net::TcpListener, time::Duration};
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::ServeSpec;
 
 /// Length of the accept queue asked for. std, mio and async-io ask for 128, which a burst of connects overruns; the
 /// kernel cuts this down to net.core.somaxconn (4096 by default).
@@ -17,15 +15,19 @@ pub const BACKLOG: i32 = 4096;
 /// spin, short enough that a freed descriptor is used soon.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(10);
 
-/// A non-blocking listener with SO_REUSEADDR and the common backlog.
+/// A non-blocking listener with SO_REUSEADDR and the common backlog. What it accepts has the send buffer of `spec`.
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+pub fn listen(spec: &ServeSpec) -> io::Result<TcpListener> {
+    let addr = spec.listen;
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     // On Windows SO_REUSEADDR would let two servers share a port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    if let Some(bytes) = spec.socket.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes as usize)?;
+    }
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -46,10 +48,14 @@ pub fn accept_back_off(error: &io::Error) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::SocketSpec;
 
     #[test]
     fn a_listener_has_a_port_and_does_not_block() {
-        let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let socket = SocketSpec { send_buffer_bytes: Some(64 << 10), ..SocketSpec::default() };
+        let listen_at = ([127, 0, 0, 1], 0).into();
+        let spec = ServeSpec { listen: listen_at, threads: 1, tls_cert: None, tls_key: None, socket };
+        let listener = listen(&spec).unwrap();
         assert_ne!(listener.local_addr().unwrap().port(), 0);
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }

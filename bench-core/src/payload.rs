@@ -103,6 +103,12 @@ pub fn push_due_ns(class: Class, sequence: u64, payload: &[u8]) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
+/// The number of a message in `class`, if its header names that class.
+pub fn sequence(class: Class, payload: &[u8]) -> Option<u64> {
+    let digits = payload.get(1..HEADER_BYTES).filter(|_| Class::of(payload) == class)?;
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
 fn hex<const N: usize>(value: u64) -> [u8; N] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     std::array::from_fn(|place| DIGITS[(value >> (4 * (N - 1 - place)) & 0xf) as usize])
@@ -167,6 +173,7 @@ mod tests {
         assert_eq!(&header(Class::Probe, SEQUENCES + 2), b"00000002");
         for class in [Class::Probe, Class::WarmUp, Class::Measured] {
             assert_eq!(Class::of(&header(class, 77)), class);
+            assert_eq!(sequence(class, &header(class, 77)), Some(77));
         }
     }
 
@@ -174,6 +181,7 @@ mod tests {
     fn what_has_no_header_is_other() {
         for payload in [&b""[..], b"2", b"2000001", b"Performance", b"9000001f", b"2000001F"] {
             assert_eq!(Class::of(payload), Class::Other);
+            assert_eq!(sequence(Class::Measured, payload), None);
         }
     }
 

@@ -184,6 +184,16 @@ pub struct Record {
     /// What a client with intended instants waited with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pacing: Option<Pacing>,
+    /// Messages that the server dropped by a stated policy.
+    #[serde(default)]
+    pub dropped: u64,
+    /// Subscribers that the server disconnected by a stated policy.
+    #[serde(default)]
+    pub disconnected: u64,
+    /// Most memory that the server may have at its peak, where connections stop reading: what it had when it was ready,
+    /// and what its limits allow it to hold for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bound_bytes: Option<u64>,
     /// What TLS has agreed on; absent for plain connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Secured>,
@@ -384,6 +394,9 @@ impl Record {
             capacity_per_s: drove.capacity_per_s,
             steps: drove.steps,
             pacing: is_paced.then(|| setup.pacing(origin)),
+            dropped: served.dropped_messages,
+            disconnected: served.disconnected,
+            memory_bound_bytes: memory_bound(setup, outcome.server_samples.ready.as_ref()),
             tls: drove.tls,
             series: drove.series,
             slices: drove.slices,
@@ -398,6 +411,14 @@ impl Record {
         record.marks = mark::marks(&record);
         record
     }
+}
+
+/// See [`Record::memory_bound_bytes`].
+fn memory_bound(setup: Setup<'_>, ready: Option<&Sample>) -> Option<u64> {
+    let scenario = setup.scenario;
+    let stalls = scenario.loads().any(|load| load.stall_percent > 0);
+    let held: u64 = scenario.loads().map(|load| load.memory_bound_bytes(&scenario.socket)).sum();
+    ready.filter(|_| stalls).map(|ready| ready.rss_bytes + held)
 }
 
 /// Appends lines to a result file, each whole and flushed, so that what is finished is never lost.

@@ -110,6 +110,13 @@ impl RowInfo {
         }
     }
 
+    /// This row without these features and services.
+    pub fn without(mut self, names: &[&str]) -> RowInfo {
+        self.features.retain(|name| !names.contains(&name.as_str()));
+        self.services.retain(|name| !names.contains(&name.as_str()));
+        self
+    }
+
     /// The environment that the process must be started with for so many worker threads.
     pub fn environment_for(&self, threads: u32) -> BTreeMap<String, String> {
         let fill = |(name, value): (&String, &String)| {

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `/echo?burn_us=…` | burns so much CPU time (default 0), then answers the message with itself |
 //! | `/sink?messages=N` | answers every N-th message with N in decimal, and nothing else |
+//! | `/publish` | sends every message that it receives to all connections of `/subscribe` |
+//! | `/subscribe?queue=…&when_full=…` | sends what is published |
 //! | `/push?first_ns=…&every_us=…&count=…&payload=…&class=…&timers=…&spread_us=…` | sends `count` messages, each when it is due |
 
 use std::{
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Kind, ServeSpec, Socket, SocketError, Timer,
+    fanout::{self, Hub, Losses, Subscription},
     payload::{self, Class, PUSH_HEADER_BYTES, SEQUENCES},
     tally::Tally,
     timer::{self, instant_at, now_ns},
@@ -29,6 +32,9 @@ use crate::{
 
 /// Longest time that a handler burns: what is longer than a second stops a service and is no neighbour.
 pub const MAX_BURN_US: u64 = 1_000_000;
+
+/// Longest queue of a subscriber.
+pub const MAX_QUEUE: u64 = 1 << 20;
 
 /// How long a server that was told to stop waits for connections that are still closing.
 pub const DRAIN: Duration = Duration::from_secs(2);
@@ -48,6 +54,10 @@ pub enum Service {
     },
     /// Messages are sent when they are due.
     Push(Push),
+    /// What is received goes to all subscribers.
+    Publish,
+    /// What is published is sent.
+    Subscribe(Subscription),
 }
 
 /// Parameters of `/push`.
@@ -117,7 +127,7 @@ impl Push {
 
 impl Service {
     /// Names of the services, as [`crate::RowInfo`] lists them.
-    pub const NAMES: &'static [&'static str] = &["echo", "sink", "push"];
+    pub const NAMES: &'static [&'static str] = &["echo", "sink", "push", "publish", "subscribe"];
 
     /// The service that a path with its query asks for.
     ///
@@ -180,7 +190,23 @@ impl Service {
                 Ok(Service::Push(push))
             }
             "/panic" if panics_on_request() => panic!("a request for /panic"),
-            _ => Err(format!("no service at `{path}`: there are /echo, /sink and /push")),
+            "/publish" => match parameters.into_iter().next() {
+                None => Ok(Service::Publish),
+                Some(parameter) => unknown(parameter?.0),
+            },
+            "/subscribe" => {
+                let mut subscription = Subscription::default();
+                for parameter in parameters {
+                    let (name, value) = parameter?;
+                    if !subscription.set(name, value)? {
+                        return unknown(name);
+                    }
+                }
+                Ok(Service::Subscribe(subscription))
+            }
+            _ => {
+                Err(format!("no service at `{path}`: there are /echo, /sink, /push, /publish and /subscribe"))
+            }
         }
     }
 }
@@ -193,7 +219,7 @@ fn panics_on_request() -> bool {
     std::env::var(PANICS_ON_REQUEST).is_ok_and(|value| value == "1")
 }
 
-fn number(name: &str, value: &str, least: u64, most: u64) -> Result<u64, String> {
+pub(crate) fn number(name: &str, value: &str, least: u64, most: u64) -> Result<u64, String> {
     let number = value.parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("{name}={value}: a whole number from {least} to {most} is needed"))
 }
@@ -205,6 +231,9 @@ pub struct Served {
     pub tally: Tally,
     /// Messages that were not delivered because of a stated policy.
     pub dropped_messages: u64,
+    /// Subscribers that were disconnected because of a stated policy.
+    #[serde(default)]
+    pub disconnected: u64,
     /// TCP connections accepted.
     pub accepted: u64,
     /// Opening handshakes completed.
@@ -234,18 +263,29 @@ pub struct Served {
 pub struct ServerContext {
     spec: ServeSpec,
     served: Mutex<Served>,
+    hub: Hub,
     open: AtomicU64,
 }
 
 impl ServerContext {
     /// For a server of this specification.
     pub fn new(spec: &ServeSpec) -> Arc<ServerContext> {
-        Arc::new(ServerContext { spec: spec.clone(), served: Mutex::default(), open: AtomicU64::new(0) })
+        Arc::new(ServerContext {
+            spec: spec.clone(),
+            served: Mutex::default(),
+            hub: Hub::default(),
+            open: AtomicU64::new(0),
+        })
     }
 
     /// The server's specification.
     pub fn spec(&self) -> &ServeSpec {
         &self.spec
+    }
+
+    /// The subscribers of this server.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// Counts a failed accept.
@@ -287,16 +327,20 @@ pub async fn serve_connection<S, T>(
     T: Timer,
 {
     let watch = Watch::new(&context.spec.socket);
-    let Some(mut connection) = ConnectionTally::admit(context) else { return };
+    let Some(mut connection) = ConnectionTally::admit(context.clone()) else { return };
     let work = async {
         let (service, mut socket) = handshake.await?;
         watch.upgraded();
         connection.upgraded();
-        let tally = &mut connection.tally;
+        let ConnectionTally { tally, losses, .. } = &mut connection;
         match service {
             Service::Echo { burn_us } => echo(&mut socket, burn_us, tally).await,
             Service::Sink { messages } => sink(&mut socket, messages, tally).await,
             Service::Push(plan) => push(&mut socket, &timer, &plan, tally).await,
+            Service::Publish => fanout::publish(&mut socket, context.hub(), tally).await,
+            Service::Subscribe(plan) => {
+                fanout::subscribe(&mut socket, context.hub(), &plan, tally, losses).await
+            }
         }
     };
     let result = watch.over(&timer, work).await;
@@ -393,6 +437,7 @@ enum Ended {
 pub struct ConnectionTally {
     context: Arc<ServerContext>,
     tally: Tally,
+    losses: Losses,
     ended: Ended,
 }
 
@@ -408,7 +453,12 @@ impl ConnectionTally {
         }
         context.open.fetch_add(1, Relaxed);
         drop(served);
-        Some(ConnectionTally { context, tally: Tally::default(), ended: Ended::Handshake })
+        Some(ConnectionTally {
+            context,
+            tally: Tally::default(),
+            losses: Losses::default(),
+            ended: Ended::Handshake,
+        })
     }
 
     /// Counts the completed opening handshake. A connection that is dropped without it has failed in it; one that is
@@ -441,6 +491,8 @@ impl Drop for ConnectionTally {
     fn drop(&mut self) {
         let mut served = self.context.served();
         served.tally.add(&self.tally);
+        served.dropped_messages += self.losses.dropped;
+        served.disconnected += self.losses.disconnected;
         match self.ended {
             Ended::Handshake => served.handshake_errors += 1,
             Ended::InOrder => {}
@@ -456,6 +508,7 @@ impl Drop for ConnectionTally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::WhenFull;
 
     #[test]
     fn paths_choose_services() {
@@ -467,6 +520,9 @@ mod tests {
         assert_eq!(Service::parse(&push.path()), Ok(Service::Push(push.clone())));
         let several = Push { timers: 4, spread_us: 9, ..push };
         assert_eq!(Service::parse(&several.path()), Ok(Service::Push(several)));
+        let subscription = Subscription { queue: 5, when_full: WhenFull::Drop };
+        assert_eq!(Service::parse(&subscription.path()), Ok(Service::Subscribe(subscription)));
+        assert_eq!(Service::parse("/publish"), Ok(Service::Publish));
         assert_eq!(Service::parse("/push"), Ok(Service::Push(Push::default())));
     }
 
@@ -490,7 +546,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named() {
         let refused = |uri| Service::parse(uri).unwrap_err();
-        assert!(refused("/").contains("/echo, /sink and /push"));
+        assert!(refused("/").contains("/echo, /sink, /push"));
         assert!(refused("/echo?x=1").contains("no parameter `x`"));
         assert!(refused("/sink").contains("needs ?messages=N"));
         assert!(refused("/sink?messages=0").contains("from 1 to"));
@@ -498,6 +554,9 @@ mod tests {
         assert!(refused("/push?payload=3").contains("from 24 to"));
         assert!(refused("/push?every_us=5&spread_us=6").contains("spread_us"));
         assert!(refused("/push?timers=0").contains("from 1 to"));
+        assert!(refused("/subscribe?queue=0").contains("from 1 to"));
+        assert!(refused("/subscribe?when_full=panic").contains("no policy"));
+        assert!(refused("/publish?x=1").contains("no parameter `x`"));
         assert!(refused("/push?class=loud").contains("no message class"));
     }
 }

@@ -9,12 +9,14 @@ use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod full;
 mod load;
 mod parse;
 mod step;
 mod target;
 mod validate;
 
+pub use full::WhenFull;
 pub use load::{FEATURES, Load, MAX_CONNECTIONS, MAX_IN_FLIGHT_BYTES, Schedule, Workload};
 use parse::{flag_value, flags, in_range};
 pub use parse::{parse_bytes, parse_micros, parse_millis};
@@ -78,6 +80,10 @@ pub struct SocketSpec {
     /// Longest time for a closing handshake that this end has begun
     #[arg(long = "close-timeout", value_name = "TIME", value_parser = parse_millis, default_value = "10s")]
     pub close_timeout_ms: u64,
+    /// Send buffer of the server's sockets in the kernel; the kernel's own sizes when not given
+    #[arg(long = "send-buffer", value_name = "BYTES", value_parser = parse_bytes)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_buffer_bytes: Option<u64>,
     /// Under TLS: 1.3, with TLS13_AES_128_GCM_SHA256 and X25519, and no resumed sessions
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -96,6 +102,7 @@ impl Default for SocketSpec {
             // Longer than the pings of any usual client are apart, and than any scenario keeps still.
             idle_timeout_ms: 300_000,
             close_timeout_ms: 10_000,
+            send_buffer_bytes: None,
             tls: false,
         }
     }
@@ -122,6 +129,8 @@ impl SocketSpec {
         let silence_ms = match load.workload {
             Workload::Idle => load.duration_ms,
             Workload::Push => load.every_us / 1_000,
+            // A subscriber is still between two messages, or for as long as it does not read.
+            Workload::Broadcast => (1_000 / load.rate_per_s.unwrap_or(1).max(1)).max(load.stall_for_ms),
             Workload::Paced => {
                 load.rate_per_s.map_or(0, |rate| u64::from(load.connections) * 1_000 / rate.max(1))
             }
@@ -148,6 +157,9 @@ impl SocketSpec {
             ("idle-timeout", format!("{}ms", self.idle_timeout_ms)),
             ("close-timeout", format!("{}ms", self.close_timeout_ms)),
         ]);
+        if let Some(bytes) = self.send_buffer_bytes {
+            args.extend(flags(&[("send-buffer", bytes.to_string())]));
+        }
         if self.tls {
             args.push("--tls".to_owned());
         }
@@ -159,6 +171,9 @@ impl SocketSpec {
         in_range("write buffer", self.write_buffer_bytes, 64, 64 << 20, "B")?;
         in_range("largest message", self.max_message_bytes, 64, 1 << 30, "B")?;
         in_range("largest frame", self.max_frame_bytes, 64, 1 << 30, "B")?;
+        if let Some(bytes) = self.send_buffer_bytes {
+            in_range("send buffer", bytes, 4 << 10, 64 << 20, "B")?;
+        }
         in_range("handshake timeout", self.handshake_timeout_ms, 1, MAX_DURATION_MS, "ms")?;
         in_range("idle timeout", self.idle_timeout_ms, 1, MAX_IDLE_MS, "ms")?;
         in_range("close timeout", self.close_timeout_ms, 1, MAX_DURATION_MS, "ms")
@@ -235,7 +250,9 @@ impl ServeSpec {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
         in_range("connections", self.max_connections, 1, u32::MAX.into(), "")?;
         if self.socket.tls && (self.tls_cert.is_none() || self.tls_key.is_none()) {
-            return Err("a server under TLS needs a certificate and its key: --tls-cert and --tls-key".to_owned());
+            return Err(
+                "a server under TLS needs a certificate and its key: --tls-cert and --tls-key".to_owned()
+            );
         }
         self.socket.validate()
     }
@@ -287,7 +304,9 @@ impl DriveSpec {
         self.load.validate(&self.socket)?;
         let target = Target::parse(&self.target).map_err(|error| format!("{error:#}"))?;
         match (self.socket.tls, &self.tls_cert) {
-            (true, None) => Err("a client under TLS needs the certificate that it trusts: --tls-cert".to_owned()),
+            (true, None) => {
+                Err("a client under TLS needs the certificate that it trusts: --tls-cert".to_owned())
+            }
             (false, _) if target.scheme == Some(Scheme::Wss) => {
                 Err(format!("`{}` asks for TLS: give --tls as well", self.target))
             }
@@ -348,7 +367,12 @@ mod tests {
             "--target 127.0.0.1:9 --workload connect --rate 50 --exchanges 3 --count-refusals --delay 20ms";
         let connects = drive(&connects.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(drive(&connects.to_args()), connects);
-        for others in ["--workload idle --touch", "--workload push --timers 7"] {
+        for others in [
+            "--workload idle --touch",
+            "--workload push --timers 7",
+            "--workload broadcast --rate 5 --queue 3 --when-full drop --stall-percent 10 --stall-after 1s --stall-for 2s",
+            "--tls --tls-cert /some/where.pem --send-buffer 64KiB",
+        ] {
             let others = drive(
                 &format!("--target 127.0.0.1:9 {others}")
                     .split_whitespace()
@@ -360,7 +384,18 @@ mod tests {
         let defaults = drive(&["--target".to_owned(), "[::1]:1".to_owned()]);
         assert_eq!(defaults.load, Load::default());
         // What an older runner does not know is not said where it is not needed.
-        for flag in ["steps", "delay", "slice", "burn", "exchanges", "count-refusals", "touch", "timers"] {
+        for flag in [
+            "steps",
+            "delay",
+            "slice",
+            "burn",
+            "exchanges",
+            "count-refusals",
+            "touch",
+            "timers",
+            "tls",
+            "queue",
+        ] {
             assert!(!defaults.to_args().contains(&format!("--{flag}")), "{flag}");
         }
         assert_eq!(defaults.socket, SocketSpec::default());
@@ -414,6 +449,17 @@ mod tests {
         assert!(of(Push, |load| load.delay_ms = 1).contains("delays mean nothing"));
         assert!(of(Connect, |load| load.burn_us = 1).contains("burning handlers"));
         assert!(of(PingPong, |load| load.slice_ms = 1).contains("slices: 1000"));
+        assert!(of(Push, |load| load.stall_percent = 5).contains("only `paced`, `broadcast`"));
+        assert!(of(PingPong, |load| load.when_full = WhenFull::Drop).contains("only `broadcast`"));
+        assert!(of(Workload::Broadcast, |load| load.payload_bytes = 24).contains("needs a rate"));
+        let broadcast = |change: fn(&mut Load)| {
+            let mut load = Load { workload: Workload::Broadcast, rate_per_s: Some(10), ..Load::default() };
+            change(&mut load);
+            load.validate(&SocketSpec::default()).unwrap_err()
+        };
+        assert!(broadcast(|load| load.payload_bytes = 20).contains("24 to"));
+        assert!(broadcast(|load| load.queue = 0).contains("queue: 0"));
+        assert!(broadcast(|load| load.stall_percent = 101).contains("101 %"));
         let step = Step { percent_of_capacity: 50, duration_ms: 100 };
         let steps = |load: &mut Load| load.steps = vec![step];
         let mut load = Load { workload: Paced, ..Load::default() };
@@ -427,6 +473,31 @@ mod tests {
         for wrong in ["50:1s", "50%", "x%:1s", "50%:1"] {
             assert!(Step::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn stalled_connections_are_spread_evenly() {
+        let stalled = |connections: u32, stall_percent: u64| {
+            let load = Load { stall_percent, ..Load::default() };
+            (0..connections).filter(|connection| load.stalls(*connection)).collect::<Vec<_>>()
+        };
+        assert_eq!(stalled(100, 1), [99]);
+        assert_eq!(stalled(10, 20), [4, 9]);
+        assert_eq!(stalled(100, 50).len(), 50);
+        assert!(stalled(100, 0).is_empty());
+    }
+
+    #[test]
+    fn tls_needs_its_certificate() {
+        let with = |flags: &str| {
+            let args = format!("--target {flags}");
+            drive(&args.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).validate()
+        };
+        assert!(with("127.0.0.1:9 --tls").unwrap_err().contains("--tls-cert"));
+        assert_eq!(with("127.0.0.1:9 --tls --tls-cert x"), Ok(()));
+        assert_eq!(with("wss://127.0.0.1:9/ --tls --tls-cert x"), Ok(()));
+        assert!(with("wss://127.0.0.1:9/").unwrap_err().contains("give --tls"));
+        assert!(with("ws://127.0.0.1:9/ --tls --tls-cert x").unwrap_err().contains("without TLS"));
     }
 
     #[test]

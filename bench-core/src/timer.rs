@@ -43,13 +43,26 @@ pub fn now_ns() -> u64 {
 
 /// The [`Instant`] of a reading of [`now_ns`]; the earliest representable one when that lies before it.
 pub fn instant_at(ns: u64) -> Instant {
-    // One pair of readings relates the two views of the clock; they run at the same speed, so it stays true.
-    static ANCHOR: OnceLock<(Instant, u64)> = OnceLock::new();
-    let (instant, anchor_ns) = *ANCHOR.get_or_init(|| (Instant::now(), monotonic_ns()));
+    let (instant, anchor_ns) = anchor();
     match ns.checked_sub(anchor_ns) {
         Some(later) => instant + Duration::from_nanos(later),
         None => instant.checked_sub(Duration::from_nanos(anchor_ns - ns)).unwrap_or_else(Instant::now),
     }
+}
+
+/// The reading of [`now_ns`] at an [`Instant`].
+pub fn ns_at(at: Instant) -> u64 {
+    let (instant, anchor_ns) = anchor();
+    match at.checked_duration_since(instant) {
+        Some(later) => anchor_ns + later.as_nanos() as u64,
+        None => anchor_ns.saturating_sub((instant - at).as_nanos() as u64),
+    }
+}
+
+/// One pair of readings, which relates the two views of the clock; they run at the same speed, so it stays true.
+fn anchor() -> (Instant, u64) {
+    static ANCHOR: OnceLock<(Instant, u64)> = OnceLock::new();
+    *ANCHOR.get_or_init(|| (Instant::now(), monotonic_ns()))
 }
 
 #[cfg(unix)]
@@ -90,5 +103,6 @@ mod tests {
         let gap = instant_at(base + 5_000_000) - instant_at(base);
         assert_eq!(gap, Duration::from_millis(5));
         assert!(instant_at(base) <= Instant::now());
+        assert_eq!(ns_at(instant_at(base)), base);
     }
 }

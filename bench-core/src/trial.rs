@@ -272,7 +272,9 @@ fn steps<S: Stage>(
     outcome.machine_samples.measured = stage.sample_machine();
 
     let mut counted = Drove::default();
-    for (((client, (_, report)), measured), drive) in clients.iter_mut().zip(reports).zip(&windows).zip(drives) {
+    for (((client, (_, report)), measured), drive) in
+        clients.iter_mut().zip(reports).zip(&windows).zip(drives)
+    {
         client.tell("finish").map_err(at(Step::Finish))?;
         let drove = match expect(client, Role::Client, Step::Finish)? {
             Event::Drove(drove) => report.insert(drove),
@@ -283,6 +285,8 @@ fn steps<S: Stage>(
         counted.tally.add(&drove.tally);
         counted.refused += drove.refused;
         counted.timed_out += drove.timed_out;
+        counted.missed += drove.missed;
+        counted.disconnected += drove.disconnected;
     }
 
     server.end_input();
@@ -292,6 +296,7 @@ fn steps<S: Stage>(
     };
     server.wait().map_err(|reason| at(Step::Stop)(format!("the server {reason}")))?;
     server_is_sound(served, counted.refused + counted.timed_out).map_err(at(Step::Accounting))?;
+    losses_agree(&counted, served).map_err(at(Step::Accounting))?;
     reconcile(&counted.tally, &served.tally, served.dropped_messages).map_err(at(Step::Accounting))
 }
 
@@ -342,6 +347,24 @@ fn client_is_sound(drove: &Drove, measured: &Measured, tls: bool) -> Result<(), 
 }
 
 /// `refused` connects failed as the load allows: the server may have seen as many openings end early.
+/// What subscribers missed, and how many were disconnected, is what the server says of its policy. What a disconnected
+/// one missed, only the server can tell.
+fn losses_agree(counted: &Drove, served: &Served) -> Result<(), String> {
+    if counted.disconnected != served.disconnected {
+        return Err(format!(
+            "the server disconnected {} subscribers by policy, and {} saw it",
+            served.disconnected, counted.disconnected
+        ));
+    }
+    if counted.disconnected == 0 && counted.missed != served.dropped_messages {
+        return Err(format!(
+            "the server dropped {} messages by policy, and the subscribers missed {}",
+            served.dropped_messages, counted.missed
+        ));
+    }
+    Ok(())
+}
+
 fn server_is_sound(served: &Served, refused: u64) -> Result<(), String> {
     let probe = served.tally.class(Class::Probe);
     if (probe.received_messages, probe.sent_messages) != (1, 1) {

@@ -175,11 +175,14 @@ pub fn is_data(message: &Message) -> bool {
 // The size of the error is tungstenite's choice: it is the HTTP response itself.
 #[allow(clippy::result_large_err)]
 pub fn service_of(request: &Request) -> Result<Service, ErrorResponse> {
-    Service::parse(&request.uri().to_string()).map_err(|reason| {
-        let mut refusal = ErrorResponse::new(Some(reason));
-        *refusal.status_mut() = StatusCode::NOT_FOUND;
-        refusal
-    })
+    Service::parse(&request.uri().to_string()).map_err(no_service)
+}
+
+/// The answer to a request for a service that there is not: 404 with the reason.
+pub fn no_service(reason: String) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(reason));
+    *refusal.status_mut() = StatusCode::NOT_FOUND;
+    refusal
 }
 
 /// For a handshake that was completed without a look at its request, which tungstenite does not do.

@@ -19,6 +19,10 @@ use crate::{
     timer::{instant_at, now_ns},
 };
 
+pub mod broadcast;
+
+pub use broadcast::{Audience, Stall};
+
 /// One pass over a load: the warm-up or the measured window.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -32,6 +36,8 @@ pub struct Script {
     pub stop: Stop,
     /// Where the samples go; `None` in the warm-up.
     pub recorder: Option<Recorder>,
+    /// Whether this connection stops reading for a while: its latencies are kept apart.
+    pub stalled: bool,
     /// Makes and checks the payloads of this connection.
     pub payloads: PayloadSource,
 }
@@ -58,15 +64,17 @@ impl Stop {
 impl Script {
     /// Adds one sample to a distribution.
     pub fn record(&self, series: Series, duration: Duration) {
-        if let Some(recorder) = &self.recorder {
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| !self.stalled) {
             recorder.record(series, duration);
         }
     }
 
     /// Adds one sample of the latency that the workload is about, of what began at `instant`.
     pub fn record_at(&self, series: Series, instant: Instant, duration: Duration) {
-        if let Some(recorder) = &self.recorder {
-            recorder.record_at(series, instant, duration);
+        match &self.recorder {
+            None => {}
+            Some(recorder) if self.stalled => recorder.record(Series::Stalled, duration),
+            Some(recorder) => recorder.record_at(series, instant, duration),
         }
     }
 }
@@ -84,6 +92,10 @@ pub struct Progress {
     pub refused: u64,
     /// Connects that took too long.
     pub timed_out: u64,
+    /// Published messages that a subscriber did not get because of a stated policy.
+    pub missed: u64,
+    /// Whether a subscriber was disconnected because of a stated policy, as 1.
+    pub disconnected: u64,
     /// Echoes of a load with steps that were read within each of them.
     pub answered: Vec<u64>,
     /// Next sequence number of each class.
@@ -260,11 +272,16 @@ impl Pace {
 pub async fn paced<S: Socket, T: Timer>(
     socket: &mut S,
     pace: &Pace,
+    stall: Option<Stall>,
     timer: &T,
     script: &Script,
     progress: &mut Progress,
 ) -> Result<(), WorkloadError> {
+    let mut stall = stall;
     for intended in pace.intended() {
+        if let Some(stall) = stall.take_if(|stall| intended >= stall.from) {
+            stop_reading(socket, stall, timer, script, progress).await?;
+        }
         let mut now = Instant::now();
         let free = now <= intended;
         if !free && now >= pace.give_up {
@@ -290,6 +307,36 @@ pub async fn paced<S: Socket, T: Timer>(
         check_echo::<S>(echo, script, sequence, progress)?;
         progress.units += 1;
         pace.count_answer(end, &mut progress.answered);
+    }
+    Ok(())
+}
+
+/// A client that sends and does not read: as much at once as [`Load::stalled_messages`] says, and then nothing until the
+/// stall is over and every echo is read. None of these messages is a unit.
+async fn stop_reading<S: Socket, T: Timer>(
+    socket: &mut S,
+    stall: Stall,
+    timer: &T,
+    script: &Script,
+    progress: &mut Progress,
+) -> Result<(), WorkloadError> {
+    while Instant::now() < stall.from {
+        timer.sleep_until(stall.from).await;
+    }
+    let first = progress.sequences[script.class as usize];
+    for _ in 0..script.load.stalled_messages() {
+        let sequence = progress.take_sequence(script.class);
+        let payload = script.payloads.payload(script.class, sequence);
+        progress.tally.class_mut(script.class).sent(payload.len());
+        socket.feed(S::message(script.load.kind, payload)).await?;
+    }
+    socket.flush().await?;
+    while Instant::now() < stall.until {
+        timer.sleep_until(stall.until).await;
+    }
+    for sequence in first..progress.sequences[script.class as usize] {
+        let echo = socket.recv().await?;
+        check_echo::<S>(echo, script, sequence, progress)?;
     }
     Ok(())
 }

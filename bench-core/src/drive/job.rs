@@ -10,7 +10,7 @@ use crate::{
     service::Push,
     spec::{SocketSpec, Target, Workload},
     tls::Secured,
-    workload::{self, Pace, Progress, Script, Stop, WorkloadError},
+    workload::{self, Audience, Pace, Progress, Script, Stall, Stop, WorkloadError, broadcast},
 };
 
 /// One connection of a client, between phases.
@@ -33,6 +33,8 @@ pub struct Job<R: Runtime> {
     pub(super) spec: Arc<SocketSpec>,
     pub(super) script: Script,
     pub(super) pace: Option<(Pace, Option<Arc<Pacer>>)>,
+    pub(super) audience: Option<Arc<Audience>>,
+    pub(super) stall: Option<Stall>,
     pub(super) lane: Lane<R::Socket>,
 }
 
@@ -55,6 +57,9 @@ impl<R: Runtime> Job<R> {
         }
         if self.script.load.workload == Workload::Connect {
             return connect::repeatedly(self).await;
+        }
+        if self.script.load.workload == Workload::Broadcast {
+            return self.broadcast().await;
         }
         let socket = match &mut self.lane.socket {
             Some(socket) => socket,
@@ -81,12 +86,42 @@ impl<R: Runtime> Job<R> {
             Workload::Paced => {
                 let Some((pace, pacer)) = &self.pace else { return Ok(()) };
                 match pacer {
-                    Some(pacer) => workload::paced(socket, pace, &**pacer, script, progress).await,
-                    None => workload::paced(socket, pace, &self.runtime.timer(), script, progress).await,
+                    Some(pacer) => {
+                        workload::paced(socket, pace, self.stall, &**pacer, script, progress).await
+                    }
+                    None => {
+                        let timer = self.runtime.timer();
+                        workload::paced(socket, pace, self.stall, &timer, script, progress).await
+                    }
                 }
             }
-            Workload::Connect => unreachable!("handled above"),
+            Workload::Connect | Workload::Broadcast => unreachable!("handled above"),
         }
+    }
+
+    /// The publisher's or a subscriber's part of a broadcast.
+    async fn broadcast(&mut self) -> Result<(), WorkloadError> {
+        // A subscriber that was disconnected by policy has no part in what follows.
+        let Some(socket) = &mut self.lane.socket else { return Ok(()) };
+        let (script, progress) = (&self.script, &mut self.lane.progress);
+        let timer = self.runtime.timer();
+        let stands = match (&self.pace, &self.audience) {
+            (Some((pace, pacer)), None) => {
+                match pacer {
+                    Some(pacer) => broadcast::publish(socket, pace, &**pacer, script, progress).await?,
+                    None => broadcast::publish(socket, pace, &timer, script, progress).await?,
+                }
+                true
+            }
+            (_, Some(audience)) => {
+                broadcast::subscribe(socket, audience, self.stall, &timer, script, progress).await?
+            }
+            (None, None) => true,
+        };
+        if !stands {
+            self.lane.socket = None;
+        }
+        Ok(())
     }
 
     /// Waits for an instant: with the pacer, where the load has one.

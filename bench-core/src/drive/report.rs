@@ -30,6 +30,12 @@ pub struct Drove {
     /// Connects that took longer than the limit of a handshake, where the load counts them.
     #[serde(default)]
     pub timed_out: u64,
+    /// Published messages that subscribers did not get because of a stated policy, as they saw it.
+    #[serde(default)]
+    pub missed: u64,
+    /// Subscribers that were disconnected because of a stated policy.
+    #[serde(default)]
+    pub disconnected: u64,
     /// Messages a second that the connections of a load with steps reached in a closed loop in the warm-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_per_s: Option<u64>,

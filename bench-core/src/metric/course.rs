@@ -38,6 +38,9 @@ pub(super) fn figures(record: &Record) -> Vec<(Metric, f64)> {
     if load.workload == Workload::Push {
         figures.extend(drift(&record.slices).map(|drift_ns| (LAG_DRIFT, drift_ns)));
     }
+    if load.stall_percent > 0 && load.slice_ms > 0 {
+        figures.extend(around_stall(record));
+    }
     figures.extend(record.capacity_per_s.map(|capacity| (CAPACITY, capacity as f64)));
     figures.extend(overload(record));
     figures
@@ -60,14 +63,31 @@ fn of_beside(load: &Load, drove: &Drove) -> Vec<(Metric, f64)> {
     figures
 }
 
-/// The latency before, during and after the load beside. A slice that holds its beginning or its end is *during*.
+/// The latency of the others before, during and after some stop reading, and how long after it their latency is back.
+fn around_stall(record: &Record) -> Vec<(Metric, f64)> {
+    let load = &record.scenario.load;
+    let (start_ms, end_ms) = (load.stall_after_ms, load.stall_after_ms + load.stall_for_ms);
+    let mut figures = parts(record, start_ms * 1_000_000, end_ms * 1_000_000);
+    let slice = |ms: u64| (ms / load.slice_ms) as usize;
+    let end = end_ms.div_ceil(load.slice_ms) as usize;
+    let recovered = recovery(&record.slices, slice(start_ms), end, slice(load.window_ms()));
+    figures.extend(recovered.map(|slices| (RECOVERY, slices as f64 * load.slice_ms as f64 * 1e6)));
+    figures
+}
+
+/// The latency before, during and after the load beside.
 fn around(record: &Record, beside: &Load, drove: &Drove) -> Vec<(Metric, f64)> {
-    let slice_ns = record.scenario.load.slice_ms * 1_000_000;
     let start_ns = beside.delay_ms * 1_000_000;
+    parts(record, start_ns, start_ns + drove.elapsed_ns)
+}
+
+/// The latency before, between and after two instants of the window. A slice that holds one of them is *during*.
+fn parts(record: &Record, start_ns: u64, end_ns: u64) -> Vec<(Metric, f64)> {
+    let slice_ns = record.scenario.load.slice_ms * 1_000_000;
     let whole = record.scenario.load.window_ms().div_ceil(record.scenario.load.slice_ms) as usize;
     let all = whole.min(record.slices.len());
     let begins = ((start_ns / slice_ns) as usize).min(all);
-    let ends = ((start_ns + drove.elapsed_ns).div_ceil(slice_ns) as usize).clamp(begins, all);
+    let ends = (end_ns.div_ceil(slice_ns) as usize).clamp(begins, all);
     let parts: [(Range<usize>, Metric, Metric); 3] = [
         (0..begins, P99_BEFORE, P99_9_BEFORE),
         (begins..ends, P99_DURING, P99_9_DURING),

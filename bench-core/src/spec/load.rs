@@ -7,18 +7,38 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Step,
+    SocketSpec, Step, WhenFull,
     parse::{flag_value, flags, parse_bytes, parse_micros, parse_millis},
 };
 use crate::{Kind, trial::Role};
 
 /// What a row may offer beside services and workloads: fields of a load that older or other runners need not know.
 ///
-/// At both ends `burn` (`burn_us`) and `timers` (several schedules on a connection); of a client `exchanges` (with
+/// At both ends `burn` (`burn_us`), `timers` (several schedules on a connection) and `tls`; of a server `send-buffer`; of
+/// a client `stall` (connections that stop reading), `exchanges` (with
 /// `count_refusals`), `connect-rate`, `touch`, `slices` (with `delay_ms`), `steps`, `counts` (messages by connection
 /// in its report) and `sleep` (the pacing of that name).
-pub const FEATURES: &[&str] =
-    &["burn", "connect-rate", "counts", "exchanges", "sleep", "slices", "steps", "timers", "touch"];
+pub const FEATURES: &[&str] = &[
+    "burn",
+    "connect-rate",
+    "counts",
+    "exchanges",
+    "send-buffer",
+    "sleep",
+    "slices",
+    "stall",
+    "steps",
+    "timers",
+    "tls",
+    "touch",
+];
+
+/// What a connection that has stopped reading sends at once, on loopback: a server with a send buffer of 64 KiB blocks
+/// after about 300 KiB of echoes, and a client after more than 2.5 MiB, which is where its own send buffer ends.
+const STALLED_BYTES: u64 = 1 << 20;
+
+/// What a message may take beside its payload: its frame's header and what a queue knows about it.
+const MESSAGE_OVERHEAD_BYTES: u64 = 128;
 
 /// Largest product of window and payload for windows over one: an echo pair whose messages in flight exceed the
 /// socket buffers of both directions stops for good, each side blocked in a write.
@@ -62,7 +82,7 @@ pub struct Load {
     /// When pushes are due
     #[arg(long, value_enum, default_value_t)]
     pub schedule: Schedule,
-    /// Messages (paced) or connects (connect) a second that are offered, over all connections
+    /// Messages (paced: over all connections; broadcast: published) or connects (connect) a second that are offered
     #[arg(long = "rate", value_name = "HZ")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_per_s: Option<u64>,
@@ -99,6 +119,37 @@ pub struct Load {
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[serde(skip_serializing_if = "is_one")]
     pub timers: u64,
+    /// Messages that may wait for a subscriber in the server (broadcast)
+    #[arg(long, value_name = "N", default_value_t = QUEUE)]
+    #[serde(skip_serializing_if = "is_default_queue")]
+    pub queue: u64,
+    /// What happens to a message that finds the queue full (broadcast)
+    #[arg(long, value_enum, default_value_t)]
+    #[serde(skip_serializing_if = "is_wait")]
+    pub when_full: WhenFull,
+    /// Connections, in percent, that stop reading for a while in the measured window (paced, broadcast)
+    #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stall_percent: u64,
+    /// When they stop, from the beginning of the window
+    #[arg(long = "stall-after", value_name = "TIME", value_parser = parse_millis, default_value = "0ms")]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stall_after_ms: u64,
+    /// For how long
+    #[arg(long = "stall-for", value_name = "TIME", value_parser = parse_millis, default_value = "0ms")]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stall_for_ms: u64,
+}
+
+/// The queue of a subscriber, unless it is said otherwise.
+pub(super) const QUEUE: u64 = 64;
+
+fn is_default_queue(value: &u64) -> bool {
+    *value == QUEUE
+}
+
+fn is_wait(value: &WhenFull) -> bool {
+    *value == WhenFull::Wait
 }
 
 fn is_zero(value: &u64) -> bool {
@@ -135,6 +186,11 @@ impl Default for Load {
             count_refusals: false,
             touch: false,
             timers: 1,
+            queue: QUEUE,
+            when_full: WhenFull::Wait,
+            stall_percent: 0,
+            stall_after_ms: 0,
+            stall_for_ms: 0,
         }
     }
 }
@@ -150,7 +206,7 @@ impl Load {
         self.messages.unwrap_or(20)
     }
 
-    /// Messages (paced) or connects (connect) that a rate offers in the measured window.
+    /// Messages (paced, broadcast) or connects (connect) that a rate offers in the measured window.
     pub fn offered(&self) -> u64 {
         self.rate_per_s.unwrap_or(0).saturating_mul(self.duration_ms) / 1_000
     }
@@ -166,6 +222,31 @@ impl Load {
             [] => self.duration_ms,
             steps => steps.iter().map(|step| step.duration_ms).sum(),
         }
+    }
+
+    /// Whether the connection of this number is one of those that stop reading for a while. They are spread evenly.
+    pub fn stalls(&self, connection: u32) -> bool {
+        let before = u64::from(connection) * self.stall_percent / 100;
+        (u64::from(connection) + 1) * self.stall_percent / 100 > before
+    }
+
+    /// Messages that a connection that has stopped reading sends at once, for what fits on their way: more than the
+    /// kernel takes from a server with a small send buffer, and less than what would block the client as well.
+    pub fn stalled_messages(&self) -> u64 {
+        (STALLED_BYTES / self.payload_bytes.max(1)).max(1)
+    }
+
+    /// Connections of the client: a broadcast has one more, which publishes.
+    pub fn all_connections(&self) -> u32 {
+        self.connections + u32::from(self.workload == Workload::Broadcast)
+    }
+
+    /// Most bytes that a server may hold for this load beyond what it had when it was ready: for each connection its
+    /// read and its write buffer, and of messages what its queue holds and two on their way.
+    pub fn memory_bound_bytes(&self, socket: &SocketSpec) -> u64 {
+        let queue = if self.workload == Workload::Broadcast { self.queue } else { 0 };
+        let messages = (queue + 2) * (self.payload_bytes + MESSAGE_OVERHEAD_BYTES);
+        u64::from(self.all_connections()) * (socket.read_buffer_bytes + socket.write_buffer_bytes + messages)
     }
 
     /// How long the measured window takes, roughly; for deadlines and progress only.
@@ -185,6 +266,18 @@ impl Load {
         Duration::from_millis(self.delay_ms) + busy
     }
 
+    /// The service that it asks the server for.
+    pub fn service(&self) -> &'static str {
+        match self.workload {
+            Workload::Connect if self.exchanges > 0 => "echo",
+            Workload::Connect | Workload::Push => "push",
+            Workload::OneWay => "sink",
+            // Who has one of them has both.
+            Workload::Broadcast => "subscribe",
+            Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced => "echo",
+        }
+    }
+
     /// What the row at this end has to offer for this load beside its service and workload, by the names of
     /// [`FEATURES`].
     pub fn needs(&self, role: Role) -> Vec<&'static str> {
@@ -195,6 +288,7 @@ impl Load {
             (self.touch, "touch"),
             (self.slice_ms > 0 || self.delay_ms > 0, "slices"),
             (!self.steps.is_empty(), "steps"),
+            (self.stall_percent > 0, "stall"),
         ];
         let of_this = of_clients.into_iter().filter(|_| role == Role::Client);
         of_both.into_iter().chain(of_this).filter_map(|(needed, name)| needed.then_some(name)).collect()
@@ -236,6 +330,19 @@ impl Load {
         if self.timers > 1 {
             args.extend(flags(&[("timers", self.timers.to_string())]));
         }
+        if self.workload == Workload::Broadcast {
+            args.extend(flags(&[
+                ("queue", self.queue.to_string()),
+                ("when-full", flag_value(self.when_full)),
+            ]));
+        }
+        if self.stall_percent > 0 {
+            args.extend(flags(&[
+                ("stall-percent", self.stall_percent.to_string()),
+                ("stall-after", format!("{}ms", self.stall_after_ms)),
+                ("stall-for", format!("{}ms", self.stall_for_ms)),
+            ]));
+        }
         let switches = [(self.count_refusals, "--count-refusals"), (self.touch, "--touch")];
         args.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
         args
@@ -262,6 +369,8 @@ pub enum Workload {
     /// Sends at intended instants, spread evenly over the connections, whatever the answers do; latency counts from
     /// the intended instant.
     Paced,
+    /// Publishes at intended instants on one connection, and reads on all others what was published.
+    Broadcast,
 }
 
 impl Workload {
@@ -274,6 +383,7 @@ impl Workload {
         Workload::Push,
         Workload::Idle,
         Workload::Paced,
+        Workload::Broadcast,
     ];
 
     /// Name in flags, scenarios and records.

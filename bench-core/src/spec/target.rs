@@ -33,7 +33,9 @@ impl Target {
     /// When the text has another form or the host does not resolve.
     pub fn parse(text: &str) -> anyhow::Result<Target> {
         let schemes = [("ws://", Scheme::Ws, 80), ("wss://", Scheme::Wss, 443)];
-        let url = schemes.iter().find_map(|(prefix, scheme, port)| Some((text.strip_prefix(prefix)?, scheme, port)));
+        let url = schemes
+            .iter()
+            .find_map(|(prefix, scheme, port)| Some((text.strip_prefix(prefix)?, scheme, port)));
         let (authority, path, scheme) = match url {
             None => (text.to_owned(), None, None),
             Some((rest, scheme, port)) => {

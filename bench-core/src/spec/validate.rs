@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    Load, MAX_CONNECTIONS, MAX_DURATION_MS, MAX_IN_FLIGHT_BYTES, SocketSpec, Workload, parse::in_range,
+    Load, MAX_CONNECTIONS, MAX_DURATION_MS, MAX_IN_FLIGHT_BYTES, SocketSpec, WhenFull, Workload,
+    parse::in_range,
 };
 use crate::{
     payload::{HEADER_BYTES, PUSH_HEADER_BYTES, SEQUENCES},
-    service::MAX_BURN_US,
+    service::{MAX_BURN_US, MAX_QUEUE},
 };
 
 /// Highest rate that can be asked for: beyond what any pair of processes reaches.
@@ -30,7 +31,10 @@ impl Load {
         let least = u64::from(self.workload != Workload::Idle);
         in_range("connections", self.connections.into(), least, MAX_CONNECTIONS.into(), "")?;
         let limit = socket.max_message_bytes.min(socket.max_frame_bytes);
-        let header = if self.workload == Workload::Push { PUSH_HEADER_BYTES } else { HEADER_BYTES };
+        let header = match self.workload {
+            Workload::Push | Workload::Broadcast => PUSH_HEADER_BYTES,
+            _ => HEADER_BYTES,
+        };
         if self.payload_bytes > limit {
             return Err(format!(
                 "a payload of {} B is over the server's limit of {limit} B for one message in one frame (--max-message, \
@@ -102,11 +106,17 @@ impl Load {
             (Workload::Connect, Some(_)) if self.messages.is_some() => {
                 Err("connects at a rate are given by it and the duration, without --messages".to_owned())
             }
+            (Workload::Broadcast, None) => {
+                Err("the workload broadcast needs a rate: --rate, in messages published a second".to_owned())
+            }
             (_, None) => Ok(()),
-            (Workload::Paced | Workload::Connect, Some(rate)) => {
+            (Workload::Broadcast, _) if self.messages.is_some() => {
+                Err("a broadcast is given by its rate and duration, without --messages".to_owned())
+            }
+            (Workload::Paced | Workload::Connect | Workload::Broadcast, Some(rate)) => {
                 in_range("rate", rate, 1, MAX_RATE, "a second")?;
                 if self.offered() == 0 {
-                    let what = if paced { "message" } else { "connect" };
+                    let what = if self.workload == Workload::Connect { "connect" } else { "message" };
                     return Err(format!(
                         "{rate} {what}s a second for {} ms are no {what} at all",
                         self.duration_ms
@@ -115,7 +125,7 @@ impl Load {
                 Ok(())
             }
             (other, Some(_)) => Err(format!(
-                "a rate means nothing to the workload {}: only `paced` and `connect` have one",
+                "a rate means nothing to the workload {}: only `paced`, `connect` and `broadcast` have one",
                 other.name()
             )),
         }
@@ -123,7 +133,7 @@ impl Load {
 
     /// The fields that belong to some workloads only.
     fn validate_fields(&self) -> Result<(), String> {
-        use Workload::{Connect, Idle, Paced, PingPong, Push, Window};
+        use Workload::{Broadcast, Connect, Idle, Paced, PingPong, Push, Window};
 
         let only = |set: bool, what: &str, of: &[Workload]| {
             if !set || of.contains(&self.workload) {
@@ -141,7 +151,9 @@ impl Load {
         only(self.touch, "touched connections", &[Idle])?;
         only(self.timers != 1, "timers", &[Push])?;
         only(self.burn_us > 0, "burning handlers", &[PingPong, Window, Paced])?;
-        only(self.slice_ms > 0, "slices", &[PingPong, Window, Paced, Push, Connect])?;
+        only(self.slice_ms > 0, "slices", &[PingPong, Window, Paced, Push, Connect, Broadcast])?;
+        only(self.stall_percent > 0, "stalled connections", &[Paced, Broadcast])?;
+        only(self.when_full != WhenFull::Wait, "policies for a full queue", &[Broadcast])?;
         // A push has an instant of its own, agreed before the window.
         only(self.delay_ms > 0, "delays", &[Connect, PingPong, Window, Workload::OneWay, Paced])?;
         self.steps.iter().try_for_each(|step| step.validate())?;
@@ -153,6 +165,10 @@ impl Load {
             let pushes = self.pushes().saturating_mul(self.timers);
             in_range("pushes to a connection", pushes, 1, SEQUENCES, "")?;
         }
+        in_range("queue", self.queue, 1, MAX_QUEUE, "messages")?;
+        in_range("stalled connections", self.stall_percent, 0, 100, "%")?;
+        in_range("time before the stall", self.stall_after_ms, 0, MAX_DURATION_MS, "ms")?;
+        in_range("stall", self.stall_for_ms, 0, MAX_DURATION_MS, "ms")?;
         if self.slice_ms > 0 {
             let window_ms = self.expected().as_millis() as u64;
             in_range("slices", window_ms.div_ceil(self.slice_ms), 1, MAX_SLICES, "of the window")?;

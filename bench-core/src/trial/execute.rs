@@ -61,7 +61,8 @@ impl Setup<'_> {
             pacing,
             tls_cert: identity.map(Identity::certificate),
             load: load.clone(),
-            socket: self.socket(self.client),
+            // It is the server's.
+            socket: SocketSpec { send_buffer_bytes: None, ..self.socket(self.client) },
         }
     }
 
@@ -93,7 +94,7 @@ pub fn expected(scenario: &Scenario) -> Duration {
     const CONNECTION: Duration = Duration::from_micros(250);
     let before = scenario.loads().map(|load| {
         // What is agreed with the server begins only when every connection stands.
-        let connecting = (CONNECTION * load.connections).max(push_lead(load));
+        let connecting = (CONNECTION * load.all_connections()).max(push_lead(load));
         PROCESSES / 2 + connecting + Duration::from_millis(load.warm_up_ms)
     });
     let window = scenario.loads().map(Load::expected).max().unwrap_or_default();

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     spec::{Load, Pacing, SocketSpec},
     tally::Tally,
+    tls::Secured,
 };
 
 type Log = Rc<RefCell<Vec<String>>>;
@@ -321,4 +322,36 @@ fn a_panic_or_an_open_connection_fails_the_trial() {
         script.server[1] = Ok(Event::Served(fault));
         assert!(script.failure().message.contains(named));
     }
+}
+
+#[test]
+fn what_a_policy_took_away_has_to_add_up() {
+    let with = |dropped, missed, disconnected| {
+        let mut script = Script::sound();
+        // Of ten that were sent, so many did not arrive.
+        let served = Served { dropped_messages: dropped, disconnected, ..served(10, 10) };
+        let drove = Drove {
+            units: 10,
+            elapsed_ns: 1_000,
+            tally: tally(10, 10 - dropped),
+            missed,
+            ..Drove::default()
+        };
+        script.server[1] = Ok(Event::Served(served));
+        script.client[2] = Ok(Event::Drove(drove));
+        script.run().0.failure.map(|failure| failure.message)
+    };
+    assert_eq!(with(3, 3, 0), None);
+    assert!(with(3, 2, 0).unwrap().contains("dropped 3 messages by policy, and the subscribers missed 2"));
+    assert!(with(0, 0, 1).unwrap().contains("disconnected 1 subscribers by policy, and 0 saw it"));
+}
+
+#[test]
+fn a_connection_that_is_not_what_it_should_be_fails_the_trial() {
+    let mut script = Script::sound();
+    let secured =
+        Secured { protocol: String::new(), cipher_suite: String::new(), key_exchange: String::new() };
+    let drove = Drove { units: 10, elapsed_ns: 1_000, tls: Some(secured), ..Drove::default() };
+    script.client[2] = Ok(Event::Drove(drove));
+    assert!(script.failure().message.contains("were to be plain, and the client reports TLS"));
 }

@@ -115,7 +115,7 @@ impl Runner for Faulty {
 }
 
 async fn serve(spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
-    let listener = TcpListener::from_std(net::listen(spec.listen)?)?;
+    let listener = TcpListener::from_std(net::listen(spec)?)?;
     let stop = ready.listening(listener.local_addr()?)?;
     let context = ServerContext::new(spec);
     let accepting = tokio::spawn(accept_loop(listener, context.clone()));

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use bench_core::{
     catalogue::{Pairing, Scenario},
     record::Pair,
-    spec::{Load, Workload},
     trial::{Program, Role},
 };
 use clap::ValueEnum;
@@ -83,7 +82,7 @@ fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<String> {
     let mut loads = scenario.loads();
     let of_load = loads.find_map(|load| {
         let (workload, flush) = (load.workload, scenario.socket.flush);
-        let service = service(load);
+        let service = load.service();
         match role {
             Role::Server if !info.services.iter().any(|offered| offered == service) => {
                 Some(format!("the service /{service}"))
@@ -111,16 +110,6 @@ const WORKERS: &str = "worker threads";
 /// Whether what a row does not offer keeps it from being a server only.
 pub fn is_of_servers(what: &str) -> bool {
     what.ends_with(WORKERS)
-}
-
-/// The service that a load asks the server for.
-fn service(load: &Load) -> &'static str {
-    match load.workload {
-        Workload::Connect if load.exchanges > 0 => "echo",
-        Workload::Connect | Workload::Push => "push",
-        Workload::OneWay => "sink",
-        Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced => "echo",
-    }
 }
 
 #[cfg(test)]

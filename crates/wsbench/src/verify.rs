@@ -107,8 +107,11 @@ pub fn basics(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
 }
 
 /// Checks of services that a row may leave out.
-const SERVICE_CHECKS: &[(&str, Check)] =
-    &[("sink", ("sink", messages::sink)), ("push", ("push", messages::push))];
+const SERVICE_CHECKS: &[(&str, Check)] = &[
+    ("sink", ("sink", messages::sink)),
+    ("push", ("push", messages::push)),
+    ("subscribe", ("fan-out", messages::fan_out)),
+];
 
 /// What all checks of one end of a row found.
 #[derive(Default)]

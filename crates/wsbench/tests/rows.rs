@@ -10,7 +10,7 @@ use bench_core::{
     catalogue::Scenario,
     histogram::Series,
     record::{Machine, Origin, Pair, Position},
-    spec::{Flush, Load, Schedule, SocketSpec, Step, Workload},
+    spec::{Flush, Load, Schedule, SocketSpec, Step, WhenFull, Workload},
     trial::{
         DescribeError, Program, Role, Setup, execute, execute::limit, placement::Cores,
         sample::MachineSampler,
@@ -47,8 +47,12 @@ fn main() -> std::process::ExitCode {
     libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit_code()
 }
 
-/// Whether a row has what a scenario needs of this end beside services, workloads and flush policies.
+/// Whether a row has what a scenario needs of this end beside workloads and flush policies.
 fn offers(program: &Program, scenario: &Scenario, role: Role) -> bool {
+    let serves = |load: &Load| program.info.services.iter().any(|offered| offered == load.service());
+    if role == Role::Server && !scenario.loads().all(serves) {
+        return false;
+    }
     let needs = scenario.needs(role);
     needs.into_iter().all(|needed| program.info.features.iter().any(|offered| offered == needed))
 }
@@ -168,7 +172,64 @@ fn scenarios() -> Vec<Scenario> {
         beside: Some(load),
         ..Scenario::new(&format!("beside-{name}"), victims.clone())
     });
-    loads.into_iter().map(scenario).chain(beside).collect()
+    loads.into_iter().map(scenario).chain(beside).chain(tls()).chain(fan_out()).collect()
+}
+
+/// The same connections under TLS.
+fn tls() -> impl Iterator<Item = Scenario> {
+    let base = Load { warm_up_ms: 5, messages: Some(20), connections: 3, ..Load::default() };
+    let large = Load { payload_bytes: 1 << 20, messages: Some(3), ..base.clone() };
+    let window = Load { workload: Workload::Window, window: 16, ..base.clone() };
+    let connect = Load { workload: Workload::Connect, messages: Some(3), ..base.clone() };
+    [("tls-ping-pong", base), ("tls-ping-pong-1MiB", large), ("tls-window", window), ("tls-connect", connect)]
+        .into_iter()
+        .map(|(name, load)| Scenario {
+            socket: SocketSpec { tls: true, ..SocketSpec::default() },
+            ..Scenario::new(name, load)
+        })
+}
+
+/// One publisher and several subscribers, some of which stop reading for longer than what is on its way has room; and
+/// echo clients that do.
+fn fan_out() -> impl Iterator<Item = Scenario> {
+    let all = Load {
+        workload: Workload::Broadcast,
+        connections: 7,
+        queue: 1,
+        rate_per_s: Some(500),
+        duration_ms: 100,
+        warm_up_ms: 20,
+        ..Load::default()
+    };
+    let slow = Load {
+        connections: 10,
+        payload_bytes: 16 << 10,
+        queue: 4,
+        rate_per_s: Some(300),
+        duration_ms: 600,
+        slice_ms: 50,
+        stall_percent: 20,
+        stall_after_ms: 50,
+        stall_for_ms: 400,
+        ..all.clone()
+    };
+    let slow_echo = Load { workload: Workload::Paced, ..slow.clone() };
+    let of = |when_full| Load { when_full, ..slow.clone() };
+    [
+        ("broadcast", all),
+        ("slow-wait", of(WhenFull::Wait)),
+        ("slow-drop", of(WhenFull::Drop)),
+        ("slow-disconnect", of(WhenFull::Disconnect)),
+        ("slow-echo", slow_echo),
+    ]
+    .map(|(name, load)| Scenario {
+        socket: SocketSpec {
+            send_buffer_bytes: (load.stall_percent > 0).then_some(64 << 10),
+            ..SocketSpec::default()
+        },
+        ..Scenario::new(name, load)
+    })
+    .into_iter()
 }
 
 /// Units that a scenario has by its messages; `None` where time decides.
@@ -181,6 +242,9 @@ fn expected_units(load: &Load) -> Option<u64> {
         Workload::Connect if load.is_paced() => Some(load.offered()),
         Workload::Push => Some(load.pushes() * load.timers * connections),
         Workload::Paced => Some(load.offered()),
+        // What a policy takes away depends on time.
+        Workload::Broadcast if load.when_full != WhenFull::Wait => None,
+        Workload::Broadcast => Some(load.offered() * connections),
         _ => load.messages.map(|messages| messages * connections),
     }
 }
@@ -190,13 +254,15 @@ fn expected_threads(row: &str, workers: u32, scenario: &Scenario) -> RangeInclus
     // The main thread and the one that reads stdin.
     const ALWAYS: u64 = 2;
     let load = &scenario.load;
-    let connections = u64::from(load.connections);
+    let connections = u64::from(load.all_connections());
     // Those of the second load may have ended.
     let beside = scenario.beside.as_ref().map_or(0, |load| u64::from(load.connections));
     match (row, load.workload) {
         // One that accepts. Each connection was closed before the next one; the thread of the last may be ending.
         ("threads", Workload::Connect) => ALWAYS + 1..=ALWAYS + 1 + connections,
         // And one for each connection; the thread of the readiness check may be ending.
+        // Those of disconnected subscribers have ended.
+        ("threads", _) if load.when_full == WhenFull::Disconnect => ALWAYS + 1..=ALWAYS + 2 + connections,
         ("threads", _) => ALWAYS + 1 + connections..=ALWAYS + 2 + connections + beside,
         // The workers, of which the main thread may be one, and at most a reactor's.
         _ => u64::from(workers) + 1..=u64::from(workers) + 3,
@@ -257,13 +323,27 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         }
         if scenario.load.slice_ms > 0 && !client.info.features.is_empty() {
             let sliced: u64 = record.slices.iter().map(|slice| slice.count).sum();
-            assert_eq!(sliced, record.series[&Series::FromIntended].count);
+            let series = match scenario.load.workload {
+                Workload::Broadcast => Series::Delivery,
+                _ => Series::FromIntended,
+            };
+            assert_eq!(sliced, record.series[&series].count);
         }
         let answered: u64 = record.steps.iter().map(|step| step.answered).sum();
         assert!(answered <= record.units && record.steps.len() == scenario.load.steps.len());
         match expected_units(&scenario.load) {
             Some(units) => assert_eq!(record.units, units),
             None => assert!(record.units > 0),
+        }
+        assert_eq!(record.tls.is_some(), scenario.socket.tls);
+        if let Some(secured) = &record.tls {
+            assert_eq!(secured.cipher_suite, "TLS13_AES_128_GCM_SHA256");
+        }
+        if scenario.load.workload == Workload::Broadcast && record.dropped == 0 {
+            assert_eq!(record.units, scenario.load.offered() * u64::from(scenario.load.connections));
+        }
+        if let (Some(bound), Some(measured)) = (record.memory_bound_bytes, record.server.samples.measured) {
+            assert!(measured.peak_rss_bytes <= bound, "{} of {bound} B", measured.peak_rss_bytes);
         }
         let threads = record.server.samples.measured.map(|sample| sample.threads);
         // What other languages bring along is theirs.

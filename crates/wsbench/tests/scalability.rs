@@ -21,6 +21,9 @@ fn each_family_can_be_planned_alone() {
         "fair",
         "cores",
         "overload",
+        "tls",
+        "broadcast",
+        "slow",
     ] {
         let arguments = format!("run --scenarios {family}-* --rows tokio,smol --rounds 1 --seed 1 --dry-run");
         let (code, stdout, stderr) = run(&mut wsbench(&arguments));
@@ -91,11 +94,28 @@ load = { workload = "paced", connections = 4, burn_us = 300, warm_up_ms = 100, s
     { percent_of_capacity = 40, duration_ms = 200 },
 ] }
 
+[scenario.tls-3]
+about = "Three under TLS"
+placement = "shared"
+load = { workload = "ping-pong", connections = 3, messages = 20, warm_up_ms = 10 }
+socket = { tls = true }
+
+[scenario.broadcast-6]
+about = "Six subscribers"
+placement = "shared"
+load = { workload = "broadcast", connections = 6, rate_per_s = 300, duration_ms = 100, queue = 2, warm_up_ms = 10 }
+
+[scenario.slow-20]
+about = "Two of ten subscribers stop reading"
+placement = "shared"
+load = { workload = "broadcast", connections = 10, payload_bytes = 16_384, rate_per_s = 200, duration_ms = 400, slice_ms = 50, queue = 2, when_full = "drop", stall_percent = 20, stall_after_ms = 50, stall_for_ms = 250, warm_up_ms = 10 }
+socket = { send_buffer_bytes = 16_384 }
+
 [profile.further]
 about = "Further scenarios of families that exist"
 rounds = 2
 rounds_of = { "idle-*" = 1 }
-scenarios = ["storm-12", "neighbour-burn-half", "idle-0", "idle-20-touched", "overload-120"]
+scenarios = ["storm-12", "neighbour-burn-half", "idle-0", "idle-20-touched", "overload-120", "tls-3", "broadcast-6", "slow-20"]
 "#;
 
 #[test]
@@ -132,7 +152,27 @@ fn further_scenarios_are_a_profile_file_only() {
         let offered: u64 = trial.steps.iter().map(|step| step.offered).sum();
         assert_eq!(trial.units + trial.not_sent, offered);
     }
-    for expected in ["storm-12 · 4 connections", "beside 12 at once", "idle-touched · Memory", "capacity"] {
+    // mio has neither.
+    assert_eq!((of("tls-3").count(), of("broadcast-6").count()), (2 * 3, 2 * 3));
+    for trial in of("tls-3") {
+        assert_eq!(trial.tls.as_ref().unwrap().cipher_suite, "TLS13_AES_128_GCM_SHA256");
+    }
+    for trial in of("broadcast-6") {
+        assert_eq!((trial.units, trial.dropped), (30 * 6, 0));
+    }
+    for trial in of("slow-20") {
+        assert_eq!(trial.units + trial.dropped, 80 * 10, "what was not delivered is what was dropped");
+        let (_, measured) = trial.server.samples.both().unwrap();
+        assert!(measured.peak_rss_bytes <= trial.memory_bound_bytes.unwrap());
+    }
+    for expected in [
+        "storm-12 · 4 connections",
+        "beside 12 at once",
+        "idle-touched · Memory",
+        "capacity",
+        "· TLS",
+        "of the bound",
+    ] {
         assert!(stdout.contains(expected), "{expected} is missing in\n{stdout}");
     }
     let (code, again, stderr) = run(wsbench("table").arg(&out));

@@ -57,7 +57,7 @@ impl Runner for GlobalExecutor {
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
         task::block_on(async {
-            let listener = TcpListener::from(net::listen(spec.listen)?);
+            let listener = TcpListener::from(net::listen(spec)?);
             let stop = ready.listening(listener.local_addr()?)?;
             let context = ServerContext::new(spec);
             let accepting = task::spawn(accept_loop(listener, context.clone()));

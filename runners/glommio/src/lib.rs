@@ -59,7 +59,7 @@ impl Runner for SingleThread {
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
         executor()?.run(async {
-            let listener = net::listen(spec.listen)?;
+            let listener = net::listen(spec)?;
             // On a non-blocking socket an accept in the ring would fail instead of waiting.
             listener.set_nonblocking(false)?;
             #[allow(unsafe_code)]

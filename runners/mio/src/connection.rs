@@ -16,7 +16,7 @@ use bench_core::{
     spec::{Flush, SocketSpec},
     timer::now_ns,
     watch::LOOKS,
-    websocket::{config, is_data, message, payload, service_of, socket_error},
+    websocket::{config, is_data, message, no_service, payload, service_of, socket_error},
 };
 use tungstenite::{
     Bytes, Error, HandshakeError, Message, WebSocket,
@@ -194,7 +194,7 @@ impl<S: Read + Write> Connection<S> {
             Ok(socket) => {
                 self.tally.upgraded();
                 if let Some(service) = requested.take() {
-                    self.state = State::Open(Open { socket, service: service.into(), blocked: false });
+                    self.state = State::Open(Open { socket, service, blocked: false });
                 }
             }
             Err(HandshakeError::Interrupted(handshake)) => {
@@ -300,21 +300,27 @@ impl<S: Read + Write> Open<S> {
     }
 }
 
-impl From<Service> for Serving {
-    fn from(service: Service) -> Serving {
+impl TryFrom<Service> for Serving {
+    type Error = String;
+
+    fn try_from(service: Service) -> Result<Serving, String> {
         match service {
-            Service::Echo { burn_us } => Serving::Echo { burn_us },
-            Service::Sink { messages } => Serving::Sink { messages, missing: messages },
+            Service::Echo { burn_us } => Ok(Serving::Echo { burn_us }),
+            Service::Sink { messages } => Ok(Serving::Sink { messages, missing: messages }),
             Service::Push(plan) => {
                 let first_ns = plan.first_ns.unwrap_or_else(now_ns);
-                Serving::Push { plan, first_ns, next: 0, scheduled: false }
+                Ok(Serving::Push { plan, first_ns, next: 0, scheduled: false })
+            }
+            // Nobody is woken here but by the kernel.
+            Service::Publish | Service::Subscribe(_) => {
+                Err("this server has /echo, /sink and /push only".to_owned())
             }
         }
     }
 }
 
 /// The service that the request asked for, once it was read.
-type Requested = Rc<Cell<Option<Service>>>;
+type Requested = Rc<Cell<Option<Serving>>>;
 
 /// Looks at the request of an opening handshake.
 struct Choose(Requested);
@@ -323,7 +329,7 @@ impl Callback for Choose {
     // The size of the error is tungstenite's choice.
     #[allow(clippy::result_large_err)]
     fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
-        self.0.set(Some(service_of(request)?));
+        self.0.set(Some(Serving::try_from(service_of(request)?).map_err(no_service)?));
         Ok(response)
     }
 }

@@ -27,7 +27,7 @@ impl Runner for Loop {
             io_mode: "readiness (epoll, edge-triggered)".to_owned(),
             websocket: format!("tungstenite {}", build_info::version("tungstenite")),
             workloads: Vec::new(),
-            ..RowInfo::new("mio", "mio", build_info::version("mio"))
+            ..RowInfo::new("mio", "mio", build_info::version("mio")).without(&["publish", "subscribe", "tls"])
         })
     }
 

@@ -41,7 +41,7 @@ const EVENTS: usize = 1024;
 /// Serves until stdin ends.
 pub fn serve(spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
     let poll = Poll::new()?;
-    let mut listener = TcpListener::from_std(net::listen(spec.listen)?);
+    let mut listener = TcpListener::from_std(net::listen(spec)?);
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let alarm = Alarm::new(poll.registry(), ALARM)?;
     let waker = Waker::from(Arc::new(WakesLoop(mio::Waker::new(poll.registry(), STOP)?)));

@@ -36,7 +36,7 @@ impl Runner for SingleThread {
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
         let executor = Rc::new(LocalExecutor::new());
         smol::block_on(executor.run(async {
-            let listener = TcpListener::try_from(net::listen(spec.listen)?)?;
+            let listener = TcpListener::try_from(net::listen(spec)?)?;
             let stop = ready.listening(listener.local_addr()?)?;
             let context = ServerContext::new(spec);
             // A task, not part of the main future: that one is polled on every wake-up of the executor, and each

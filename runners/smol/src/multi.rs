@@ -32,7 +32,7 @@ impl Runner for SeveralThreads {
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
         let executor = Arc::new(Executor::new());
         on_threads(&executor, spec.threads, async {
-            let listener = TcpListener::try_from(net::listen(spec.listen)?)?;
+            let listener = TcpListener::try_from(net::listen(spec)?)?;
             let stop = ready.listening(listener.local_addr()?)?;
             let context = ServerContext::new(spec);
             let accepting = executor.spawn(accept_loop(executor.clone(), listener, context.clone()));

@@ -48,7 +48,7 @@ impl Runner for ThreadPerConnection {
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
-        let listener = net::listen(spec.listen)?;
+        let listener = net::listen(spec)?;
         listener.set_nonblocking(false)?;
         let stop = ready.listening(listener.local_addr()?)?;
         let context = ServerContext::new(spec);

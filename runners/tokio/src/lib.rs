@@ -48,6 +48,8 @@ impl TokioRow {
 
 impl Runner for TokioRow {
     fn describe(&self) -> anyhow::Result<RowInfo> {
+        // The control shows what the adapter costs, and TLS lies above the adapter.
+        let lacks: &[&str] = if matches!(self, TokioRow::Native) { &["tls"] } else { &[] };
         let (row, scheduler, stack, max_threads) = match self {
             TokioRow::Single => ("tokio", "current_thread", "async-tungstenite", 1),
             TokioRow::Multi => {
@@ -64,14 +66,14 @@ impl Runner for TokioRow {
                 build_info::version(stack),
                 build_info::version("tungstenite")
             ),
-            ..RowInfo::new(row, "tokio", build_info::version("tokio"))
+            ..RowInfo::new(row, "tokio", build_info::version("tokio")).without(lacks)
         })
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
         let native = matches!(self, TokioRow::Native);
         self.start(spec.threads)?.block_on(async {
-            let listener = TcpListener::from_std(net::listen(spec.listen)?)?;
+            let listener = TcpListener::from_std(net::listen(spec)?)?;
             let stop = ready.listening(listener.local_addr()?)?;
             let context = ServerContext::new(spec);
             let accepting = tokio::spawn(accept_loop(listener, context.clone(), native));

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::payload::{Class, header, push_due_ns};
+use bench_core::{
+    fanout::GREETING,
+    payload::{Class, header, push_due_ns},
+};
 use tungstenite::{Bytes, Message, WebSocket};
 
 fn connect(addr: SocketAddr, path: &str, deadline: Instant) -> Result<WebSocket<TcpStream>, String> {
@@ -153,6 +156,31 @@ pub fn push(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
         let first_ns = *first_ns.get_or_insert(due_ns);
         if due_ns != first_ns + sequence * PERIOD_NS {
             return Err(format!("push {sequence} is due {} ns after push 0", due_ns - first_ns));
+        }
+    }
+    Ok(())
+}
+
+/// Two subscribers, one with a queue of one message, get everything in its order and kind.
+pub fn fan_out(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+    let mut subscribers = [
+        connect(addr, "/subscribe", deadline)?,
+        connect(addr, "/subscribe?queue=1&when_full=wait", deadline)?,
+    ];
+    for subscriber in &mut subscribers {
+        expect_same(&Message::text(GREETING), &read(subscriber)?)?;
+    }
+    let mut publisher = connect(addr, "/publish", deadline)?;
+    let messages = (0..50).map(|number| match number % 2 {
+        0 => Message::text(format!("message {number}")),
+        _ => Message::binary(vec![number; 200]),
+    });
+    for message in messages.clone() {
+        publisher.send(message).map_err(|error| format!("sending failed: {error}"))?;
+    }
+    for subscriber in &mut subscribers {
+        for message in messages.clone() {
+            expect_same(&message, &read(subscriber)?)?;
         }
     }
     Ok(())
