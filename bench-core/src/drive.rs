@@ -335,6 +335,10 @@ impl<R: Runtime> Client<R> {
         }
     }
 
+    fn publishes(&self, index: u32) -> bool {
+        self.load.workload == Workload::Broadcast && index == PUBLISHER
+    }
+
     fn units(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.progress.units).sum()
     }
@@ -442,7 +446,10 @@ impl<R: Runtime> Client<R> {
             capacity_per_s: self.capacity_per_s,
             series: Recorder::merge(recorders),
             slices: Recorder::merge_slices(recorders),
-            counts: Counts::of(self.lanes.iter().map(|lane| lane.progress.units)),
+            // The publisher has no deliveries.
+            counts: Counts::of(
+                self.lanes.iter().filter(|lane| !self.publishes(lane.index)).map(|lane| lane.progress.units),
+            ),
             panics: crate::runner::panics(),
             failed_connections: self.panicked,
             ..Drove::default()

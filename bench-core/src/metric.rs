@@ -238,7 +238,7 @@ pub fn columns(scenario: &Scenario, role: Role) -> Vec<Metric> {
             columns.extend([SERVER_RSS_GROWTH, SERVER_FILES_GROWTH]);
         }
     }
-    if load.payload_bytes >= LARGE_BYTES {
+    if load.payload_bytes >= LARGE_BYTES && load.stall_percent == 0 {
         columns.extend([THROUGHPUT, SERVER_CPU_PER_BYTE]);
     }
     if scenario.server_cores.is_some() {

@@ -53,9 +53,7 @@ mod tests {
     #[test]
     fn a_listener_has_a_port_and_does_not_block() {
         let socket = SocketSpec { send_buffer_bytes: Some(64 << 10), ..SocketSpec::default() };
-        let listen_at = ([127, 0, 0, 1], 0).into();
-        let spec = ServeSpec { listen: listen_at, threads: 1, tls_cert: None, tls_key: None, socket };
-        let listener = listen(&spec).unwrap();
+        let listener = listen(&ServeSpec::on_loopback(1, socket)).unwrap();
         assert_ne!(listener.local_addr().unwrap().port(), 0);
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
