@@ -10,6 +10,9 @@ use crate::SocketError;
 
 /// A runtime's own timer: a service that sends at due instants measures it.
 pub trait Timer {
+    /// Whether it blocks its thread: then nothing else can be waited for beside it.
+    const BLOCKS: bool = false;
+
     /// Completes at `at`, or at once when that has passed.
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()>;
 }

@@ -65,6 +65,10 @@ impl Watch {
     where
         T: Timer,
     {
+        if T::BLOCKS {
+            // What such work waits for without blocking is another connection: a waker unparks its thread.
+            return work.await;
+        }
         let mut work = pin!(work);
         let mut limits = pin!(self.limits(timer));
         let bell = Waker::from(self.signs.clone());

@@ -136,6 +136,8 @@ impl Runtime for Threads {
 struct ThreadTimer;
 
 impl Timer for ThreadTimer {
+    const BLOCKS: bool = true;
+
     async fn sleep_until(&self, at: Instant) {
         let left = at.saturating_duration_since(Instant::now());
         if left > Duration::ZERO {
