@@ -21,6 +21,7 @@ use crate::{
 #[cfg(target_os = "linux")]
 pub mod counters;
 pub mod execute;
+pub mod interrupt;
 pub mod placement;
 pub mod probe;
 pub mod process;
