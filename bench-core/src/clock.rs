@@ -85,11 +85,8 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     /// A machine that started an hour ago, in 2026.
-    const START: Readings = Readings {
-        monotonic_ns: 3_600 * SECOND,
-        boot_ns: 3_600 * SECOND,
-        wall_ns: 1_790_000_000 * SECOND,
-    };
+    const START: Readings =
+        Readings { monotonic_ns: 3_600 * SECOND, boot_ns: 3_600 * SECOND, wall_ns: 1_790_000_000 * SECOND };
 
     /// The step when the clocks go on by so much.
     fn after(monotonic_ns: u64, boot_ns: u64, wall_ns: i64) -> Option<Step> {

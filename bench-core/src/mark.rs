@@ -172,8 +172,10 @@ fn generator_is_late(record: &Record) -> bool {
 
 fn is_disturbed(record: &Record) -> bool {
     let Some((before, after)) = record.machine_samples.both() else { return false };
-    let ahead =
-        |sample: &MachineSample| Ahead { boot_ns: sample.boot_clock_ahead_ns, wall_ns: sample.wall_clock_ahead_ns };
+    let ahead = |sample: &MachineSample| Ahead {
+        boot_ns: sample.boot_clock_ahead_ns,
+        wall_ns: sample.wall_clock_ahead_ns,
+    };
     if clock::step(ahead(before), ahead(after)).is_some() {
         return true;
     }

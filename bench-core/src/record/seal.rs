@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn a_line_without_one_is_taken_as_it_is() {
-        for line in ["", "{}", r#"{"kind":"trial","units":1000}"#, "…………………………………………"] {
+        for line in ["", "{}", r#"{"kind":"trial","units":1000}"#, "…………………………………………"]
+        {
             assert_eq!(check_seal(line), Ok(()), "{line}");
         }
     }

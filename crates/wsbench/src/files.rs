@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     curve::Slo,
     exit::{FAILED, OK, Stop},
+    inert::say,
     report::{self, rounds::Merged},
     results::Results,
     run::{DEFAULT_CONFIDENCE, DEFAULT_SLO, parse_confidence},
@@ -58,7 +59,7 @@ pub struct ExportArguments {
 pub fn export(arguments: &ExportArguments) -> Result<u8, Stop> {
     let results = Results::read(&arguments.files);
     for problem in &results.problems {
-        eprintln!("error: {problem}");
+        say(&format!("error: {problem}"));
     }
     if results.trials.is_empty() {
         return Err(Stop::failed(format!("no trial in {}", arguments.files[0].display())));

@@ -13,7 +13,7 @@ use bench_core::record::unix_ms;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::exit::Stop;
+use crate::{exit::Stop, inert::say};
 
 /// Flags of commands that measure.
 #[derive(Args, Clone, Debug, Default)]
@@ -55,7 +55,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if arguments.wait => {
-                eprintln!("waiting for {}", holder(&path));
+                say(&format!("waiting for {}", holder(&path)));
                 file.lock().map_err(|error| fail("taken", &error))?;
             }
             Err(TryLockError::WouldBlock) => {
@@ -113,7 +113,9 @@ fn holder(path: &Path) -> String {
             let since = i64::try_from(holder.since_unix_ms)
                 .ok()
                 .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-                .map_or_else(String::new, |since| format!(" since {}", since.strftime("%Y-%m-%d %H:%M:%S UTC")));
+                .map_or_else(String::new, |since| {
+                    format!(" since {}", since.strftime("%Y-%m-%d %H:%M:%S UTC"))
+                });
             format!("process {} (`{}`{since})", holder.pid, holder.command.join(" "))
         }
         None => format!("another process, which has locked {},", path.display()),

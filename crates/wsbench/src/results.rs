@@ -29,7 +29,8 @@ type Seen = BTreeSet<(String, u32, u32, u32)>;
 
 /// Whether two descriptions are of one machine in one state: its host, processor and kernel.
 pub(crate) fn is_same_machine(one: &Machine, other: &Machine) -> bool {
-    let of = |machine: &Machine| [&machine.host, &machine.cpu, &machine.kernel, &machine.arch].map(Clone::clone);
+    let of =
+        |machine: &Machine| [&machine.host, &machine.cpu, &machine.kernel, &machine.arch].map(Clone::clone);
     of(one) == of(other) && one.cpus == other.cpus
 }
 
@@ -44,12 +45,23 @@ impl Results {
         results
     }
 
+    /// Reads the bytes of one file.
+    pub fn parse(bytes: &[u8]) -> Results {
+        let mut results = Results::default();
+        results.add_bytes("bytes", bytes, &mut Seen::new());
+        results.leave_out_orphans();
+        results
+    }
+
     fn add(&mut self, path: &Path, seen: &mut Seen) {
-        let name = path.display();
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => return self.problems.push(format!("{name}: {error}")),
-        };
+        let name = path.display().to_string();
+        match fs::read(path) {
+            Ok(bytes) => self.add_bytes(&name, &bytes, seen),
+            Err(error) => self.problems.push(format!("{name}: {error}")),
+        }
+    }
+
+    fn add_bytes(&mut self, name: &str, bytes: &[u8], seen: &mut Seen) {
         if bytes.is_empty() {
             return self.problems.push(format!("{name}: the file is empty"));
         }

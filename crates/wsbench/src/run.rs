@@ -32,6 +32,7 @@ use crate::{
     check,
     curve::Slo,
     exit::{FAILED, INCOMPLETE, OK, Stop},
+    inert::{inert, say},
     lock::{Lock, LockArguments},
     offers,
     output::{Records, refuse_unfinished_line},
@@ -199,13 +200,13 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
     let cast = cast(&arguments, selection.pairing, &finder)?;
     let not_possible = workers::leave_out_impossible(&mut selection, &cast, &arguments.scenarios)?;
     for (scenario, reason) in &not_possible {
-        eprintln!("{scenario}: left out, it {reason}");
+        say(&format!("{scenario}: left out, it {reason}"));
     }
     check::resources(&selection.scenarios, machine.memory_bytes)?;
     let left_out = offers::left_out(&cast.programs, &selection.scenarios, &cast.pairs)?;
     for (scenario, rows) in &left_out {
         for (row, what) in rows {
-            eprintln!("{row}: left out of {scenario}: it does not offer {what}");
+            say(&format!("{row}: left out of {scenario}: it does not offer {what}"));
         }
     }
     let rounds = arguments.rounds.unwrap_or(selection.rounds);
@@ -250,12 +251,12 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
     }
     let bench = Bench::new(&session, cast.programs, time)?;
     for warning in &session.machine.warnings {
-        eprintln!("note: {warning}");
+        say(&format!("note: {warning}"));
     }
     #[cfg(target_os = "linux")]
     if session.counts {
         for missing in counters::missing() {
-            eprintln!("note: {missing}");
+            say(&format!("note: {missing}"));
         }
     }
     if arguments.dry_run {
@@ -351,7 +352,7 @@ fn resume(
     let _lock = Lock::take(lock)?;
 
     if cut_unfinished_line(path).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))? {
-        eprintln!("{}: the last line was interrupted and is discarded", path.display());
+        say(&format!("{}: the last line was interrupted and is discarded", path.display()));
     }
     let mut records = Records::append(path)?;
     let progress = results.progress(&session.session);
@@ -361,7 +362,7 @@ fn resume(
             blocks.iter().find(|planned| planned.number == *block).map_or(0, |block| block.pairs.len());
         if orders.len() < pairs {
             let (session, block, attempt) = (session.session.clone(), *block, *attempt);
-            eprintln!("block {} was not finished and is repeated", block + 1);
+            say(&format!("block {} was not finished and is repeated", block.saturating_add(1)));
             records.write(&Line::Orphaned(Orphaned { session, block, attempt }))?;
         }
     }
@@ -419,10 +420,8 @@ fn finish(
     let slo = session.objective.as_deref().and_then(|text| Slo::parse(text).ok()).unwrap_or(look.slo);
     // Said first: whoever interrupts the run has to know where its records are.
     if !look.quiet {
-        eprintln!(
-            "records: {} (`wsbench run --resume` goes on with it after an interruption)",
-            path.display()
-        );
+        let resume = "(`wsbench run --resume` goes on with it after an interruption)";
+        say(&format!("records: {} {resume}", path.display()));
     }
     let (own, summary) = loop {
         let progress = Progress::start(&session, look.quiet, |block| is_done(block, &done));
@@ -443,7 +442,12 @@ fn finish(
 
         if let Some(signal) = Signal::caught() {
             let (session, signal) = (session.session.clone(), signal.name().to_owned());
-            records.write(&Line::Partial(Partial { schema: SCHEMA, session, signal, at_unix_ms: unix_ms() }))?;
+            records.write(&Line::Partial(Partial {
+                schema: SCHEMA,
+                session,
+                signal,
+                at_unix_ms: unix_ms(),
+            }))?;
         }
         let results = Results::read(&[&path]);
         done = results.progress(&session.session);
@@ -456,11 +460,8 @@ fn finish(
         let wave = rates::next_wave(&summary.groups, slo);
         if Signal::caught().is_none() && !wave.is_empty() {
             for FoundPoint { scenario, rows } in &wave {
-                eprintln!(
-                    "next: {} for {}",
-                    scenario.name,
-                    rows.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-                );
+                let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+                say(&format!("next: {} for {}", scenario.name, rows.join(", ")));
             }
             session.waves.push(wave);
             records.write(&Line::Session(session.clone()))?;
@@ -479,7 +480,7 @@ fn finish(
     let failed = own.trials.iter().any(|trial| trial.error.is_some());
     crate::exit_quietly_on_closed_pipe(&render(&summary, look.format, slo));
     if let Some(problem) = own.problems.first() {
-        eprintln!("error: {problem}");
+        say(&format!("error: {problem}"));
         return Ok(FAILED);
     }
     if let Some(signal) = Signal::caught() {
@@ -543,9 +544,9 @@ fn dry_run(session: &Session) -> String {
             text,
             "round {:>2}  {:<22} {:<6}  {}",
             block.round + 1,
-            block.scenario.name,
+            inert(&block.scenario.name),
             block.scenario.placement,
-            trials.join("  ")
+            inert(&trials.join("  "))
         );
     }
     let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
-use crate::exit::Stop;
+use crate::{exit::Stop, inert::say};
 
 /// The first signal that came; 0 before.
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
@@ -53,10 +53,10 @@ pub(crate) fn listen() -> Result<(), Stop> {
             if CAUGHT.swap(signal, SeqCst) != 0 {
                 low_level::exit(i32::from(Signal(signal).exit_code()));
             }
-            eprintln!(
+            say(&format!(
                 "{}: this trial is given up and what is finished is printed; once more ends at once",
                 Signal(signal).name()
-            );
+            ));
             bench_core::trial::interrupt::interrupt();
         }
     });
