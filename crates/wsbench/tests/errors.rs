@@ -80,7 +80,7 @@ fn refused(folder: &Path) -> Vec<(String, String)> {
         error("the result file cannot be made", wsbench(&once).args(["--out", "no/such/folder/out.ndjson"])),
         error("the result file ends within a line", wsbench(&once).arg("--out").arg(&cut)),
         error("too few open files", &mut { limited }),
-        error("too little memory", &mut wsbench("run --connections 20000 --read-buffer 64MiB --rows tokio")),
+        error("too little memory", &mut wsbench("run --connections 4000 --read-buffer 64MiB --rows tokio")),
         error("there is nothing to resume", wsbench("run --resume").arg(folder.join("none.ndjson"))),
     ];
     drop(held);
@@ -186,7 +186,8 @@ fn masked(message: &str, folder: &Path) -> String {
     text = text.replace(&programs().display().to_string(), "BIN");
     text = text.replace(&std::env::current_exe().unwrap().display().to_string(), "BIN/test");
     for (before, after) in [
-        ("process ", " ("),
+        ("error: process ", " ("),
+        ("process N (`", "`"),
         ("since ", "`"),
         ("since ", ")"),
         ("here are ", ":"),
