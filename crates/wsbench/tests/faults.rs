@@ -7,7 +7,7 @@ mod common;
 #[path = "common/faults.rs"]
 mod survey;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use common::{SHORT, programs, run, trials, wsbench};
 use libtest_mimic::{Arguments, Failed, Trial};
