@@ -402,7 +402,8 @@ impl Record {
             capacity_per_s: drove.capacity_per_s,
             steps: drove.steps,
             pacing: is_paced.then(|| setup.pacing(origin)),
-            series: drove.series,
+            // Those of a failed trial are no figures, and may not even decode.
+            series: if outcome.failure.is_none() { drove.series } else { BTreeMap::new() },
             slices: drove.slices,
             counts: drove.counts,
             beside: outcome.beside.map(Beside::from),
