@@ -21,13 +21,15 @@ pub fn replace(path: &Path, contents: &[u8]) -> Result<(), Stop> {
         _ => Path::new("."),
     };
     let written = || -> io::Result<()> {
+        // Said without the temporary file's name, which means nothing to anybody.
+        fs::metadata(folder)?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".wsbench-");
         // As any other file that a program makes; the user's mask takes away what it takes away.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut file = builder.tempfile_in(folder)?;
-        file.write_all(contents)?;
+        file.as_file_mut().write_all(contents)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
