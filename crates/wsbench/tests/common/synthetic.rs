@@ -112,6 +112,7 @@ impl Run<'_> {
             pairs: pairs.clone(),
             baseline,
             unavailable: [("glommio".to_owned(), "io_uring is disabled".to_owned())].into(),
+            missing: false,
             server_cores: 2,
             counts: false,
             waves: Vec::new(),
