@@ -24,8 +24,18 @@ clean_up() {
     if [ -n "$folder" ]; then rm -rf "$folder"; fi
 }
 
+# One measurement at a time on this machine, as `wsbench run --lock` has it; the lock ends with this script.
+take_lock() {
+    local lock="${WSBENCH_LOCK:-${TMPDIR:-/tmp}/wsbench-$(id -u).lock}"
+    # A link that somebody laid there is not followed.
+    [ ! -L "$lock" ] || fail "the lock $lock is a link"
+    exec 9<>"$lock"
+    flock --nonblock 9 || fail "somebody is measuring on this machine: $(head -c 300 "$lock")"
+}
+
 # Makes the folder of the pipes, and sees to it that nothing is left behind.
 prepare() {
+    take_lock
     folder=$(mktemp -d)
     trap clean_up EXIT
     trap 'exit 130' INT

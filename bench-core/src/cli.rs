@@ -26,6 +26,9 @@ pub const EXIT_USAGE: u8 = 2;
 /// Exit code: this row is not available on this machine.
 pub const EXIT_UNAVAILABLE: u8 = 3;
 
+/// Environment variable with the process that starts a runner, which ends without it.
+pub(crate) const PARENT: &str = "WSBENCH_PARENT";
+
 mod run;
 
 #[derive(Parser)]
@@ -277,7 +280,18 @@ fn with_environment(environment: &BTreeMap<String, String>) -> anyhow::Result<Op
 /// long as this process gets to read it.
 fn bind_to_parent() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL) {
-        eprintln!("cannot ask for a signal at the parent's death: {error}");
+    {
+        if let Err(error) = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL) {
+            eprintln!("cannot ask for a signal at the parent's death: {error}");
+        }
+        // It may have died before there was anything to ask for.
+        let is_gone = |parent: String| {
+            // A process that nobody has waited for yet still has its entry.
+            std::fs::read_to_string(format!("/proc/{parent}/stat")).map_or(true, |stat| stat.contains(") Z "))
+        };
+        if std::env::var(PARENT).is_ok_and(is_gone) {
+            eprintln!("the process that started this one is gone");
+            std::process::exit(EXIT_FAILED.into());
+        }
     }
 }

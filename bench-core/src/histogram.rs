@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::Read,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -94,8 +95,9 @@ impl Distribution {
     /// When the text is not base64, not an HdrHistogram, or does not hold `count` samples.
     pub fn histogram(&self) -> anyhow::Result<Histogram<u64>> {
         let bytes = BASE64_STANDARD.decode(&self.hdr).context("the histogram is not base64")?;
+        let inflated = inflate(&bytes).context("the histogram does not decode")?;
         let histogram: Histogram<u64> = Deserializer::new()
-            .deserialize(&mut bytes.as_slice())
+            .deserialize(&mut inflated.as_slice())
             .map_err(|error| anyhow::anyhow!("the histogram does not decode: {error:?}"))?;
         anyhow::ensure!(
             histogram.len() == self.count,
@@ -128,6 +130,29 @@ pub fn quantile_of_all(distributions: &[Distribution], q: f64) -> Option<u64> {
     let count = distributions.iter().map(|part| part.count).sum();
     let max_ns = distributions.iter().map(|part| part.max_ns).max()?;
     Distribution { count, max_ns, ..first.clone() }.quantile_of_ns(&all, q)
+}
+
+/// What the compressed form begins with: a cookie, and the length of what follows.
+const COMPRESSED_HEADER: usize = 8;
+
+/// What the plain form begins with; bytes 4 to 8 of it are the length of the counts behind it.
+const PLAIN_HEADER: usize = 40;
+
+/// The plain form, with a bound on its size: the decoder believes the length that is stated, up to 4 GiB.
+fn inflate(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    /// Several times what every count of our range can take.
+    const LARGEST: u64 = 1 << 20;
+    anyhow::ensure!(bytes.len() > COMPRESSED_HEADER, "it is too short");
+    let mut plain = Vec::new();
+    flate2::read::ZlibDecoder::new(&bytes[COMPRESSED_HEADER..]).take(LARGEST).read_to_end(&mut plain)?;
+    anyhow::ensure!(plain.len() >= PLAIN_HEADER, "it is too short");
+    let stated = u32::from_be_bytes([plain[4], plain[5], plain[6], plain[7]]);
+    anyhow::ensure!(
+        stated as usize == plain.len() - PLAIN_HEADER,
+        "it states {stated} B of counts and holds {}",
+        plain.len() - PLAIN_HEADER
+    );
+    Ok(plain)
 }
 
 /// One series while it grows.

@@ -9,6 +9,7 @@
 
 pub mod catalogue;
 pub mod cli;
+pub mod clock;
 pub mod completion;
 pub mod drive;
 pub mod fanout;

@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::{self, Ahead},
     histogram::Series,
     metric::{self, Metric, Unit},
     record::{End, Record},
     spec::Workload,
-    trial::{Role, placement::Placement},
+    trial::{MachineSample, Role, placement::Placement},
 };
 
 /// Share of the measured window from which a client's core counts as full: the rest is lost between its system calls.
@@ -33,9 +34,6 @@ const STOLEN: f64 = 0.02;
 
 /// What the kernel's counting in ticks of 10 ms may add to that, on two cores.
 const TICKS_NS: u64 = 20_000_000;
-
-/// A step of a clock against another that is no slewing.
-const CLOCK_STEP_NS: u64 = 10_000_000;
 
 /// Why a verdict on some figures of a trial would be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -190,9 +188,11 @@ fn generator_is_late(record: &Record) -> bool {
 
 fn is_disturbed(record: &Record) -> bool {
     let Some((before, after)) = record.machine_samples.both() else { return false };
-    if before.boot_clock_ahead_ns.abs_diff(after.boot_clock_ahead_ns) > CLOCK_STEP_NS
-        || before.wall_clock_ahead_ns.abs_diff(after.wall_clock_ahead_ns) > CLOCK_STEP_NS
-    {
+    let ahead = |sample: &MachineSample| Ahead {
+        boot_ns: sample.boot_clock_ahead_ns,
+        wall_ns: sample.wall_clock_ahead_ns,
+    };
+    if clock::step(ahead(before), ahead(after)).is_some() {
         return true;
     }
     let used_cores = record.cores.server.iter().chain(&record.cores.client).collect::<BTreeSet<_>>().len();

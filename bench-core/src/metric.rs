@@ -402,7 +402,8 @@ fn quantiles_of<'a>(
 }
 
 fn switches(before: &crate::trial::Sample, after: &crate::trial::Sample) -> f64 {
-    let all = |sample: &crate::trial::Sample| sample.voluntary_switches + sample.involuntary_switches;
+    let all =
+        |sample: &crate::trial::Sample| sample.voluntary_switches.saturating_add(sample.involuntary_switches);
     all(after).saturating_sub(all(before)) as f64
 }
 

@@ -23,6 +23,8 @@ pub const VERSION: u32 = 1;
 /// What a runner prints, one object a line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+// A process prints three of them at most.
+#[allow(clippy::large_enum_variant)]
 pub enum Event {
     /// `serve`: connections are accepted at `addr`.
     Listening {

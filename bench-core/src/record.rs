@@ -6,8 +6,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
-    io::{self, Write},
-    path::Path,
+    io::{self, Seek, Write},
+    path::{Path, PathBuf},
 };
 
 use schemars::JsonSchema;
@@ -30,6 +30,10 @@ use crate::{
     },
 };
 
+mod seal;
+
+pub use seal::check_seal;
+
 /// Version of the record format. A reader refuses any other.
 pub const SCHEMA: u32 = 1;
 
@@ -45,6 +49,8 @@ pub enum Line {
     Trial(Record),
     /// Trials of a block that was not finished and has been repeated: they stay in the file and count for nothing.
     Orphaned(Orphaned),
+    /// The run was interrupted: what is in the file is a part of it.
+    Partial(Partial),
 }
 
 /// What a run was asked to do.
@@ -75,6 +81,9 @@ pub struct Session {
     pub baseline: String,
     /// Rows that were left out because they are not available here, with the reason.
     pub unavailable: BTreeMap<String, String>,
+    /// Whether a row that was named by hand is among them: then the run is incomplete, however it ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
     /// Worker threads, and cores, of rows that take several.
     pub server_cores: u32,
     /// Rows that are left out of a scenario, by its name, with what they do not offer.
@@ -127,6 +136,19 @@ pub struct Orphaned {
     pub block: u32,
     /// The attempt at it that was not finished.
     pub attempt: u32,
+}
+
+/// The end of a run that a signal asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Partial {
+    /// Version of the format, [`SCHEMA`].
+    pub schema: u32,
+    /// The run.
+    pub session: String,
+    /// The signal.
+    pub signal: String,
+    /// When, in milliseconds since 1970-01-01 UTC.
+    pub at_unix_ms: u64,
 }
 
 /// One trial.
@@ -398,7 +420,8 @@ impl Record {
             disconnected: served.disconnected,
             memory_bound_bytes: memory_bound(setup, outcome.server_samples.ready.as_ref()),
             tls: drove.tls,
-            series: drove.series,
+            // Those of a failed trial are no figures, and may not even decode.
+            series: if outcome.failure.is_none() { drove.series } else { BTreeMap::new() },
             slices: drove.slices,
             counts: drove.counts,
             beside: outcome.beside.map(Beside::from),
@@ -423,7 +446,10 @@ fn memory_bound(setup: Setup<'_>, ready: Option<&Sample>) -> Option<u64> {
 
 /// Appends lines to a result file, each whole and flushed, so that what is finished is never lost.
 #[derive(Debug)]
-pub struct Writer(File);
+pub struct Writer {
+    file: File,
+    path: PathBuf,
+}
 
 impl Writer {
     /// Opens `path` for appending and creates it where it does not exist.
@@ -431,7 +457,8 @@ impl Writer {
     /// # Errors
     /// When it cannot be written.
     pub fn append(path: &Path) -> io::Result<Writer> {
-        OpenOptions::new().append(true).create(true).open(path).map(Writer)
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        Ok(Writer { file, path: path.to_owned() })
     }
 
     /// Writes one line.
@@ -439,11 +466,41 @@ impl Writer {
     /// # Errors
     /// When the file cannot be written, for instance because the disk is full.
     pub fn write(&mut self, line: &Line) -> io::Result<()> {
-        let mut json = serde_json::to_vec(line)?;
-        json.push(b'\n');
+        let json = seal::seal(&serde_json::to_string(line)?) + "\n";
+        let before = self.file.metadata()?;
         // One write, so that an interruption leaves at most one line without its end.
-        self.0.write_all(&json)?;
-        self.0.flush()
+        let written = self.file.write_all(json.as_bytes()).and_then(|()| self.file.flush());
+        if written.is_err() && before.is_file() {
+            // A disk that is full has taken a part of the line. Where cutting fails as well, `--resume` does it.
+            let _ = self.file.set_len(before.len());
+        }
+        written
+    }
+
+    /// Whether the file is still what its path leads to: one whose folder was deleted goes on taking lines, and is gone
+    /// when it is closed.
+    pub fn is_in_place(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+
+            let of = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+            let (own, there) = (self.file.metadata().map(of), std::fs::metadata(&self.path).map(of));
+            own.is_ok_and(|own| there.is_ok_and(|there| own == there))
+        }
+        #[cfg(not(unix))]
+        self.path.exists()
+    }
+
+    /// Copies everything that the file holds to a new file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the other one cannot be written or exists already.
+    pub fn copy_to(&mut self, path: &Path) -> io::Result<()> {
+        let mut copy = OpenOptions::new().write(true).create_new(true).open(path)?;
+        self.file.rewind()?;
+        io::copy(&mut self.file, &mut copy)?;
+        copy.sync_all()
     }
 }
 

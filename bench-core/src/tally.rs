@@ -118,7 +118,7 @@ pub fn reconcile(client: &Tally, server: &Tally, server_dropped: u64) -> Result<
         }
         // Only measured messages may be dropped, and only by a policy that the server states.
         let dropped = if class == Class::Measured { server_dropped } else { 0 };
-        let arrived = ours.received_messages + dropped;
+        let arrived = ours.received_messages.saturating_add(dropped);
         if arrived != theirs.sent_messages || (dropped == 0 && ours.received_bytes != theirs.sent_bytes) {
             return Err(format!(
                 "the server sent {} {class} messages ({} B) but the client received {} ({} B), and {dropped} were \
@@ -168,6 +168,7 @@ mod tests {
         let server = tally(Class::Measured, 10, 0);
         assert_eq!(reconcile(&client, &server, 2), Ok(()));
         assert!(reconcile(&client, &server, 1).is_err());
+        assert!(reconcile(&client, &server, u64::MAX).is_err(), "no sum of two counts is too large");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::{
 pub mod counters;
 pub mod execute;
 pub mod identity;
+pub mod interrupt;
 pub mod placement;
 pub mod probe;
 pub mod process;

@@ -129,6 +129,7 @@ fn session(origin: &Origin, scenarios: &[Scenario], pair: &Pair) -> Session {
         pairs: vec![pair.clone()],
         baseline: pair.server.clone(),
         unavailable: Default::default(),
+        missing: false,
         server_cores: 1,
         left_out: Default::default(),
         counts: origin.counts,

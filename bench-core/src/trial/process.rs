@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use std::{
 #[cfg(target_os = "linux")]
 use super::counters::Counters;
 use super::{
-    MachineSample, Peer, Program, Sample, Stage,
+    MachineSample, Peer, Program, Sample, Stage, interrupt,
     placement::{Cores, spawn_on},
     probe,
     sample::{MachineSampler, sample},
@@ -23,6 +23,9 @@ use crate::{DriveSpec, ServeSpec, protocol::Event, tls::Connector};
 
 /// Longest line a runner may print. A report with its histograms takes some ten kilobytes.
 const LONGEST_LINE: u64 = 4 << 20;
+
+/// Lines of stdout that may wait to be read. A runner prints three; one that floods is held up by its own pipe.
+const LINES_AHEAD: usize = 8;
 
 /// Lines of stderr that an error quotes.
 const STDERR_LINES: usize = 5;
@@ -114,7 +117,8 @@ impl Deadline {
 /// A child process that speaks the runner protocol. It is ended when this value is dropped.
 #[derive(Debug)]
 pub struct Process {
-    child: Child,
+    child: Arc<Mutex<Child>>,
+    id: u32,
     stdin: Option<ChildStdin>,
     lines: mpsc::Receiver<Result<String, String>>,
     stderr: Arc<Mutex<VecDeque<String>>>,
@@ -130,10 +134,14 @@ impl Process {
     fn start(command: Command, cores: &[u32], deadline: Deadline) -> Result<Process, String> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut command = command;
+        // The interrupt key of a terminal goes to a whole group: it is wsbench that ends its children, and the trial that
+        // they die in is no result.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             spawn_on(&mut command, cores).map_err(|error| format!("cannot start {program}: {error}"))?;
-        let (sender, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::sync_channel(LINES_AHEAD);
         let stdout = child.stdout.take();
         thread::spawn(move || {
             if let Some(stdout) = stdout {
@@ -148,8 +156,12 @@ impl Process {
                 keep_tail(BufReader::new(stderr), &kept);
             }
         });
+        let (stdin, id) = (child.stdin.take(), child.id());
+        let child = Arc::new(Mutex::new(child));
+        interrupt::watch(&child);
         Ok(Process {
-            stdin: child.stdin.take(),
+            stdin,
+            id,
             child,
             lines,
             stderr: tail,
@@ -170,14 +182,19 @@ impl Process {
 
     /// The process's id.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.id
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end_now(&mut self) {
         self.stdin = None;
+        let mut child = self.child();
         // Both fail only when the process is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 
     fn too_long(&self) -> String {
@@ -188,7 +205,7 @@ impl Process {
     fn ending(&mut self, limit: Duration) -> Option<String> {
         let limit = Instant::now() + limit;
         loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
+            if let Ok(Some(status)) = self.child().try_wait() {
                 return Some(format!("ended early ({status})"));
             }
             if Instant::now() > limit {
@@ -220,7 +237,7 @@ impl Peer for Process {
     }
 
     fn sample(&mut self) -> Option<Sample> {
-        let pid = self.child.id();
+        let pid = self.id;
         #[cfg(target_os = "linux")]
         if self.counts {
             let counters = self.counters.get_or_insert_with(|| Counters::attach(pid));
@@ -237,7 +254,8 @@ impl Peer for Process {
     fn wait(&mut self) -> Result<(), String> {
         self.stdin = None;
         loop {
-            match self.child.try_wait() {
+            let status = self.child().try_wait();
+            match status {
                 Ok(Some(status)) if status.success() => return Ok(()),
                 Ok(Some(status)) => return Err(format!("ended with {status}")),
                 Ok(None) if self.deadline.left().is_zero() => {
@@ -267,7 +285,7 @@ impl Drop for Process {
     }
 }
 
-fn forward_lines(mut stdout: impl BufRead, lines: &mpsc::Sender<Result<String, String>>) {
+fn forward_lines(mut stdout: impl BufRead, lines: &mpsc::SyncSender<Result<String, String>>) {
     loop {
         let mut bytes = Vec::new();
         let line = match stdout.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes) {

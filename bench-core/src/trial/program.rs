@@ -99,6 +99,7 @@ impl Program {
         command.envs(self.info.environment_for(threads.unwrap_or(1)));
         // An error quotes the last lines of stderr: they should be the panic's message and not its backtrace.
         command.env("RUST_BACKTRACE", "0");
+        command.env(cli::PARENT, std::process::id().to_string());
         command
     }
 }

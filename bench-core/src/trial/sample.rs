@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sysinfo::System;
 
+use crate::clock::Readings;
+
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
@@ -84,15 +86,15 @@ impl MachineSampler {
         system.refresh_cpu_usage();
         system.refresh_memory();
         let others_cpu_ns = self.others.cpu_ns(cores);
-        let (boot_clock_ahead_ns, wall_clock_ahead_ns) = clocks_ahead();
+        let ahead = Readings::now().ahead();
         Some(MachineSample {
             cpu_permille: (system.global_cpu_usage() * 10.0).round() as u32,
             memory_used_bytes: system.used_memory(),
             memory_total_bytes: system.total_memory(),
             others_cpu_ns,
             used_cores_stolen_ns: stolen_ns(cores),
-            boot_clock_ahead_ns,
-            wall_clock_ahead_ns,
+            boot_clock_ahead_ns: ahead.boot_ns,
+            wall_clock_ahead_ns: ahead.wall_ns,
         })
     }
 }
@@ -181,25 +183,6 @@ fn stolen_ns(cores: &BTreeSet<u32>) -> u64 {
 #[cfg(not(target_os = "linux"))]
 fn stolen_ns(_cores: &BTreeSet<u32>) -> u64 {
     0
-}
-
-/// How far CLOCK_BOOTTIME and CLOCK_REALTIME are ahead of CLOCK_MONOTONIC.
-#[cfg(target_os = "linux")]
-fn clocks_ahead() -> (u64, u64) {
-    use nix::time::{ClockId, clock_gettime};
-
-    let read = |clock| {
-        let now = clock_gettime(clock).ok()?;
-        Some(now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
-    };
-    let Some(monotonic) = read(ClockId::CLOCK_MONOTONIC) else { return (0, 0) };
-    let ahead = |clock| read(clock).map_or(0, |other| other.saturating_sub(monotonic));
-    (ahead(ClockId::CLOCK_BOOTTIME), ahead(ClockId::CLOCK_REALTIME))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn clocks_ahead() -> (u64, u64) {
-    (0, 0)
 }
 
 /// Reads what process `pid` has used; `None` when it is gone, or where the system does not tell.

@@ -5,9 +5,9 @@
 //! on every message. No row of `runners/rows.toml` is built from it.
 
 mod late;
+mod stdout;
 
 use std::{
-    io::Write,
     process::{ExitCode, abort, exit},
     sync::{
         Arc,
@@ -29,6 +29,7 @@ use bench_core::{
     websocket,
 };
 use bytes::Bytes;
+use nix::sys::signal::{Signal, raise};
 use tokio::net::TcpListener;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
@@ -84,16 +85,21 @@ impl Runner for Faulty {
         match fault().as_str() {
             "never-ready" => thread::sleep(FOREVER),
             "early-exit" => exit(0),
-            "garbage" => println!("this is no event"),
-            "flood" => loop {
-                writeln!(std::io::stdout(), "{}", "x".repeat(1 << 20))?;
-            },
-            _ => {}
+            "closes-stdout-first" => {
+                stdout::close()?;
+                thread::sleep(FOREVER);
+            }
+            fault => stdout::spoil(fault)?,
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut served = runtime.block_on(serve(spec, ready))?;
         match fault().as_str() {
             "count" => served.tally.class_mut(Class::Measured).received_messages += 1,
+            "bytes" => served.tally.class_mut(Class::Measured).sent_bytes += 1,
+            "open" => served.open_at_end += 1,
+            "dropped" => served.dropped_messages = u64::MAX,
+            "probe-count" => served.tally.class_mut(Class::Probe).sent_messages = u64::MAX,
+            "huge" => served.tally.class_mut(Class::Measured).received_messages = u64::MAX,
             "never-stops" => thread::sleep(FOREVER),
             "fails-at-the-end" => exit(7),
             _ => {}
@@ -105,12 +111,26 @@ impl Runner for Faulty {
         match fault().as_str() {
             "client-crash" => abort(),
             "client-hang" => thread::sleep(FOREVER),
+            "client-early-exit" => exit(0),
+            "client-killed" => raise(Signal::SIGKILL)?,
+            "client-closes-stdout" => {
+                stdout::close()?;
+                thread::sleep(FOREVER);
+            }
+            "client-late" => return late::drive(spec, control),
+            fault => stdout::spoil(fault.strip_prefix("client-").unwrap_or_default())?,
+        }
+        let mut drove = runner_tokio::ROWS[0].runner.drive(spec, control)?;
+        match fault().as_str() {
+            "client-units" => drove.units += 1,
+            "client-count" => drove.tally.class_mut(Class::Measured).sent_messages += 1,
+            "client-samples" => drove.series.values_mut().for_each(|series| series.count += 1),
+            "client-histogram" => drove.series.values_mut().for_each(|series| series.hdr = "AAAA".to_owned()),
+            "client-never-stops" => thread::sleep(FOREVER),
+            "client-fails-at-the-end" => exit(7),
             _ => {}
         }
-        if fault() == "client-late" {
-            return late::drive(spec, control);
-        }
-        runner_tokio::ROWS[0].runner.drive(spec, control)
+        Ok(drove)
     }
 }
 
@@ -118,6 +138,11 @@ async fn serve(spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
     let listener = TcpListener::from_std(net::listen(spec)?)?;
     let stop = ready.listening(listener.local_addr()?)?;
     let context = ServerContext::new(spec);
+    match fault().as_str() {
+        "closes-stdout" => stdout::close()?,
+        "flood-later" => drop(thread::spawn(stdout::flood_lines)),
+        _ => {}
+    }
     let accepting = tokio::spawn(accept_loop(listener, context.clone()));
     stop.await;
     accepting.abort();
@@ -208,6 +233,7 @@ where
         let payload = Bytes::copy_from_slice(S::payload(&message));
         match self.fault.as_str() {
             "crash" => abort(),
+            "killed" => raise(Signal::SIGKILL).map_err(std::io::Error::from)?,
             "panic" => panic!("a fault that was asked for"),
             "hang" => thread::sleep(FOREVER),
             "close" => return self.inner.close().await,

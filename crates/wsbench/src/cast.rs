@@ -10,6 +10,7 @@ use bench_core::{
 
 use crate::{
     exit::{Stop, unknown},
+    inert::say,
     offers, plan,
     rows::{Finder, Rows, registry},
     run::RunArguments,
@@ -81,7 +82,7 @@ pub(crate) fn cast(arguments: &RunArguments, of_profile: Pairing, finder: &Finde
 
 fn say_unavailable(rows: &Rows) {
     for (row, reason) in &rows.unavailable {
-        eprintln!("{row}: not available: {reason}");
+        say(&format!("{row}: not available: {reason}"));
     }
 }
 

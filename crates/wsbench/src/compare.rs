@@ -18,6 +18,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::{
     exit::{FAILED, OK, REGRESSION, Stop},
+    inert::say,
     plan::TWIN,
     results::Results,
     run::{DEFAULT_CONFIDENCE, parse_confidence},
@@ -103,6 +104,19 @@ type Key = (String, String);
 /// # Errors
 /// When a file cannot be read, the runs hold no control row or nothing in common, or differ in what is not allowed.
 pub fn compare(arguments: &CompareArguments) -> Result<u8, Stop> {
+    let (text, regressions) = report(arguments)?;
+    crate::exit_quietly_on_closed_pipe(&text);
+    for regression in &regressions {
+        say(&format!("regression: {regression}"));
+    }
+    Ok(if regressions.is_empty() { OK } else { REGRESSION })
+}
+
+/// What `compare` prints, and the regressions, one line each.
+///
+/// # Errors
+/// As those of [`compare`].
+pub fn report(arguments: &CompareArguments) -> Result<(String, Vec<String>), Stop> {
     let (base, new) = (read(&arguments.base)?, read(&arguments.new)?);
     let differences = differences(&base, &new);
     let refused: Vec<&str> = differences
@@ -123,7 +137,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<u8, Stop> {
         )));
     }
     for text in differences.values() {
-        eprintln!("note: {text}");
+        say(&format!("note: {text}"));
     }
 
     let mut table = Table::new();
@@ -193,16 +207,13 @@ pub fn compare(arguments: &CompareArguments) -> Result<u8, Stop> {
     for column in table.column_iter_mut().skip(3).take(3) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    crate::exit_quietly_on_closed_pipe(&format!(
+    let text = format!(
         "change of each row against {}, {} % confidence, corrected for the rows of a scenario\n\n{}\n",
         plain(&arguments.control),
         arguments.confidence * 100.0,
         table.trim_fmt()
-    ));
-    for regression in &regressions {
-        eprintln!("regression: {regression}");
-    }
-    Ok(if regressions.is_empty() { OK } else { REGRESSION })
+    );
+    Ok((text, regressions))
 }
 
 /// The sound trials of a file, or of all result files of a folder.

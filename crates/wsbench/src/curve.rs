@@ -9,7 +9,10 @@ use bench_core::{
 };
 use comfy_table::{CellAlignment, Table, TableStyle};
 
-use crate::summary::{Group, RowFigures};
+use crate::{
+    summary::{Group, RowFigures},
+    table::plain,
+};
 
 /// A latency objective: a percentile and what it has to stay under.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -154,7 +157,7 @@ fn table(Curve { name, groups, rows, .. }: &Curve<'_>, slo: Slo, style: TableSty
         .map(|(name, points)| {
             let highest = highest(points, slo);
             let mut cells =
-                vec![(*name).to_owned(), shown(highest), knee(points).map_or("–".to_owned(), per_second)];
+                vec![plain(name), shown(highest), knee(points).map_or("–".to_owned(), per_second)];
             cells.extend(groups.iter().map(|group| {
                 let point = points.iter().find(|point| point.rate_per_s == rate(group));
                 point.map_or("–".to_owned(), |point| cell(point, slo))
@@ -179,8 +182,9 @@ fn table(Curve { name, groups, rows, .. }: &Curve<'_>, slo: Slo, style: TableSty
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!(
-        "{name}: highest offered rate with {slo}, the knee, and {} at each offered rate\n\n{}\n\n\
+        "{}: highest offered rate with {slo}, the knee, and {} at each offered rate\n\n{}\n\n\
          s  the server kept up with less than 99 % of the rate; g  the generator sent late",
+        plain(name),
         slo.metric.label,
         table.trim_fmt()
     )

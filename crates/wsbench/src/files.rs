@@ -13,6 +13,8 @@ use serde::Serialize;
 use crate::{
     curve::Slo,
     exit::{FAILED, OK, Stop},
+    inert::say,
+    output,
     report::{self, rounds::Merged},
     results::Results,
     run::{DEFAULT_CONFIDENCE, DEFAULT_SLO, parse_confidence},
@@ -58,7 +60,7 @@ pub struct ExportArguments {
 pub fn export(arguments: &ExportArguments) -> Result<u8, Stop> {
     let results = Results::read(&arguments.files);
     for problem in &results.problems {
-        eprintln!("error: {problem}");
+        say(&format!("error: {problem}"));
     }
     if results.trials.is_empty() {
         return Err(Stop::failed(format!("no trial in {}", arguments.files[0].display())));
@@ -73,12 +75,12 @@ pub fn export(arguments: &ExportArguments) -> Result<u8, Stop> {
     };
     let write = |name: &str, text: &str| {
         let path = arguments.out.join(name);
-        fs::write(&path, text).map(|()| path)
+        output::replace(&path, text.as_bytes()).map(|()| path)
     };
     let refuse = |error| Stop::failed(format!("{} cannot be written: {error}", arguments.out.display()));
     fs::create_dir_all(&arguments.out).map_err(refuse)?;
     for (name, text) in &files {
-        let path = write(name, text).map_err(refuse)?;
+        let path = write(name, text)?;
         crate::exit_quietly_on_closed_pipe(&format!("{}\n", path.display()));
     }
     Ok(if results.problems.is_empty() { OK } else { FAILED })

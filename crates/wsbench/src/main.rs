@@ -1,6 +1,9 @@
 //! The `wsbench` command.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use bench_core::{
     metric::{self, Metric},
@@ -16,8 +19,10 @@ use wsbench::{
     exit_quietly_on_closed_pipe,
     external::{self, DriveArguments},
     files::{self, ExportArguments},
+    inert::say,
     list::{self, ListArguments},
     manual::{self, HelpArguments},
+    output,
     report::{self, ReportArguments},
     results::Results,
     run::{self, DEFAULT_CONFIDENCE, DEFAULT_SLO, RunArguments, parse_confidence},
@@ -35,7 +40,7 @@ use wsbench::{
     about = "Which async runtime should carry a WebSocket service? Measures and compares them",
     long_about = "Runs the same WebSocket server and the same client on every runtime, each in a process of its own, over \
                   real sockets, verifies every answer, and compares what they took.\n\nExit codes: 0 all well, 1 could not \
-                  run, 2 usage, 3 verification failed, 4 regression, 5 finished with failed or missing trials.",
+                  run, 2 usage, 3 verification failed, 4 regression, 5 finished with failed or missing trials, 130 and 143 interrupted.",
     after_help = "Examples:\n  wsbench run                                     the quick profile on every row\n  \
                   wsbench run --profile seed --rounds 1           the original comparison\n  \
                   wsbench run --scenarios 'window-*' --rows tokio,smol\n  \
@@ -80,6 +85,9 @@ enum Command {
         /// Metrics beside the one that ranks, separated by commas, such as rate,p99,server_rss_peak
         #[arg(long, value_name = "METRICS", value_delimiter = ',')]
         columns: Vec<String>,
+        /// File that the table replaces, whole; stdout when not given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Make one HTML page of result files
     ///
@@ -147,7 +155,7 @@ fn main() -> ExitCode {
     match carry_out(arguments.command, &matches) {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
-            eprintln!("error: {stop}");
+            say(&format!("error: {stop}"));
             ExitCode::from(stop.code)
         }
     }
@@ -165,8 +173,8 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
             let own_load = matches.subcommand_matches("run").is_some_and(asks_for_own_load);
             run::start(arguments, own_load, build)
         }
-        Command::Table { files, format, confidence, slo, columns } => {
-            table(&files, format, confidence, slo, &columns)
+        Command::Table { files, format, confidence, slo, columns, out } => {
+            table(&files, format, confidence, slo, &columns, out.as_deref())
         }
         Command::Report(arguments) => report::report(&arguments),
         Command::Check => {
@@ -200,6 +208,7 @@ fn table(
     confidence: f64,
     slo: Slo,
     columns: &[String],
+    out: Option<&Path>,
 ) -> Result<u8, Stop> {
     let columns = chosen(columns)?;
     let results = Results::read(files);
@@ -208,13 +217,17 @@ fn table(
         if !columns.is_empty() {
             summary.show(&columns);
         }
-        exit_quietly_on_closed_pipe(&render(&summary, format, slo));
+        let table = render(&summary, format, slo);
+        match out {
+            Some(path) => output::replace(path, table.as_bytes())?,
+            None => exit_quietly_on_closed_pipe(&table),
+        }
     }
     for problem in &results.problems {
-        eprintln!("error: {problem}");
+        say(&format!("error: {problem}"));
     }
     if results.trials.is_empty() && results.problems.is_empty() {
-        eprintln!("error: no trial in {}", files[0].display());
+        say(&format!("error: no trial in {}", files[0].display()));
     }
     Ok(if results.problems.is_empty() && !results.trials.is_empty() { OK } else { FAILED })
 }

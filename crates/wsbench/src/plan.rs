@@ -90,12 +90,7 @@ pub fn blocks(session: &Session) -> Vec<Block> {
             if round >= rounds_of(session, &scenario.name) {
                 continue;
             }
-            if let Some(rows) = session.left_out.get(&scenario.name) {
-                let is_client = |row: &str| rows.get(row).is_none_or(|what| offers::is_of_servers(what));
-                pairs.retain(|pair| {
-                    !rows.contains_key(row_of(&pair.server)) && is_client(row_of(&pair.client))
-                });
-            }
+            pairs.retain(|pair| takes_part(session, &scenario.name, pair));
             blocks.push(Block { number: blocks.len() as u32, round, scenario, pairs });
         }
     }
@@ -116,6 +111,14 @@ pub fn blocks(session: &Session) -> Vec<Block> {
     blocks
 }
 
+/// Whether a pair is measured in a scenario: neither of its rows is left out of it.
+fn takes_part(session: &Session, scenario: &str, pair: &Pair) -> bool {
+    session.left_out.get(scenario).is_none_or(|rows| {
+        let is_client = |row: &str| rows.get(row).is_none_or(|what| offers::is_of_servers(what));
+        !rows.contains_key(row_of(&pair.server)) && is_client(row_of(&pair.client))
+    })
+}
+
 /// The name of the row that a pair is about.
 fn compared(pair: &Pair, role: Role) -> &str {
     match role {
@@ -127,6 +130,19 @@ fn compared(pair: &Pair, role: Role) -> &str {
 /// Rounds of one scenario of a session.
 pub fn rounds_of(session: &Session, scenario: &str) -> u32 {
     session.rounds_of.get(scenario).copied().unwrap_or(session.rounds)
+}
+
+/// The trials of all blocks of a session, counted without making them: a session may be of a file that somebody made up.
+pub fn trials(session: &Session) -> u64 {
+    let planned = session.scenarios.iter().map(|Scenario { name, .. }| {
+        let pairs = session.pairs.iter().filter(|pair| takes_part(session, name, pair)).count();
+        pairs as u64 * u64::from(rounds_of(session, name).min(session.rounds))
+    });
+    let found = session.waves.iter().flatten().map(|FoundPoint { rows, .. }| {
+        let pairs = session.pairs.iter().filter(|pair| rows.contains(compared(pair, session.role))).count();
+        pairs as u64 * u64::from(session.rounds)
+    });
+    planned.chain(found).sum()
 }
 
 /// How long blocks take, roughly.
@@ -193,6 +209,10 @@ mod tests {
             }
         }
         assert_eq!(first, blocks(&session));
+        let counted = |session: &Session| {
+            blocks(session).iter().map(|block| block.pairs.len() as u64).sum::<u64>() == trials(session)
+        };
+        assert!(counted(&session));
         let smol = [("smol".to_owned(), "a reason".to_owned())].into();
         session.left_out.insert("window-64".to_owned(), smol);
         for (all, fewer) in first.iter().zip(blocks(&session)) {
@@ -200,8 +220,10 @@ mod tests {
             expected.retain(|pair| fewer.scenario.name != "window-64" || pair.server != "smol");
             assert_eq!(fewer.pairs, expected);
         }
+        assert!(counted(&session));
         session.left_out.clear();
         session.rounds_of.insert("window-64".to_owned(), 2);
+        assert!(counted(&session));
         let fewer = blocks(&session);
         let kept = first.iter().filter(|block| block.scenario.name != "window-64" || block.round < 2);
         let order = |block: &Block| (block.round, block.scenario.name.clone(), block.pairs.clone());

@@ -8,7 +8,10 @@ use std::{
 use bench_core::record::{Pair, Record, Session};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
-use crate::plan::{self, Block};
+use crate::{
+    inert::{inert, say},
+    plan::{self, Block},
+};
 
 /// What is being measured and what is left: a bar on a terminal, a line a round elsewhere.
 pub(crate) struct Progress {
@@ -30,14 +33,15 @@ impl Progress {
         let total = plan::duration(&blocks);
         let left = if blocks.len() < all { " left" } else { "" };
         if !quiet {
-            eprintln!(
+            say(&format!(
                 "{trials} trials{left} in {} rounds, about {}, seed {}",
                 session.rounds,
                 HumanDuration(total),
                 session.seed
-            );
+            ));
         }
-        let bar = if !quiet && std::io::stderr().is_terminal() {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        let bar = if !quiet && std::io::stderr().is_terminal() && !is_dumb {
             let bar = ProgressBar::new(trials as u64);
             let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {prefix}  {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -55,19 +59,20 @@ impl Progress {
         }
         if self.bar.is_hidden() {
             if self.round.replace(Some(block.round)) != Some(block.round) {
-                eprintln!("round {} of {}, about {} left", block.round + 1, self.rounds, HumanDuration(left));
+                let (round, rounds) = (block.round + 1, self.rounds);
+                say(&format!("round {round} of {rounds}, about {} left", HumanDuration(left)));
             }
             return;
         }
         self.bar.set_prefix(format!("{} left", HumanDuration(left)));
-        self.bar.set_message(format!("{} · {}", block.scenario.name, pair.server));
+        self.bar.set_message(inert(&format!("{} · {}", block.scenario.name, pair.server)));
     }
 
     pub(crate) fn done(&self, record: &Record) {
         if let Some(error) = &record.error {
             let (name, server, client) = (&record.scenario.name, &record.server.row, &record.client.row);
-            let line = format!("failed: {name}, server {server}, client {client}: {error}");
-            if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
+            let line = inert(&format!("failed: {name}, server {server}, client {client}: {error}"));
+            if self.bar.is_hidden() { say(&line) } else { self.bar.println(line) }
         }
         self.bar.inc(1);
     }

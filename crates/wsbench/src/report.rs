@@ -16,7 +16,9 @@ use self::{
 use crate::{
     curve::{Slo, curves},
     exit::{FAILED, OK, Stop},
+    inert::say,
     matrix::is_matrix,
+    output,
     results::Results,
     run::{DEFAULT_CONFIDENCE, DEFAULT_SLO, parse_confidence},
     summary::{Group, Summary},
@@ -62,15 +64,14 @@ pub struct ReportArguments {
 pub fn report(arguments: &ReportArguments) -> Result<u8, Stop> {
     let results = Results::read(&arguments.files);
     for problem in &results.problems {
-        eprintln!("error: {problem}");
+        say(&format!("error: {problem}"));
     }
     if results.trials.is_empty() {
         return Err(Stop::failed(format!("no trial in {}", arguments.files[0].display())));
     }
     let path = arguments.out.clone().unwrap_or_else(|| arguments.files[0].with_file_name("report.html"));
     let html = html(&results, arguments.confidence, arguments.slo);
-    std::fs::write(&path, html)
-        .map_err(|error| Stop::failed(format!("{} cannot be written: {error}", path.display())))?;
+    output::replace(&path, html.as_bytes())?;
     crate::exit_quietly_on_closed_pipe(&format!("{}\n", path.display()));
     Ok(if results.problems.is_empty() { OK } else { FAILED })
 }

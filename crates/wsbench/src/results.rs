@@ -6,8 +6,10 @@ use std::{
     path::Path,
 };
 
-use bench_core::record::{Line, Orphaned, Record, SCHEMA, Session};
+use bench_core::record::{Line, Machine, Orphaned, Partial, Record, SCHEMA, Session, check_seal};
 use serde::Deserialize;
+
+mod sound;
 
 /// The contents of result files.
 #[derive(Clone, Debug, Default)]
@@ -22,23 +24,44 @@ pub struct Results {
     pub problems: Vec<String>,
 }
 
+/// Run, block, attempt and place of every trial that was read.
+type Seen = BTreeSet<(String, u32, u32, u32)>;
+
+/// Whether two descriptions are of one machine in one state: its host, processor and kernel.
+pub(crate) fn is_same_machine(one: &Machine, other: &Machine) -> bool {
+    let of =
+        |machine: &Machine| [&machine.host, &machine.cpu, &machine.kernel, &machine.arch].map(Clone::clone);
+    of(one) == of(other) && one.cpus == other.cpus
+}
+
 impl Results {
     /// Reads one or more files.
     pub fn read(paths: &[impl AsRef<Path>]) -> Results {
-        let mut results = Results::default();
+        let (mut results, mut seen) = (Results::default(), Seen::new());
         for path in paths {
-            results.add(path.as_ref());
+            results.add(path.as_ref(), &mut seen);
         }
         results.leave_out_orphans();
         results
     }
 
-    fn add(&mut self, path: &Path) {
-        let name = path.display();
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => return self.problems.push(format!("{name}: {error}")),
-        };
+    /// Reads the bytes of one file.
+    pub fn parse(bytes: &[u8]) -> Results {
+        let mut results = Results::default();
+        results.add_bytes("bytes", bytes, &mut Seen::new());
+        results.leave_out_orphans();
+        results
+    }
+
+    fn add(&mut self, path: &Path, seen: &mut Seen) {
+        let name = path.display().to_string();
+        match fs::read(path) {
+            Ok(bytes) => self.add_bytes(&name, &bytes, seen),
+            Err(error) => self.problems.push(format!("{name}: {error}")),
+        }
+    }
+
+    fn add_bytes(&mut self, name: &str, bytes: &[u8], seen: &mut Seen) {
         if bytes.is_empty() {
             return self.problems.push(format!("{name}: the file is empty"));
         }
@@ -47,34 +70,59 @@ impl Results {
                 self.problems.push(format!(
                     "{name}:{number}: the last line has no end: it was interrupted and does not count"
                 ));
-            } else if let Err(reason) = self.add_line(line) {
+            } else if let Err(reason) = self.add_line(line, seen) {
                 self.problems.push(format!("{name}:{number}: {reason}"));
             }
         }
     }
 
-    fn add_line(&mut self, line: &[u8]) -> Result<(), String> {
+    fn add_line(&mut self, line: &[u8], seen: &mut Seen) -> Result<(), String> {
         /// What every version of the format has.
         #[derive(Deserialize)]
         struct Version {
             schema: Option<u32>,
         }
-        let version: Version = serde_json::from_slice(line).map_err(|error| format!("no record: {error}"))?;
+        let line = std::str::from_utf8(line).map_err(|_| "no record: it is no text".to_owned())?;
+        check_seal(line)?;
+        let version: Version = serde_json::from_str(line).map_err(|error| format!("no record: {error}"))?;
         if let Some(other) = version.schema.filter(|schema| *schema != SCHEMA) {
             return Err(format!("a record of schema {other}, and this program reads schema {SCHEMA}"));
         }
-        match serde_json::from_slice(line).map_err(|error| format!("no record: {error}"))? {
-            Line::Session(session) => self.sessions.push(session),
+        match serde_json::from_str(line).map_err(|error| format!("no record: {error}"))? {
+            Line::Session(session) => {
+                sound::session(&session)?;
+                self.sessions.push(session);
+            }
             Line::Trial(record) => {
-                for series in record.series.values() {
-                    series.histogram().map_err(|error| error.to_string())?;
+                sound::trial(&record)?;
+                self.belongs(&record)?;
+                let place = (record.session.clone(), record.block, record.attempt, record.order);
+                if !seen.insert(place) {
+                    return Err(format!(
+                        "a second record of block {}, attempt {}, place {}: the first one counts",
+                        record.block, record.attempt, record.order
+                    ));
                 }
                 self.trials.push(record);
             }
             // An orphan is known by the later attempt at its block; the line tells a person.
             Line::Orphaned(Orphaned { .. }) => {}
+            // Likewise, what is missing is known from the plan.
+            Line::Partial(Partial { .. }) => {}
         }
         Ok(())
+    }
+
+    /// Refuses a trial of another machine than its run: figures of two machines are not those of one run.
+    fn belongs(&self, record: &Record) -> Result<(), String> {
+        let session = self.sessions.iter().rev().find(|session| session.session == record.session);
+        match session {
+            Some(session) if !is_same_machine(&session.machine, &record.machine) => Err(format!(
+                "a trial of another machine than its run ({}, and the run is of {}): it does not count",
+                record.machine.host, session.machine.host
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Only the last attempt at a block counts.
@@ -174,6 +222,7 @@ pub(crate) mod tests {
             pairs: vec![pair("tokio"), pair("smol"), pair("tokio#aa")],
             baseline: "tokio".to_owned(),
             unavailable: BTreeMap::new(),
+            missing: false,
             server_cores: 2,
             left_out: BTreeMap::new(),
             not_possible: BTreeMap::new(),

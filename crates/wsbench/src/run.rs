@@ -12,7 +12,7 @@ use bench_core::{
     catalogue::{MAX_ROUNDS, Pairing},
     mark::Mark,
     record::{
-        FoundPoint, Line, Machine, Origin, Orphaned, Pair, Position, Record, SCHEMA, Session, Writer,
+        FoundPoint, Line, Machine, Origin, Orphaned, Pair, Partial, Position, Record, SCHEMA, Session,
         new_session, unix_ms,
     },
     runner::BuildInfo,
@@ -32,13 +32,17 @@ use crate::{
     check,
     curve::Slo,
     exit::{FAILED, INCOMPLETE, OK, Stop},
+    inert::{inert, say},
+    lock::{Lock, LockArguments},
     offers,
+    output::{Records, refuse_unfinished_line},
     plan::{self, Block, row_of},
     progress::Progress,
     rates,
-    results::{Results, cut_unfinished_line},
+    results::{Results, cut_unfinished_line, is_same_machine},
     rows::{AVAILABLE, Finder, short},
     select::{Selection, ad_hoc, select},
+    signals::{self, Signal},
     summary::{Group, RowFigures, Summary},
     table::{Format, render},
     verdict::Verdict,
@@ -148,6 +152,8 @@ pub struct RunArguments {
     /// Folder of the runners; beside wsbench's own executable when not given
     #[arg(long, value_name = "DIR", env = "WSBENCH_RUNNER_DIR")]
     runner_dir: Option<PathBuf>,
+    #[command(flatten)]
+    lock: LockArguments,
     /// How the table at the end is written
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -187,20 +193,20 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
         }
         let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
         let look = Look { format, slo, confidence, target: None, quiet: arguments.quiet };
-        return resume(path, &finder, &build, time, look);
+        return resume(path, &arguments.lock, &finder, &build, time, look);
     }
     let machine = Machine::this(&build);
     let mut selection = selection(&arguments, own_load)?;
     let cast = cast(&arguments, selection.pairing, &finder)?;
     let not_possible = workers::leave_out_impossible(&mut selection, &cast, &arguments.scenarios)?;
     for (scenario, reason) in &not_possible {
-        eprintln!("{scenario}: left out, it {reason}");
+        say(&format!("{scenario}: left out, it {reason}"));
     }
     check::resources(&selection.scenarios, machine.memory_bytes)?;
     let left_out = offers::left_out(&cast.programs, &selection.scenarios, &cast.pairs)?;
     for (scenario, rows) in &left_out {
         for (row, what) in rows {
-            eprintln!("{row}: left out of {scenario}: it does not offer {what}");
+            say(&format!("{row}: left out of {scenario}: it does not offer {what}"));
         }
     }
     let rounds = arguments.rounds.unwrap_or(selection.rounds);
@@ -223,6 +229,7 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
         pairs: cast.pairs,
         baseline: cast.baseline,
         unavailable: cast.unavailable,
+        missing: cast.missing,
         left_out,
         not_possible,
         server_cores: arguments.server_cores,
@@ -244,12 +251,12 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
     }
     let bench = Bench::new(&session, cast.programs, time)?;
     for warning in &session.machine.warnings {
-        eprintln!("note: {warning}");
+        say(&format!("note: {warning}"));
     }
     #[cfg(target_os = "linux")]
     if session.counts {
         for missing in counters::missing() {
-            eprintln!("note: {missing}");
+            say(&format!("note: {missing}"));
         }
     }
     if arguments.dry_run {
@@ -257,13 +264,14 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
         return Ok(OK);
     }
     let path = arguments.out.unwrap_or_else(|| format!("wsbench-{}.ndjson", session.session).into());
+    let _lock = Lock::take(&arguments.lock)?;
     refuse_unfinished_line(&path)?;
-    let mut writer = writer(&path)?;
-    write(&mut writer, &path, &Line::Session(session.clone()))?;
+    let mut records = Records::append(&path)?;
+    records.write(&Line::Session(session.clone()))?;
     let target = arguments.target_width.map(|width| Target { width, max_rounds: arguments.max_rounds });
     let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
     let look = Look { format, slo, confidence, target, quiet: arguments.quiet };
-    finish(bench, session, BTreeMap::new(), writer, &path, look, cast.missing)
+    finish(bench, session, BTreeMap::new(), records, look)
 }
 
 fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop> {
@@ -289,6 +297,7 @@ fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop
 /// Completes the last run of a file: unfinished blocks are repeated whole.
 fn resume(
     path: &Path,
+    lock: &LockArguments,
     finder: &Finder,
     build: &BuildInfo,
     time: Option<Duration>,
@@ -308,9 +317,7 @@ fn resume(
         )));
     }
     let this = Machine::this(build);
-    let of =
-        |machine: &Machine| [&machine.host, &machine.cpu, &machine.kernel, &machine.arch].map(Clone::clone);
-    if of(&session.machine) != of(&this) || session.machine.cpus != this.cpus {
+    if !is_same_machine(&session.machine, &this) {
         return Err(Stop::usage(format!(
             "{}: the run is of another machine or kernel ({}): results of two machines are not mixed",
             path.display(),
@@ -342,11 +349,12 @@ fn resume(
     }
     check::resources(&session.scenarios, this.memory_bytes)?;
     let bench = Bench::new(&session, rows.programs, time)?;
+    let _lock = Lock::take(lock)?;
 
     if cut_unfinished_line(path).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))? {
-        eprintln!("{}: the last line was interrupted and is discarded", path.display());
+        say(&format!("{}: the last line was interrupted and is discarded", path.display()));
     }
-    let mut writer = writer(path)?;
+    let mut records = Records::append(path)?;
     let progress = results.progress(&session.session);
     let blocks = plan::blocks(&session);
     for (block, (attempt, orders)) in &progress {
@@ -354,45 +362,11 @@ fn resume(
             blocks.iter().find(|planned| planned.number == *block).map_or(0, |block| block.pairs.len());
         if orders.len() < pairs {
             let (session, block, attempt) = (session.session.clone(), *block, *attempt);
-            eprintln!("block {} was not finished and is repeated", block + 1);
-            write(&mut writer, path, &Line::Orphaned(Orphaned { session, block, attempt }))?;
+            say(&format!("block {} was not finished and is repeated", block.saturating_add(1)));
+            records.write(&Line::Orphaned(Orphaned { session, block, attempt }))?;
         }
     }
-    finish(bench, session, progress, writer, path, look, false)
-}
-
-/// A file that ends within a line would swallow the first line of a new run.
-fn refuse_unfinished_line(path: &Path) -> Result<(), Stop> {
-    use std::io::{Read, Seek, SeekFrom};
-
-    let last_byte = || {
-        let mut file = std::fs::File::open(path)?;
-        file.seek(SeekFrom::End(-1))?;
-        let mut last = [0];
-        file.read_exact(&mut last).map(|()| last[0])
-    };
-    match (path.is_file(), last_byte()) {
-        (true, Ok(last)) if last != b'\n' => Err(Stop::usage(format!(
-            "{}: its last line has no end, so nothing can be appended: give another --out, or finish the interrupted run \
-             with --resume",
-            path.display()
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn writer(path: &Path) -> Result<Writer, Stop> {
-    Writer::append(path)
-        .map_err(|error| Stop::usage(format!("{} cannot be written: {error}", path.display())))
-}
-
-fn write(writer: &mut Writer, path: &Path, line: &Line) -> Result<(), Stop> {
-    writer.write(line).map_err(|error| {
-        Stop::failed(format!(
-            "{} cannot be written any more: {error}; what is finished is in it",
-            path.display()
-        ))
-    })
+    finish(bench, session, progress, records, look)
 }
 
 /// How the results are looked at.
@@ -437,19 +411,17 @@ fn finish(
     mut bench: Bench,
     mut session: Session,
     mut done: BTreeMap<u32, (u32, BTreeSet<u32>)>,
-    mut writer: Writer,
-    path: &Path,
+    mut records: Records,
     look: Look,
-    missing_row: bool,
 ) -> Result<u8, Stop> {
+    signals::listen()?;
+    let path = records.path().to_owned();
     // A resumed run goes on looking for what it looked for.
     let slo = session.objective.as_deref().and_then(|text| Slo::parse(text).ok()).unwrap_or(look.slo);
     // Said first: whoever interrupts the run has to know where its records are.
     if !look.quiet {
-        eprintln!(
-            "records: {} (`wsbench run --resume` goes on with it after an interruption)",
-            path.display()
-        );
+        let resume = "(`wsbench run --resume` goes on with it after an interruption)";
+        say(&format!("records: {} {resume}", path.display()));
     }
     let (own, summary) = loop {
         let progress = Progress::start(&session, look.quiet, |block| is_done(block, &done));
@@ -459,15 +431,25 @@ fn finish(
             |block, pair, position| {
                 progress.trial(block, pair);
                 let record = bench.trial(block, pair, position);
-                progress.done(&record);
-                record
+                // What a trial says that was interrupted is no result.
+                Signal::caught().is_none().then(|| progress.done(&record))?;
+                Some(record)
             },
-            |line| write(&mut writer, path, line),
+            |line| records.write(line),
         );
         progress.end();
         result?;
 
-        let results = Results::read(&[path]);
+        if let Some(signal) = Signal::caught() {
+            let (session, signal) = (session.session.clone(), signal.name().to_owned());
+            records.write(&Line::Partial(Partial {
+                schema: SCHEMA,
+                session,
+                signal,
+                at_unix_ms: unix_ms(),
+            }))?;
+        }
+        let results = Results::read(&[&path]);
         done = results.progress(&session.session);
         let own = Results {
             trials: results.trials.into_iter().filter(|trial| trial.session == session.session).collect(),
@@ -476,23 +458,20 @@ fn finish(
         };
         let summary = Summary::new(&own, look.confidence);
         let wave = rates::next_wave(&summary.groups, slo);
-        if !wave.is_empty() {
+        if Signal::caught().is_none() && !wave.is_empty() {
             for FoundPoint { scenario, rows } in &wave {
-                eprintln!(
-                    "next: {} for {}",
-                    scenario.name,
-                    rows.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-                );
+                let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+                say(&format!("next: {} for {}", scenario.name, rows.join(", ")));
             }
             session.waves.push(wave);
-            write(&mut writer, path, &Line::Session(session.clone()))?;
+            records.write(&Line::Session(session.clone()))?;
             continue;
         }
         match look.target {
-            Some(target) if target.is_missed(&summary, &session) => {
+            Some(target) if Signal::caught().is_none() && target.is_missed(&summary, &session) => {
                 session.rounds += 1;
                 // The same run with a round more: the last of its lines counts.
-                write(&mut writer, path, &Line::Session(session.clone()))?;
+                records.write(&Line::Session(session.clone()))?;
             }
             _ => break (own, summary),
         }
@@ -501,10 +480,13 @@ fn finish(
     let failed = own.trials.iter().any(|trial| trial.error.is_some());
     crate::exit_quietly_on_closed_pipe(&render(&summary, look.format, slo));
     if let Some(problem) = own.problems.first() {
-        eprintln!("error: {problem}");
+        say(&format!("error: {problem}"));
         return Ok(FAILED);
     }
-    Ok(if failed || missing_row { INCOMPLETE } else { OK })
+    if let Some(signal) = Signal::caught() {
+        return Ok(signal.exit_code());
+    }
+    Ok(if failed || session.missing { INCOMPLETE } else { OK })
 }
 
 /// Whether every trial of a block has a record.
@@ -512,7 +494,7 @@ fn is_done(block: &Block, done: &BTreeMap<u32, (u32, BTreeSet<u32>)>) -> bool {
     done.get(&block.number).is_some_and(|(_, orders)| orders.len() == block.pairs.len())
 }
 
-/// Runs all blocks of a session that are not done, and says whether a trial failed.
+/// Runs all blocks of a session that are not done, until a trial was interrupted (`None`), and says whether one failed.
 ///
 /// `done` gives the last attempt at a block and the places in it that have a record; a block that lacks one is repeated
 /// whole, as a further attempt.
@@ -522,7 +504,7 @@ fn is_done(block: &Block, done: &BTreeMap<u32, (u32, BTreeSet<u32>)>) -> bool {
 pub fn run_blocks(
     session: &Session,
     done: &BTreeMap<u32, (u32, BTreeSet<u32>)>,
-    mut trial: impl FnMut(&Block, &Pair, Position) -> Record,
+    mut trial: impl FnMut(&Block, &Pair, Position) -> Option<Record>,
     mut keep: impl FnMut(&Line) -> Result<(), Stop>,
 ) -> Result<bool, Stop> {
     let mut failed = false;
@@ -533,7 +515,7 @@ pub fn run_blocks(
         let attempt = done.get(&block.number).map_or(0, |(attempt, _)| attempt + 1);
         for (order, pair) in (0..).zip(&block.pairs) {
             let position = Position { round: block.round, block: block.number, attempt, order };
-            let record = trial(&block, pair, position);
+            let Some(record) = trial(&block, pair, position) else { return Ok(failed) };
             failed |= record.error.is_some();
             keep(&Line::Trial(record))?;
         }
@@ -562,9 +544,9 @@ fn dry_run(session: &Session) -> String {
             text,
             "round {:>2}  {:<22} {:<6}  {}",
             block.round + 1,
-            block.scenario.name,
+            inert(&block.scenario.name),
             block.scenario.placement,
-            trials.join("  ")
+            inert(&trials.join("  "))
         );
     }
     let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
@@ -674,7 +656,7 @@ mod tests {
                 record.attempt = position.attempt;
                 record.error =
                     fail(position).then(|| Failure { step: Step::Measure, message: "scripted".to_owned() });
-                record
+                Some(record)
             },
             |line| {
                 if let Line::Trial(record) = line {
@@ -711,12 +693,25 @@ mod tests {
             &BTreeMap::new(),
             |_, pair, position| {
                 trials += 1;
-                trial(&pair.server, position.block, position.order, 1)
+                Some(trial(&pair.server, position.block, position.order, 1))
             },
             |_| Err(Stop::failed("the disk is full")),
         );
         assert!(result.is_err());
         assert_eq!(trials, 1);
+    }
+
+    #[test]
+    fn an_interrupted_trial_is_the_last_and_is_not_kept() {
+        let mut kept = 0;
+        let trial = |_: &Block, pair: &Pair, position: Position| {
+            (position.block < 1).then(|| trial(&pair.server, position.block, position.order, 1))
+        };
+        let failed = run_blocks(&session(), &BTreeMap::new(), trial, |_| {
+            kept += 1;
+            Ok(())
+        });
+        assert_eq!((kept, failed.unwrap()), (3, false));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use comfy_table::{Table, presets};
 
 use crate::{
     exit::{OK, Stop, VERIFICATION},
+    lock::{Lock, LockArguments},
     rows::Finder,
     statistics::median,
     verdict::{Judged, Sample, Value, Values, Verdict, judge},
@@ -38,6 +39,8 @@ pub struct SelftestArguments {
     /// Folder of the runners; beside wsbench's own executable when not given
     #[arg(long, value_name = "DIR", env = "WSBENCH_RUNNER_DIR")]
     runner_dir: Option<PathBuf>,
+    #[command(flatten)]
+    lock: LockArguments,
     /// A fault in the selftest itself, which has to make it fail: what its own test asks for
     #[arg(long, hide = true, value_name = "FAULT", value_parser = ["no-stall", "uncorrected", "count-ignored"])]
     fault: Option<String>,
@@ -72,6 +75,7 @@ const BURN_SLACK: f64 = 0.25;
 /// When the programs are not there, or server and client cannot have a core each.
 pub fn selftest(arguments: &SelftestArguments, build: BuildInfo) -> Result<u8, Stop> {
     let mut bench = Bench::new(arguments, build)?;
+    let _lock = Lock::take(&arguments.lock)?;
     let mut checks: Vec<fn(&mut Bench) -> Check> =
         vec![stall, late_answers, late_client, dropped, miscounted, burn];
     if arguments.fault.is_some() {

@@ -6,7 +6,7 @@ use bench_core::{
     catalogue::Scenario,
     mark::Mark,
     metric::{self, Metric},
-    record::Record,
+    record::{Machine, Record, Session},
     spec::Pacing,
     trial::{
         Role,
@@ -15,8 +15,8 @@ use bench_core::{
 };
 
 use crate::{
-    plan::{TWIN, row_of},
-    results::Results,
+    plan::{self, TWIN, row_of},
+    results::{Results, is_same_machine},
     slope,
     statistics::median,
     verdict::{Judged, Sample, Value, Values, judge, plain_interval},
@@ -37,6 +37,8 @@ pub struct Summary {
     pub unavailable: BTreeMap<String, String>,
     /// Rows that were left out of a scenario that they cannot carry out, and scenarios that were left out, one line each.
     pub left_out: BTreeSet<String>,
+    /// What has to be known of all figures: runs that are not complete, trials of several machines.
+    pub notes: Vec<String>,
     /// What was measured where: the machine and the build, once each.
     pub origins: Vec<String>,
 }
@@ -167,7 +169,10 @@ impl Summary {
             let error = trial.error.as_ref()?;
             let (server, client) = (&trial.server.row, &trial.client.row);
             let name = &trial.scenario.name;
-            Some(format!("round {}, {name}, server {server}, client {client}: {error}", trial.round + 1))
+            Some(format!(
+                "round {}, {name}, server {server}, client {client}: {error}",
+                trial.round.saturating_add(1)
+            ))
         });
         let left_out =
             results.sessions.iter().flat_map(|session| &session.left_out).flat_map(|(scenario, rows)| {
@@ -197,6 +202,7 @@ impl Summary {
             orphaned: results.orphaned,
             unavailable: results.sessions.iter().flat_map(|session| session.unavailable.clone()).collect(),
             left_out: left_out.chain(not_possible).collect(),
+            notes: partial_runs(results).chain(several_machines(results)).collect(),
             origins,
         }
     }
@@ -211,6 +217,43 @@ impl Summary {
             group.columns = columns.collect();
         }
     }
+}
+
+/// The runs that lack trials, one line each.
+fn partial_runs(results: &Results) -> impl Iterator<Item = String> {
+    // The last line of a run counts.
+    let sessions: BTreeMap<&str, &Session> =
+        results.sessions.iter().map(|session| (session.session.as_str(), session)).collect();
+    sessions.into_values().filter_map(|session| {
+        let planned = plan::trials(session);
+        let done: usize = results.progress(&session.session).values().map(|(_, orders)| orders.len()).sum();
+        let done = done as u64;
+        (done < planned).then(|| {
+            format!(
+                "partial: {done} of {planned} trials of the run {} are there; `wsbench run --resume` goes on with it",
+                session.session
+            )
+        })
+    })
+}
+
+/// That the figures of several machines are in one table, if they are.
+fn several_machines(results: &Results) -> Option<String> {
+    let mut machines: Vec<&Machine> = Vec::new();
+    for trial in &results.trials {
+        if !machines.iter().any(|machine| is_same_machine(machine, &trial.machine)) {
+            machines.push(&trial.machine);
+        }
+    }
+    let hosts: BTreeSet<&str> = machines.iter().map(|machine| machine.host.as_str()).collect();
+    (machines.len() > 1).then(|| {
+        format!(
+            "note: trials of {} machines or kernels ({}) are pooled: absolute figures mix them; ratios do not, because each is \
+             formed inside a block; give one machine's files for figures of that machine",
+            machines.len(),
+            hosts.into_iter().collect::<Vec<_>>().join(", ")
+        )
+    })
 }
 
 fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
@@ -252,7 +295,7 @@ fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
         // Those of the rows with the fewest workers: what the others have besides is marked row by row.
         cores: trials
             .iter()
-            .min_by_key(|trial| trial.server.workers + trial.client.workers)
+            .min_by_key(|trial| u64::from(trial.server.workers) + u64::from(trial.client.workers))
             .map_or(first.cores.clone(), |trial| trial.cores.clone()),
         role: first.role,
         ranking,

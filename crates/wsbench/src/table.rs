@@ -106,7 +106,8 @@ fn text(
         notes.push(format!("{} trials failed:", summary.failures.len()));
         notes.extend(summary.failures.iter().map(|failure| format!("  {}", plain(failure))));
     }
-    notes.extend(summary.origins.iter().flat_map(|origin| origin.lines()).map(plain));
+    let of_all = summary.notes.iter().chain(&summary.origins);
+    notes.extend(of_all.flat_map(|note| note.lines()).map(plain));
     if !notes.is_empty() {
         parts.push(notes.join("\n"));
     }

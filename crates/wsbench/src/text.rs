@@ -3,12 +3,16 @@
 /// The text without what could act on a terminal or turn the direction of the text around it: control characters, marks of
 /// direction, and characters that cannot be seen.
 pub(crate) fn clean(text: &str) -> String {
-    let acts = |character: &char| {
-        character.is_control()
-            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-            || matches!(character, '\u{61c}' | '\u{feff}')
-    };
-    text.chars().filter(|character| !acts(character)).collect()
+    text.chars().filter(|character| !acts(*character)).collect()
+}
+
+/// Whether a character is not seen but acts.
+pub(crate) fn acts(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A name as a cell of CSV: a spreadsheet takes what begins with one of these signs for a formula.

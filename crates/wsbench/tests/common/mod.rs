@@ -10,6 +10,7 @@ pub mod synthetic;
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use bench_core::record::{Line, Record};
@@ -32,7 +33,17 @@ pub fn wsbench(arguments: &str) -> Command {
     programs();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsbench"));
     command.args(arguments.split_whitespace()).env_remove("WSBENCH_RUNNER_DIR").env_remove("WSBENCH_FAULT");
+    command.env("WSBENCH_LOCK", own_lock());
     command
+}
+
+/// A lock that no other command has: tests measure nothing that matters, and run side by side.
+pub fn own_lock() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let program = std::env::current_exe().unwrap();
+    let name = program.file_name().unwrap().to_string_lossy().into_owned();
+    let number = COUNT.fetch_add(1, Relaxed);
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{number}.lock"))
 }
 
 /// Runs a command and returns exit code, stdout and stderr.

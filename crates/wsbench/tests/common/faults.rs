@@ -1,0 +1,75 @@
+//! What the tests of faults share: after every fault nothing is lost and nothing lives on.
+
+// Each test program uses its own part of this.
+#![allow(dead_code)]
+// Outside of a `#[test]`, where clippy would allow it: a test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use bench_core::record::Line;
+
+use crate::common::{lines, programs};
+
+/// Longest time for anything that a test waits for by looking.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// The row `faulty`, as the command line names it.
+pub fn faulty() -> String {
+    format!("faulty@{}", programs().join("runner-faulty").display())
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not come to be");
+        std::thread::yield_now();
+    }
+}
+
+/// Runners that a command has started and that live: its lock, which no other command has, is in their environment.
+pub fn runners_of(command: &Command) -> Vec<u32> {
+    let lock = command.get_envs().find(|(name, _)| *name == "WSBENCH_LOCK").and_then(|(_, value)| value);
+    let mark =
+        format!("WSBENCH_LOCK={}", lock.expect("every command of a test has its lock").to_string_lossy());
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        let is_runner =
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("runner-"));
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        is_runner && environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    })
+    .collect()
+}
+
+/// Fails when a fault has lost records or left processes behind, and tells `scripts/faults`, which sums up.
+///
+/// `expected` is how many trials were finished, and so have to be in the file.
+pub fn survey(fault: &str, command: &Command, out: &Path, expected: usize) {
+    let found = if out.is_file() {
+        lines(out).iter().filter(|line| matches!(line, Line::Trial(_))).count()
+    } else {
+        0
+    };
+    let lost = expected.saturating_sub(found);
+    // A process that was killed is gone in no time, and one that hangs never: this is no question of speed.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut leaked = runners_of(command);
+    while !leaked.is_empty() && Instant::now() < deadline {
+        std::thread::yield_now();
+        leaked = runners_of(command);
+    }
+    if let Some(report) = std::env::var_os("WSBENCH_FAULTS_REPORT") {
+        let mut report = fs::OpenOptions::new().append(true).create(true).open(report).unwrap();
+        report.write_all(format!("{fault}\t{lost}\t{}\n", leaked.len()).as_bytes()).unwrap();
+    }
+    assert_eq!((lost, leaked.len()), (0, 0), "{fault}: lost records and leaked processes ({leaked:?})");
+}

@@ -1,0 +1,4 @@
+//! A line that a runner prints.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| wsbench::hostile::protocol(bytes));
