@@ -401,7 +401,7 @@ fn hostile_names() -> Result<(), Failed> {
     for format in ["json", "bencher", "github"] {
         let text = table(format);
         let json: serde_json::Value = serde_json::from_str(&text)?;
-        assert!(json.to_string().contains("<script>") && !acts(&text), "{format}: {text}");
+        assert!(json.to_string().contains("<script>") && !text.contains('\u{1b}'), "{format}: {text}");
     }
     let text = table("csv");
     let mut csv = csv::Reader::from_reader(text.as_bytes());
