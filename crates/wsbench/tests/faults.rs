@@ -43,7 +43,7 @@ const OF_SERVERS: &[(&str, &str)] = &[
     ("count", "client sent 200 measured messages"),
     ("huge", "but the server received 18446744073709551615"),
     ("bytes", "the server sent 200 measured messages (4801 B)"),
-    ("dropped", "18446744073709551615 were dropped by policy"),
+    ("dropped", "the server dropped 18446744073709551615 messages by policy"),
     ("open", "1 connections that did not close"),
     ("probe-count", "counted 1 in and 18446744073709551615 out"),
     ("panic", "a fault that was asked for"),
