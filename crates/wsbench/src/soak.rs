@@ -40,6 +40,9 @@ const PACED_RATE_PER_S: u64 = 1_000;
 /// One window of the paced load, which is repeated.
 const PACED_WINDOW: Duration = Duration::from_secs(5);
 
+/// Messages between the opening and the closing of a connection of the churn.
+const CHURN_EXCHANGES: u64 = 10;
+
 /// Churn: every second each of these opens and closes so many connections, one after the other. More would use up the
 /// ephemeral ports of one address, which each closed connection holds for a minute.
 const CHURN_LANES: u32 = 4;
@@ -172,8 +175,14 @@ fn socket(program: &Program) -> SocketSpec {
 }
 
 fn churn() -> Load {
-    let connections = CHURN_LANES;
-    Load { workload: Workload::Connect, connections, messages: Some(1), warm_up_ms: 0, ..Load::default() }
+    Load {
+        workload: Workload::Connect,
+        connections: CHURN_LANES,
+        messages: Some(1),
+        exchanges: CHURN_EXCHANGES,
+        warm_up_ms: 0,
+        ..Load::default()
+    }
 }
 
 fn paced() -> Load {
