@@ -1,4 +1,4 @@
-//! Messages for a terminal, whatever names of other people are in them: see [`crate::text`] for those in tables.
+//! Messages for a terminal, whatever names of other people are in them: see `text` for those in tables.
 
 use std::fmt::Write;
 
