@@ -300,12 +300,14 @@ const TEN: &[(&str, u64)] = &[
 
 /// Ten rows by the scenarios of the profile `full`.
 pub fn full(path: &Path) {
-    let scenarios = &["size-*", "closed-100", "connections-*", "windows-*"];
-    Run { rows: TEN, scenarios, rounds: 10, samples: 12_000, matrix: false }.write(path, |_| {});
+    let scenarios = &Catalogue::built_in().profiles["full"].scenarios;
+    let scenarios: Vec<&str> = scenarios.iter().map(String::as_str).collect();
+    Run { rows: TEN, scenarios: &scenarios, rounds: 10, samples: 12_000, matrix: false }.write(path, |_| {});
 }
 
 /// What other scenarios show: a curve, idle connections, pushes, and the original comparison.
 pub fn large(path: &Path) {
-    let scenarios = &["curve", "idle-*", "push-100*", "seed-*"];
+    let scenarios =
+        &["curve", "idle-0", "idle-1000", "idle-5000", "push-100", "push-100-staggered", "seed-*"];
     Run { rows: TEN, scenarios, rounds: 10, samples: 2_000, matrix: false }.write(path, |_| {});
 }
