@@ -76,26 +76,6 @@ async def _serve(spec: ServeSpec) -> None:
                 else:
                     connections.start_soon(handle, stream)
 
-    async def upgrade(own: trio.Nursery, stream: trio.SocketStream) -> tuple[service.Service, Socket] | None:
-        try:
-            with trio.CancelScope() as waiting:
-                request = await wrap_server_stream(
-                    cast(trio.Nursery, _ReaderNursery(own, waiting)),
-                    stream,
-                    max_message_size=spec.socket.max_message_bytes,
-                    receive_buffer_size=spec.socket.read_buffer_bytes,
-                )
-            if waiting.cancelled_caught:
-                return None
-            try:
-                chosen = service.parse(request.path)
-            except ValueError as reason:
-                await request.reject(404, body=f"{reason}\n".encode())
-                return None
-            return chosen, Socket(await request.accept())
-        except ConnectionClosed:
-            return None
-
     async def handle(stream: trio.SocketStream) -> None:
         accepted = accounts.begin()
         with accounts.count_panics():
@@ -103,7 +83,7 @@ async def _serve(spec: ServeSpec) -> None:
                 async with stream, trio.open_nursery() as own:
                     upgraded = None
                     with trio.move_on_after(limit_s):
-                        upgraded = await upgrade(own, stream)
+                        upgraded = await _upgrade(spec.socket, own, stream)
                     if upgraded is not None:
                         chosen, socket = upgraded
                         await accounts.serve(accepted, chosen, socket, timer)
@@ -193,6 +173,29 @@ class Socket:
     async def close(self) -> None:
         # trio-websocket is silent about a peer that goes without a closing handshake: the server's counts tell.
         await self.connection.aclose()
+
+
+async def _upgrade(
+    socket: SocketSpec, own: trio.Nursery, stream: trio.SocketStream
+) -> tuple[service.Service, Socket] | None:
+    try:
+        with trio.CancelScope() as waiting:
+            request = await wrap_server_stream(
+                cast(trio.Nursery, _ReaderNursery(own, waiting)),
+                stream,
+                max_message_size=socket.max_message_bytes,
+                receive_buffer_size=socket.read_buffer_bytes,
+            )
+        if waiting.cancelled_caught:
+            return None
+        try:
+            chosen = service.parse(request.path)
+        except ValueError as reason:
+            await request.reject(404, body=f"{reason}\n".encode())
+            return None
+        return chosen, Socket(await request.accept())
+    except ConnectionClosed:
+        return None
 
 
 class _ReaderNursery:
