@@ -10,6 +10,7 @@
 
 use std::{
     future::Future,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -318,33 +319,40 @@ impl ServerContext {
 ///
 /// `handshake` is the server's half of the opening handshake in the row's own stack, for instance
 /// [`crate::websocket::accept`].
-pub async fn serve_connection<S, T>(
+pub fn serve_connection<S, T>(
     handshake: impl Future<Output = Result<(Service, S), SocketError>>,
     timer: T,
     context: Arc<ServerContext>,
-) where
+) -> impl Future<Output = ()>
+where
     S: Socket,
     T: Timer,
 {
-    let watch = Watch::new(&context.spec.socket);
-    let Some(mut connection) = ConnectionTally::admit(context.clone()) else { return };
-    let work = async {
-        let (service, mut socket) = handshake.await?;
-        watch.upgraded();
-        connection.upgraded();
-        let ConnectionTally { tally, losses, .. } = &mut connection;
-        match service {
-            Service::Echo { burn_us } => echo(&mut socket, burn_us, tally).await,
-            Service::Sink { messages } => sink(&mut socket, messages, tally).await,
-            Service::Push(plan) => push(&mut socket, &timer, &plan, tally).await,
-            Service::Publish => fanout::publish(&mut socket, context.hub(), tally).await,
-            Service::Subscribe(plan) => {
-                fanout::subscribe(&mut socket, context.hub(), &plan, tally, losses).await
-            }
-        }
-    };
-    let result = watch.over(&timer, work).await;
-    connection.ended(&result);
+    // In a box, so that an open connection does not carry the memory of a handshake that is over.
+    let handshake = Box::pin(handshake);
+    async move {
+        let watch = Watch::new(&context.spec.socket);
+        let Some(mut connection) = ConnectionTally::admit(context.clone()) else { return };
+        let result = {
+            let work = pin!(async {
+                let (service, mut socket) = handshake.await?;
+                watch.upgraded();
+                connection.upgraded();
+                let ConnectionTally { tally, losses, .. } = &mut connection;
+                match service {
+                    Service::Echo { burn_us } => echo(&mut socket, burn_us, tally).await,
+                    Service::Sink { messages } => sink(&mut socket, messages, tally).await,
+                    Service::Push(plan) => push(&mut socket, &timer, &plan, tally).await,
+                    Service::Publish => fanout::publish(&mut socket, context.hub(), tally).await,
+                    Service::Subscribe(plan) => {
+                        fanout::subscribe(&mut socket, context.hub(), &plan, tally, losses).await
+                    }
+                }
+            });
+            watch.over(&timer, work).await
+        };
+        connection.ended(&result);
+    }
 }
 
 /// `/echo`: the message is moved back as it came.

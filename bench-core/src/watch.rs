@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -51,7 +51,10 @@ impl Watch {
         self.signs.upgraded.store(true, Ordering::Relaxed);
     }
 
-    /// Runs `work` to its end, or drops it when a limit has run out.
+    /// Runs `work` to its end, or until a limit has run out.
+    ///
+    /// The work is borrowed, because a future that takes another one in holds the memory of it twice, and this one is
+    /// there as long as its connection.
     ///
     /// Work that never waits, because it blocks its thread, has to keep the limits by itself.
     ///
@@ -60,7 +63,7 @@ impl Watch {
     pub async fn over<T, V>(
         &self,
         timer: &T,
-        work: impl Future<Output = Result<V, SocketError>>,
+        mut work: Pin<&mut impl Future<Output = Result<V, SocketError>>>,
     ) -> Result<V, SocketError>
     where
         T: Timer,
@@ -69,7 +72,6 @@ impl Watch {
             // What such work waits for without blocking is another connection: a waker unparks its thread.
             return work.await;
         }
-        let mut work = pin!(work);
         let mut limits = pin!(self.limits(timer));
         let bell = Waker::from(self.signs.clone());
         let mut task: Option<Waker> = None;
@@ -195,7 +197,8 @@ mod tests {
     #[test]
     fn a_handshake_that_does_not_end_is_ended() {
         let (timer, watch) = (Manual::default(), watch());
-        let task = Task::new(watch.over(&timer, pending()));
+        let work = pending();
+        let task = Task::new(watch.over(&timer, pin!(work)));
         task.run();
         assert!(task.result().is_none());
         task.ring(&timer);
@@ -210,7 +213,7 @@ mod tests {
             wakers.borrow_mut().push(cx.waker().clone());
             Poll::<Result<(), SocketError>>::Pending
         });
-        let task = Task::new(watch.over(&timer, connection));
+        let task = Task::new(watch.over(&timer, pin!(connection)));
         task.run();
         watch.upgraded();
         task.ring(&timer);

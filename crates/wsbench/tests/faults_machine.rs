@@ -234,7 +234,8 @@ fn folder_vanishes() -> Result<(), Failed> {
     assert!(stderr.contains("out.ndjson was moved or deleted during the run"), "{stderr}");
     let rescued = fs::read_dir(&rescue)?.next().ok_or("nothing was rescued")??.path();
     assert!(stderr.contains(&rescued.display().to_string()), "{stderr}");
-    survey("output folder vanishes", &command, &rescued, before + 1);
+    // Not one more: the record that shows that the file is gone may be the last of those that were read here.
+    survey("output folder vanishes", &command, &rescued, before);
     let (code, _, stderr) = run(wsbench("run --resume").arg(&rescued));
     assert_eq!(code, 0, "{stderr}");
     Ok(())
