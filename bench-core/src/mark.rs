@@ -179,7 +179,7 @@ fn generator_is_late(record: &Record) -> bool {
     let half_median_ns = quantile(latency, 0.5).unwrap_or(0) / 2;
     let bound_ns = match record.placement {
         // The second client takes time of the same core.
-        Placement::Split if record.beside.is_some() => LATE_SHARED_NS,
+        Placement::Split if record.beside.is_some() => LATE_SHARED_NS.max(half_median_ns),
         Placement::Split => LATE_NS.max(half_median_ns),
         Placement::Shared => LATE_SHARED_NS,
     };

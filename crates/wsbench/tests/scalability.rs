@@ -60,7 +60,7 @@ fn a_profile_gives_scenarios_rounds_of_their_own() {
     };
     let profile = "run --profile scalability --rows tokio,smol --seed 1 --dry-run";
     let all = rounds(profile);
-    assert_eq!((all["push-5000"], all["idle-10000"], all["storm-1000"]), (7, 2, 2));
+    assert_eq!((all["push-5000"], all["idle-10000"], all["storm-1000"]), (8, 2, 2));
     let one = rounds(&format!("{profile} --rounds 1"));
     assert!(one.values().all(|rounds| *rounds == 1), "{one:?}");
     let more = rounds(&format!("{profile} --rounds 9 --scenarios push-5000,idle-0"));
