@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn a_handshake_that_does_not_end_is_ended() {
         let (timer, watch) = (Manual::default(), watch());
-        let work = pending();
-        let task = Task::new(watch.over(&timer, pin!(work)));
+        let work = pin!(pending());
+        let task = Task::new(watch.over(&timer, work));
         task.run();
         assert!(task.result().is_none());
         task.ring(&timer);
@@ -213,7 +213,8 @@ mod tests {
             wakers.borrow_mut().push(cx.waker().clone());
             Poll::<Result<(), SocketError>>::Pending
         });
-        let task = Task::new(watch.over(&timer, pin!(connection)));
+        let connection = pin!(connection);
+        let task = Task::new(watch.over(&timer, connection));
         task.run();
         watch.upgraded();
         task.ring(&timer);
