@@ -1,0 +1,102 @@
+//! What every trial of a run is made with.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bench_core::{
+    record::{Origin, Pair, Position, Record, Session},
+    trial::{
+        Program, Role, Setup, execute,
+        execute::limit,
+        placement::{self, Cores, Placement},
+        sample::MachineSampler,
+    },
+};
+
+use crate::{
+    exit::Stop,
+    offers,
+    plan::{Block, row_of},
+};
+
+/// Everything that trials need and that stays the same through a run.
+pub(super) struct Bench {
+    origin: Origin,
+    programs: Vec<Program>,
+    /// By placement and the worker threads of server and client.
+    cores: BTreeMap<(Placement, u32, u32), Cores>,
+    server_cores: u32,
+    machine: MachineSampler,
+    time: Option<Duration>,
+}
+
+impl Bench {
+    /// Checks that every trial of the session is possible.
+    pub(super) fn new(
+        session: &Session,
+        programs: Vec<Program>,
+        time: Option<Duration>,
+    ) -> Result<Bench, Stop> {
+        if !cfg!(target_os = "linux") {
+            return Err(Stop::failed(
+                "pinning and the cost of a process are not available on this system, and without them there is no fair \
+                 comparison: wsbench compares on Linux only; `cargo run -p runner-tokio` shows one runtime anywhere",
+            ));
+        }
+        if offers::left_out(&programs, &session.scenarios, &session.pairs)? != session.left_out {
+            return Err(Stop::usage(
+                "the rows do not offer the services, workloads and flush policies that they did",
+            ));
+        }
+        let mut cores = BTreeMap::new();
+        for scenario in &session.scenarios {
+            for pair in &session.pairs {
+                let several = scenario.server_cores.unwrap_or(session.server_cores);
+                let threads = |row| program(&programs, row).threads(several);
+                let (server, client) = (threads(&pair.server), threads(&pair.client));
+                let chosen = placement::choose(scenario.placement, server, client)
+                    .map_err(|reason| Stop::usage(format!("`{}`: {reason}", scenario.name)))?;
+                cores.insert((scenario.placement, server, client), chosen);
+            }
+        }
+        let clients: BTreeSet<&str> = session.pairs.iter().map(|pair| row_of(&pair.client)).collect();
+        let origin = Origin {
+            session: session.session.clone(),
+            seed: session.seed,
+            role: session.role,
+            compares_clients: session.role == Role::Client || clients.len() > 1,
+            counts: session.counts,
+            machine: session.machine.clone(),
+            build: session.build.clone(),
+        };
+        let server_cores = session.server_cores;
+        Ok(Bench { origin, programs, cores, server_cores, machine: MachineSampler::new(), time })
+    }
+
+    /// Runs one trial; whatever goes wrong is in its record.
+    pub(super) fn trial(&mut self, block: &Block, pair: &Pair, position: Position) -> Record {
+        let (server, client) = (program(&self.programs, &pair.server), program(&self.programs, &pair.client));
+        let threads = block.scenario.server_cores.unwrap_or(self.server_cores);
+        let placement = block.scenario.placement;
+        let setup = Setup {
+            scenario: &block.scenario,
+            pair,
+            server,
+            client,
+            placement,
+            cores: &self.cores[&(placement, server.threads(threads), client.threads(threads))],
+            threads,
+        };
+        let time = self.time.unwrap_or_else(|| limit(&block.scenario));
+        execute(&self.origin, position, setup, time, &mut self.machine)
+    }
+}
+
+/// The program behind a name of the session.
+fn program<'a>(programs: &'a [Program], name: &str) -> &'a Program {
+    let row = row_of(name);
+    let found = programs.iter().find(|program| program.row == row);
+    found.expect("`left_out` has found a program for every row of the session")
+}

@@ -1,0 +1,123 @@
+//! Block after block, whatever runs a trial.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bench_core::record::{Line, Pair, Position, Record, Session};
+
+use crate::{
+    exit::Stop,
+    plan::{self, Block},
+};
+
+/// The last attempt at each block and the places in it that have a record.
+pub(super) type Done = BTreeMap<u32, (u32, BTreeSet<u32>)>;
+
+/// Whether every trial of a block has a record.
+pub(super) fn is_done(block: &Block, done: &Done) -> bool {
+    done.get(&block.number).is_some_and(|(_, orders)| orders.len() == block.pairs.len())
+}
+
+/// Runs all blocks of a session that are not done, until a trial was interrupted (`None`), and says whether one failed.
+///
+/// A block that lacks a record is repeated whole, as a further attempt.
+///
+/// # Errors
+/// When a record cannot be kept: nothing more is measured then.
+pub(super) fn run_blocks(
+    session: &Session,
+    done: &Done,
+    mut trial: impl FnMut(&Block, &Pair, Position) -> Option<Record>,
+    mut keep: impl FnMut(&Line) -> Result<(), Stop>,
+) -> Result<bool, Stop> {
+    let mut failed = false;
+    for block in plan::blocks(session) {
+        if is_done(&block, done) {
+            continue;
+        }
+        let attempt = done.get(&block.number).map_or(0, |(attempt, _)| attempt + 1);
+        for (order, pair) in (0..).zip(&block.pairs) {
+            let position = Position { round: block.round, block: block.number, attempt, order };
+            let Some(record) = trial(&block, pair, position) else { return Ok(failed) };
+            failed |= record.error.is_some();
+            keep(&Line::Trial(record))?;
+        }
+    }
+    Ok(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use bench_core::trial::{Failure, Step};
+
+    use super::*;
+    use crate::results::tests::{session, trial};
+
+    /// Runs a session against a script; returns the records kept.
+    fn scripted(done: &Done, fail: impl Fn(Position) -> bool) -> (Vec<Record>, bool) {
+        let mut kept = Vec::new();
+        let failed = run_blocks(
+            &session(),
+            done,
+            |block, pair, position| {
+                let mut record = trial(&pair.server, block.number, position.order, 1_000);
+                record.attempt = position.attempt;
+                record.error =
+                    fail(position).then(|| Failure { step: Step::Measure, message: "scripted".to_owned() });
+                Some(record)
+            },
+            |line| {
+                if let Line::Trial(record) = line {
+                    kept.push(record.clone());
+                }
+                Ok(())
+            },
+        );
+        (kept, failed.unwrap())
+    }
+
+    #[test]
+    fn every_trial_is_kept_and_a_failed_one_does_not_end_the_run() {
+        let (kept, failed) = scripted(&Done::new(), |position| position.block == 1);
+        assert_eq!(kept.len(), 9);
+        assert!(failed);
+        assert_eq!(kept.iter().filter(|record| record.error.is_some()).count(), 3);
+    }
+
+    #[test]
+    fn a_resumed_run_repeats_an_unfinished_block_whole() {
+        let done = [(0, (0, [0, 1, 2].into())), (1, (0, [0].into()))].into();
+        let (kept, failed) = scripted(&done, |_| false);
+        let blocks: Vec<(u32, u32)> = kept.iter().map(|record| (record.block, record.attempt)).collect();
+        assert_eq!(blocks, [(1, 1), (1, 1), (1, 1), (2, 0), (2, 0), (2, 0)]);
+        assert!(!failed);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_kept_ends_the_run() {
+        let mut trials = 0;
+        let result = run_blocks(
+            &session(),
+            &Done::new(),
+            |_, pair, position| {
+                trials += 1;
+                Some(trial(&pair.server, position.block, position.order, 1))
+            },
+            |_| Err(Stop::failed("the disk is full")),
+        );
+        assert!(result.is_err());
+        assert_eq!(trials, 1);
+    }
+
+    #[test]
+    fn an_interrupted_trial_is_the_last_and_is_not_kept() {
+        let mut kept = 0;
+        let trial = |_: &Block, pair: &Pair, position: Position| {
+            (position.block < 1).then(|| trial(&pair.server, position.block, position.order, 1))
+        };
+        let failed = run_blocks(&session(), &Done::new(), trial, |_| {
+            kept += 1;
+            Ok(())
+        });
+        assert_eq!((kept, failed.unwrap()), (3, false));
+    }
+}

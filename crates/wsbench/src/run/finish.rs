@@ -1,0 +1,147 @@
+//! The part of a run that a new and a resumed one share.
+
+use bench_core::{
+    mark::Mark,
+    record::{FoundPoint, Line, Partial, SCHEMA, Session, unix_ms},
+};
+
+use super::{
+    bench::Bench,
+    blocks::{Done, is_done, run_blocks},
+};
+use crate::{
+    curve::Slo,
+    exit::{FAILED, INCOMPLETE, OK, Stop},
+    inert::say,
+    output::Records,
+    progress::Progress,
+    rates,
+    results::Results,
+    signals::{self, Signal},
+    summary::{Group, RowFigures, Summary},
+    table::{Format, draw, render},
+    verdict::Verdict,
+};
+
+/// How the results are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) format: Format,
+    pub(super) slo: Slo,
+    pub(super) confidence: f64,
+    pub(super) target: Option<Target>,
+    pub(super) quiet: bool,
+}
+
+/// How narrow the intervals are to become, and in how many rounds at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    /// Upper over lower end of a ratio's interval, less 1.
+    pub(super) width: f64,
+    pub(super) max_rounds: u32,
+}
+
+impl Target {
+    /// Whether another round is needed.
+    fn is_missed(self, summary: &Summary, session: &Session) -> bool {
+        let wide = |row: &RowFigures| {
+            row.judged.is_some_and(|judged| match (judged.verdict, judged.interval) {
+                (Verdict::Baseline, _) => false,
+                // Further rounds would not give it more cores.
+                _ if row.marks.contains_key(&Mark::CoresShared) => false,
+                (Verdict::TooFew { .. }, _) | (_, None) => true,
+                (_, Some((low, high))) => high / low - 1.0 > self.width,
+            })
+        };
+        // What has its own number of rounds gets no more of them.
+        let grows = |group: &&Group| !session.rounds_of.contains_key(&group.scenario.name);
+        session.rounds < self.max_rounds
+            && summary.groups.iter().filter(grows).flat_map(|group| &group.rows).any(wide)
+    }
+}
+
+/// Measures what is not done yet and prints the table.
+pub(super) fn finish(
+    mut bench: Bench,
+    mut session: Session,
+    mut done: Done,
+    mut records: Records,
+    look: Look,
+) -> Result<u8, Stop> {
+    signals::listen()?;
+    let path = records.path().to_owned();
+    // A resumed run goes on looking for what it looked for.
+    let slo = session.objective.as_deref().and_then(|text| Slo::parse(text).ok()).unwrap_or(look.slo);
+    // Said first: whoever interrupts the run has to know where its records are.
+    if !look.quiet {
+        let resume = "(`wsbench run --resume` goes on with it after an interruption)";
+        say(&format!("records: {} {resume}", path.display()));
+    }
+    let (own, mut summary) = loop {
+        let progress = Progress::start(&session, look.quiet, |block| is_done(block, &done));
+        let result = run_blocks(
+            &session,
+            &done,
+            |block, pair, position| {
+                progress.trial(block, pair);
+                let record = bench.trial(block, pair, position);
+                // What a trial says that was interrupted is no result.
+                Signal::caught().is_none().then(|| progress.done(&record))?;
+                Some(record)
+            },
+            |line| records.write(line),
+        );
+        progress.end();
+        result?;
+
+        if let Some(signal) = Signal::caught() {
+            let (session, signal) = (session.session.clone(), signal.name().to_owned());
+            records.write(&Line::Partial(Partial {
+                schema: SCHEMA,
+                session,
+                signal,
+                at_unix_ms: unix_ms(),
+            }))?;
+        }
+        let results = Results::read(&[&path]);
+        done = results.progress(&session.session);
+        let own = Results {
+            trials: results.trials.into_iter().filter(|trial| trial.session == session.session).collect(),
+            sessions: vec![session.clone()],
+            ..results
+        };
+        let summary = Summary::new(&own, look.confidence);
+        let wave = rates::next_wave(&summary.groups, slo);
+        if Signal::caught().is_none() && !wave.is_empty() {
+            for FoundPoint { scenario, rows } in &wave {
+                let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+                say(&format!("next: {} for {}", scenario.name, rows.join(", ")));
+            }
+            session.waves.push(wave);
+            records.write(&Line::Session(session.clone()))?;
+            continue;
+        }
+        match look.target {
+            Some(target) if Signal::caught().is_none() && target.is_missed(&summary, &session) => {
+                session.rounds += 1;
+                // The same run with a round more: the last of its lines counts.
+                records.write(&Line::Session(session.clone()))?;
+            }
+            _ => break (own, summary),
+        }
+    };
+    // Of the whole run: a resumed one may have failed trials from before its interruption.
+    let failed = own.trials.iter().any(|trial| trial.error.is_some());
+    if look.format == Format::Terminal {
+        draw(&mut summary, &own);
+    }
+    crate::exit_quietly_on_closed_pipe(&render(&summary, look.format, slo));
+    if let Some(problem) = own.problems.first() {
+        say(&format!("error: {problem}"));
+        return Ok(FAILED);
+    }
+    if let Some(signal) = Signal::caught() {
+        return Ok(signal.exit_code());
+    }
+    Ok(if failed || session.missing { INCOMPLETE } else { OK })
+}
