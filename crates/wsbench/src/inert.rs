@@ -34,6 +34,11 @@ pub(crate) fn ascii(text: &str) -> String {
             '…' => ascii.push_str("..."),
             '±' => ascii.push_str("+-"),
             '≥' => ascii.push_str(">="),
+            '÷' => ascii.push('/'),
+            '│' => ascii.push('|'),
+            '▌' | '▐' => ascii.push('#'),
+            // From low to high, as the blocks of a sparkline.
+            '▁'..='█' => ascii.push(char::from(b".:-=+*%#"[character as usize - '▁' as usize])),
             _ => ascii.push('?'),
         }
         ascii

@@ -29,7 +29,7 @@ use wsbench::{
     selftest::{self, SelftestArguments},
     soak::{self, SoakArguments},
     summary::Summary,
-    table::{Format, render},
+    table::{Format, draw, render},
     verify::{self, VerifyArguments},
 };
 
@@ -216,6 +216,9 @@ fn table(
         let mut summary = Summary::new(&results, confidence);
         if !columns.is_empty() {
             summary.show(&columns);
+        }
+        if format == Format::Terminal {
+            draw(&mut summary, &results);
         }
         let table = render(&summary, format, slo);
         match out {

@@ -19,6 +19,7 @@ use crate::{
     results::{Results, is_same_machine},
     slope,
     statistics::median,
+    table::Pictures,
     verdict::{Judged, Sample, Value, Values, judge, plain_interval},
 };
 
@@ -70,6 +71,8 @@ pub struct Group {
     pub rows: Vec<RowFigures>,
     /// The second measurement of the baseline.
     pub twin: Option<RowFigures>,
+    /// What a terminal shows beside the numbers, once [`crate::table::draw`] has drawn it.
+    pub pictures: Pictures,
 }
 
 /// The figures of one pair of rows.
@@ -306,6 +309,7 @@ fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
         seeds: trials.iter().map(|trial| trial.seed).collect(),
         rows,
         twin,
+        pictures: Pictures::default(),
     }
 }
 

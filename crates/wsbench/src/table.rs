@@ -1,7 +1,5 @@
 //! Tables: the same summary for a terminal, in Markdown, CSV and JSON.
 
-use std::borrow::Cow;
-
 use bench_core::{
     mark::Mark,
     metric::{self, Metric, human},
@@ -9,17 +7,21 @@ use bench_core::{
 };
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::{
     curve::{self, Slo},
     export,
     matrix::{is_matrix, matrices},
     summary::{Figure, Group, Ratio, RowFigures, Summary},
-    text::{cell, clean},
+    text::clean,
     verdict::Verdict,
 };
+
+mod flat;
+mod pictures;
+
+pub use flat::schema;
+pub use pictures::{Pictures, draw};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -48,11 +50,11 @@ pub fn render(summary: &Summary, format: Format, slo: Slo) -> String {
         Format::Markdown => text(summary, presets::ASCII_MARKDOWN, "### ", slo, None)
             .replace('<', "&lt;")
             .replace("](", "]\\("),
-        Format::Csv => csv(summary),
+        Format::Csv => flat::csv(summary),
         Format::Bencher => export::bencher(summary),
         Format::Github => export::github(summary),
         Format::Json => {
-            let json = serde_json::to_string_pretty(&figures(summary));
+            let json = serde_json::to_string_pretty(&flat::figures(summary));
             json.expect("names and finite numbers are JSON") + "\n"
         }
     }
@@ -169,7 +171,8 @@ fn fitted(group: &Group, style: comfy_table::TableStyle, width: Option<u16>) -> 
     loop {
         let text = table(&group, style).trim_fmt();
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        if width.is_none_or(|width| widest <= usize::from(width)) || group.columns.is_empty() {
+        let is_bare = group.columns.is_empty() && group.pictures == Pictures::default();
+        if width.is_none_or(|width| widest <= usize::from(width)) || is_bare {
             if left_out.is_empty() {
                 return text;
             }
@@ -179,12 +182,31 @@ fn fitted(group: &Group, style: comfy_table::TableStyle, width: Option<u16>) -> 
                 left_out.join(", ")
             );
         }
-        left_out.extend(group.columns.pop().map(|column| column.name));
+        // Two columns of numbers before the pictures, and the pictures before the other numbers.
+        let pictures = &mut group.pictures;
+        if group.columns.len() > 2 || (pictures.sparklines.is_none() && pictures.bars.is_none()) {
+            left_out.extend(group.columns.pop().map(|column| column.name));
+        } else if pictures.sparklines.take().is_some() {
+            left_out.push("sparklines");
+        } else if pictures.bars.take().is_some() {
+            left_out.push("bars");
+        }
     }
 }
 
 fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
-    let sheet = sheet(group);
+    let mut sheet = sheet(group);
+    let Pictures { bars, sparklines } = &group.pictures;
+    if let Some(bars) = bars {
+        // Behind the ratios that they show.
+        let place = sheet.names + 4;
+        sheet.header.insert(place, bars.header.clone());
+        sheet.rows.iter_mut().zip(&group.rows).for_each(|(cells, row)| cells.insert(place, bars.cell(row)));
+    }
+    if let Some(sparklines) = sparklines {
+        sheet.header.push(sparklines.header.clone());
+        sheet.rows.iter_mut().zip(&group.rows).for_each(|(cells, row)| cells.push(sparklines.cell(row)));
+    }
     let mut table = Table::new();
     table.load_style(style).set_header(sheet.header.iter().map(|cell| plain(cell)).collect::<Vec<_>>());
     for cells in sheet.rows {
@@ -395,88 +417,6 @@ pub(crate) fn floor(group: &Group) -> Option<String> {
 /// A name without what could act on a terminal or break a Markdown table.
 pub(crate) fn plain(text: &str) -> String {
     clean(text).replace('|', "\\|")
-}
-
-/// A figure as JSON and CSV give it.
-#[derive(Serialize, JsonSchema)]
-struct FlatFigure<'a> {
-    scenario: Cow<'a, str>,
-    role: Role,
-    server: Cow<'a, str>,
-    client: Cow<'a, str>,
-    placement: String,
-    metric: &'static str,
-    unit: &'static str,
-    median: f64,
-    min: f64,
-    max: f64,
-    rounds: usize,
-    baseline: Cow<'a, str>,
-    ratio: Option<f64>,
-    ratio_min: Option<f64>,
-    ratio_max: Option<f64>,
-    ratio_low: Option<f64>,
-    ratio_high: Option<f64>,
-    verdict: Option<&'static str>,
-    rank: Option<usize>,
-    marks: String,
-}
-
-fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
-    let mut flat = Vec::new();
-    for group in &summary.groups {
-        for row in group.rows.iter().chain(&group.twin) {
-            for metric in metric::ALL {
-                let Some(figure) = row.figures.get(metric.name) else { continue };
-                // The ranking metric's interval is the corrected one, on which its verdict rests.
-                let judged = row.judged.filter(|_| *metric == group.ranking);
-                let bounds = judged
-                    .and_then(|judged| judged.interval)
-                    .or(figure.ratio.and_then(|ratio| ratio.interval));
-                let marks = row.marks.keys().map(|mark| mark.name());
-                flat.push(FlatFigure {
-                    scenario: Cow::Borrowed(&group.scenario.name),
-                    role: group.role,
-                    server: Cow::Borrowed(&row.server),
-                    client: Cow::Borrowed(&row.client),
-                    placement: group.placement.to_string(),
-                    metric: metric.name,
-                    unit: metric.unit.name(),
-                    median: figure.median,
-                    min: figure.min,
-                    max: figure.max,
-                    rounds: figure.rounds,
-                    baseline: Cow::Borrowed(&group.baseline),
-                    ratio: judged.and_then(|judged| judged.ratio).or(figure.ratio.map(|ratio| ratio.median)),
-                    ratio_min: figure.ratio.map(|ratio| ratio.min),
-                    ratio_max: figure.ratio.map(|ratio| ratio.max),
-                    ratio_low: bounds.map(|bounds| bounds.0),
-                    ratio_high: bounds.map(|bounds| bounds.1),
-                    verdict: judged.and_then(|judged| verdict_word(*metric, judged.verdict)),
-                    rank: judged.and_then(|judged| judged.rank),
-                    marks: marks.collect::<Vec<_>>().join(" "),
-                });
-            }
-        }
-    }
-    flat
-}
-
-/// The JSON Schema of `table --format json`.
-pub fn schema() -> schemars::Schema {
-    schemars::schema_for!(Vec<FlatFigure<'static>>)
-}
-
-fn csv(summary: &Summary) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for mut figure in figures(summary) {
-        for name in [&mut figure.scenario, &mut figure.server, &mut figure.client, &mut figure.baseline] {
-            *name = Cow::Owned(cell(name));
-        }
-        writer.serialize(figure).expect("a flat struct is a CSV line and a Vec takes it");
-    }
-    let bytes = writer.into_inner().expect("a Vec takes every write");
-    String::from_utf8(bytes).expect("CSV of strings and numbers is UTF-8")
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use bench_core::{
     histogram::Series,
     metric::{self, Metric, Unit, human},
-    spec::Workload,
     trial::Role,
 };
 
@@ -11,7 +10,7 @@ use super::{
     axis::{Scale, Show},
     chart::{Band, Body, Chart, Heat, Line, Lines, Quantity, Rows},
     draw::time,
-    rounds::Rounds,
+    rounds::{Rounds, latency},
 };
 use crate::{
     statistics::{Test, interval},
@@ -164,15 +163,7 @@ fn rate(card: &Card<'_>, confidence: f64) -> Option<Chart> {
 /// The distribution of what the workload waits for, by percentile.
 fn percentiles(card: &Card<'_>) -> Option<Chart> {
     let group = card.group;
-    let (series, what) = match group.scenario.load.workload {
-        Workload::Paced => (Series::FromIntended, "latency from the intended instant"),
-        Workload::Connect => (Series::ConnectToFirstPush, "time from the connect to the first message"),
-        _ => {
-            [(Series::PushLag, "lag of a message behind its due instant"), (Series::RoundTrip, "round trip")]
-                .into_iter()
-                .find(|(series, _)| group.rows.iter().any(|row| card.merged(row, *series).is_some()))?
-        }
-    };
+    let (series, what, _) = latency(group, &card.rounds)?;
     let line = |row: &RowFigures| {
         let merged = card.merged(row, series)?;
         let steps = (0..=4 * POINTS).map(|step| 10_f64.powf(f64::from(step) / f64::from(POINTS)));

@@ -6,6 +6,7 @@ use bench_core::{
     histogram::Series,
     metric::{self, Metric},
     record::Record,
+    spec::Workload,
 };
 use hdrhistogram::Histogram;
 
@@ -78,6 +79,24 @@ impl Rounds {
     pub(crate) fn merged(&self, (server, client): (&str, &str), series: Series) -> Option<&Merged> {
         self.rows.get(&(server.to_owned(), client.to_owned()))?.merged.get(&series)
     }
+}
+
+/// The distribution that a group's workload is about, with what it is and its name in short; `None` where no row has it.
+pub(crate) fn latency(group: &Group, rounds: &Rounds) -> Option<(Series, &'static str, &'static str)> {
+    let lag = (Series::PushLag, "lag of a message behind its due instant", "lag");
+    let candidates = match group.scenario.load.workload {
+        Workload::Paced => vec![(Series::FromIntended, "latency from the intended instant", "latency")],
+        Workload::Connect => {
+            vec![(Series::ConnectToFirstPush, "time from the connect to the first message", "first message")]
+        }
+        Workload::Broadcast => {
+            vec![(Series::Delivery, "time from the intended instant to a subscriber", "delivery")]
+        }
+        _ => vec![lag, (Series::RoundTrip, "round trip", "round trip")],
+    };
+    let has =
+        |series| group.rows.iter().any(|row| rounds.merged((&row.server, &row.client), series).is_some());
+    candidates.into_iter().find(|(series, _, _)| has(*series))
 }
 
 impl Merged {
