@@ -9,23 +9,19 @@ mod survey;
 
 use std::{
     fs,
-    io::{self, BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Child, Command, ExitCode, Stdio},
-    thread,
+    process::{Command, ExitCode, Stdio},
 };
 
 use bench_core::record::Line;
 use common::{SHORT, lines, own_lock, programs, run, trials, wsbench};
 use libtest_mimic::{Arguments, Failed, Trial};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use survey::{faulty, survey, until};
+use nix::sys::signal::Signal;
+use survey::{Running, ended, faulty, has_namespaces, send, shell, started, survey, until};
 
-/// Two rows and the twin in three rounds, a tenth of a second a trial.
-const RUN: &str = "run --messages 2000 --warm-up 5ms --rounds 3 --seed 1 --rows tokio,smol";
+/// Two rows and the twin, a tenth of a second a trial: enough of them that the run is not over before it is disturbed.
+const RUN: &str = "run --messages 2000 --warm-up 5ms --rounds 12 --seed 1 --rows tokio,smol";
 
 type Test = fn() -> Result<(), Failed>;
 
@@ -63,63 +59,6 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit_code()
 }
 
-fn has_namespaces() -> bool {
-    let mut command = Command::new("unshare");
-    command.args(["-Urmn", "sh", "-c", "mount -t tmpfs none /mnt"]);
-    command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-/// A run that goes on; a test that fails in between leaves it to nobody.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail only when it is gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts a run and waits until its file has some lines.
-fn started(command: &mut Command, out: &Path, lines: usize) -> Running {
-    let mut child = command
-        .arg("--out")
-        .arg(out)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map(Running)
-        .unwrap();
-    until("a record", || {
-        assert!(child.0.try_wait().unwrap().is_none(), "it ended early");
-        fs::read_to_string(out).unwrap_or_default().lines().count() >= lines
-    });
-    child
-}
-
-fn send(child: &Running, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(child.0.id()).unwrap()), signal).unwrap();
-}
-
-/// Waits for the end: exit code, stdout and stderr.
-fn ended(mut child: Running) -> (i32, String, String) {
-    let (stdout, stderr) = (child.0.stdout.take().unwrap(), child.0.stderr.take().unwrap());
-    // Side by side, so that neither pipe fills up while the other one is read.
-    let stderr = thread::spawn(|| io::read_to_string(stderr).unwrap());
-    let stdout = io::read_to_string(stdout).unwrap();
-    let status = child.0.wait().unwrap();
-    (status.code().unwrap_or(-1), stdout, stderr.join().unwrap())
-}
-
-/// A shell in namespaces of its own, whose mounts and settings end with it.
-fn shell(namespaces: &str, script: &str) -> Command {
-    programs();
-    let mut command = Command::new("unshare");
-    command.args([namespaces, "sh", "-c", script]).env("WSBENCH", env!("CARGO_BIN_EXE_wsbench"));
-    command.env("WSBENCH_LOCK", own_lock());
-    command
-}
-
 fn signalled(signal: Signal, expected: i32) -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let out = directory.path().join("out.ndjson");
@@ -133,12 +72,12 @@ fn signalled(signal: Signal, expected: i32) -> Result<(), Failed> {
     assert!(finished.iter().all(|trial| trial.error.is_none()), "what was interrupted is no trial");
     let last = lines(&out).pop();
     assert!(matches!(&last, Some(Line::Partial(partial)) if partial.signal == signal.as_str()), "{last:?}");
-    assert!(stdout.contains(&format!("partial: {} of 9 trials", finished.len())), "{stdout}");
+    assert!(stdout.contains(&format!("partial: {} of 36 trials", finished.len())), "{stdout}");
     assert!(stdout.contains("ad-hoc"), "the table of what is finished\n{stdout}");
     assert!(stderr.contains(signal.as_str()) && !stderr.contains("failed:"), "{stderr}");
     let (code, stdout, stderr) = run(wsbench("run --resume").arg(&out));
     assert_eq!(code, 0, "{stderr}");
-    assert!(stdout.contains("3 rounds") && !stdout.contains("partial:"), "{stdout}");
+    assert!(stdout.contains("12 rounds") && !stdout.contains("partial:"), "{stdout}");
     Ok(())
 }
 

@@ -7,15 +7,20 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::Path,
-    process::Command,
+    process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
 use bench_core::record::Line;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
-use crate::common::{lines, programs};
+use crate::common::{lines, own_lock, programs};
 
 /// Longest time for anything that a test waits for by looking.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -72,4 +77,63 @@ pub fn survey(fault: &str, command: &Command, out: &Path, expected: usize) {
         report.write_all(format!("{fault}\t{lost}\t{}\n", leaked.len()).as_bytes()).unwrap();
     }
     assert_eq!((lost, leaked.len()), (0, 0), "{fault}: lost records and leaked processes ({leaked:?})");
+}
+
+/// Whether this user may make namespaces, for disks and port ranges that break nobody else's.
+pub fn has_namespaces() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["-Urmn", "sh", "-c", "mount -t tmpfs none /mnt"]);
+    command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// A run that goes on; a test that fails in between leaves it to nobody.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a run and waits until its file has some lines.
+pub fn started(command: &mut Command, out: &Path, lines: usize) -> Running {
+    let mut child = command
+        .arg("--out")
+        .arg(out)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map(Running)
+        .unwrap();
+    until("a record", || {
+        assert!(child.0.try_wait().unwrap().is_none(), "it ended early");
+        fs::read_to_string(out).unwrap_or_default().lines().count() >= lines
+    });
+    child
+}
+
+/// Sends a signal to a run.
+pub fn send(child: &Running, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.0.id()).unwrap()), signal).unwrap();
+}
+
+/// Waits for the end: exit code, stdout and stderr.
+pub fn ended(mut child: Running) -> (i32, String, String) {
+    let (stdout, stderr) = (child.0.stdout.take().unwrap(), child.0.stderr.take().unwrap());
+    // Side by side, so that neither pipe fills up while the other one is read.
+    let stderr = thread::spawn(|| io::read_to_string(stderr).unwrap());
+    let stdout = io::read_to_string(stdout).unwrap();
+    let status = child.0.wait().unwrap();
+    (status.code().unwrap_or(-1), stdout, stderr.join().unwrap())
+}
+
+/// A shell in namespaces of its own, whose mounts and settings end with it.
+pub fn shell(namespaces: &str, script: &str) -> Command {
+    programs();
+    let mut command = Command::new("unshare");
+    command.args([namespaces, "sh", "-c", script]).env("WSBENCH", env!("CARGO_BIN_EXE_wsbench"));
+    command.env("WSBENCH_LOCK", own_lock());
+    command
 }
