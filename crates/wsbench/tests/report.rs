@@ -8,7 +8,10 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use common::{
@@ -290,6 +293,77 @@ fn figures_of_the_page_are_those_of_the_records() {
 }
 
 /// The values behind the page's charts and ratios, block by block.
+/// Ratios, their intervals and their words, by code of its own: the sign test, Holm's correction and order statistics. Only
+/// of metrics without a control, whose every round counts.
+#[test]
+fn ratios_and_intervals_are_those_of_the_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = folder.path().join("small.ndjson");
+    small(&records);
+    let page = wsbench(&["report", text(&records), "-o", text(&folder.path().join("page.html"))]);
+    let page = std::fs::read_to_string(page.trim_end()).unwrap();
+    let lines: Vec<Value> = std::fs::read_to_string(&records)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["kind"] == "trial" && line["error"].is_null())
+        .collect();
+    for (scenario, metric) in [("paced-1000", "p99"), ("push-100", "lag p99")] {
+        let figure = figure_of(metric).unwrap();
+        let of = |name: &str| -> BTreeMap<u64, f64> {
+            let own = lines.iter().filter(|line| line["scenario"]["name"] == scenario);
+            let own = own.filter(|line| line["server"]["row"] == name);
+            own.map(|line| (line["block"].as_u64().unwrap(), figure(line))).collect()
+        };
+        let base = of("tokio");
+        let mut rows: Vec<(&str, f64, Vec<f64>)> = ["tokio-native", "smol", "async-std"]
+            .into_iter()
+            .map(|name| {
+                let own = of(name);
+                let mut ratios: Vec<f64> = own.iter().map(|(block, value)| value / base[block]).collect();
+                ratios.sort_by(f64::total_cmp);
+                (name, sign_test(&ratios), ratios)
+            })
+            .collect();
+        rows.sort_by(|one, other| one.1.total_cmp(&other.1));
+        let holm = |place: usize| 0.05 / (rows.len() - place) as f64;
+        // Holm stops at the first row that does not reach its level; what is undecided counts as one of all.
+        let decided = (0..rows.len()).take_while(|place| rows[*place].1 <= holm(*place)).count();
+        for (place, (name, _, ratios)) in rows.iter().enumerate() {
+            let level = if place < decided { holm(place) } else { holm(0) };
+            let outside = |k: usize| 2.0 * at_most(k - 1, ratios.len());
+            let k = (1..=ratios.len() / 2).rev().find(|k| outside(*k) <= level).unwrap();
+            let (low, high) = (ratios[k - 1], ratios[ratios.len() - k]);
+            let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
+            let percent = |ratio: f64| format!("{:+.1}", (ratio - 1.0) * 100.0).replace('-', "\u{2212}");
+            let median = middle(&logs).exp();
+            let shown = format!("{} % [{} … {}] against tokio", percent(median), percent(low), percent(high));
+            let title =
+                page.split("title=\"").find(|title| title.starts_with(&format!("{name}, {scenario}: ")));
+            let title = title.unwrap().split('"').next().unwrap();
+            assert!(title.contains(&shown), "{shown} is not in {title}");
+            assert_eq!(title.contains("· slower"), place < decided && low > 1.0, "{title}");
+        }
+    }
+}
+
+/// Two-sided, of ratios none of which is 1.
+fn sign_test(ratios: &[f64]) -> f64 {
+    let above = ratios.iter().filter(|ratio| **ratio > 1.0).count();
+    (2.0 * at_most(above.min(ratios.len() - above), ratios.len())).min(1.0)
+}
+
+/// Probability of at most `k` heads in `n` tosses.
+fn at_most(k: usize, n: usize) -> f64 {
+    let mut ways = 1.0;
+    let mut sum = 0.0;
+    for i in 0..=k {
+        sum += ways;
+        ways *= (n - i) as f64 / (i + 1) as f64;
+    }
+    sum / 2_f64.powi(n as i32)
+}
+
 fn rounds_are_those_of_the_records(data: &Value, lines: &[Value], random: &mut rand_pcg::Pcg64) {
     let columns = data["grid"]["columns"].as_array().unwrap();
     let mut traced = 0;

@@ -101,7 +101,9 @@ fn condition(group: &Group, confidence: f64) -> String {
         _ => group.scenario.summary(),
     };
     let floor = group.floor.map(|floor| {
-        format!(", at {} % beyond the A/A floor of ±{:.1} %", confidence * 100.0, (floor - 1.0) * 100.0)
+        let baseline = clean(&group.baseline);
+        let (level, floor) = (confidence * 100.0, (floor - 1.0) * 100.0);
+        format!(", ratios to {baseline}, at {level} % beyond the A/A floor of ±{floor:.1} %")
     });
     format!("{summary}, {}, {}{}", group.placement, count(group.rounds, "round"), floor.unwrap_or_default())
 }
@@ -133,13 +135,13 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
     };
     let first: Vec<&RowFigures> = ranked.iter().copied().filter(|row| rank(row) == Some(1)).collect();
     let names: Vec<String> = first.iter().map(name).collect();
-    let behind: Vec<String> =
-        ranked.iter().filter(|row| rank(row) != Some(1)).filter_map(|row| against(group, row)).collect();
+    let behind = ranked.iter().filter(|row| rank(row) != Some(1));
+    let behind: Vec<String> = behind.map(|row| against(group, row).unwrap_or_else(|| name(row))).collect();
     let outcome = if first.len() == 1 { "winner" } else { "tie" };
     let mut text = match &first[..] {
         [one] => {
             let own =
-                against(group, one).map_or(String::new(), |against| format!(", {}", after_name(&against)));
+                against(group, one).map_or(String::new(), |against| format!(": {}", after_name(&against)));
             format!("{} has the {}{own}.", names[0], best(metric))
         }
         _ => format!("{} share the {}: no difference between them was shown.", list(&names), best(metric)),
@@ -155,18 +157,17 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
     sentence(card, outcome, text, condition)
 }
 
-/// `smol +18.4 % [+17.8 … +18.9] against tokio, slower`; nothing for the baseline itself.
+/// `smol +18.4 % [+17.8 … +18.9], slower`; nothing for the baseline itself.
 fn against(group: &Group, row: &RowFigures) -> Option<String> {
     let judged = row.judged?;
     let (low, high) = judged.interval?;
     let word = verdict_word(group.ranking, judged.verdict)?;
     Some(format!(
-        "{} {} % [{} … {}] against {}, {word}",
+        "{} {} % [{} … {}], {word}",
         clean(compared(group, row)),
         percent(judged.ratio?),
         percent(low),
-        percent(high),
-        clean(&group.baseline)
+        percent(high)
     ))
 }
 
