@@ -235,7 +235,7 @@ pub(crate) fn shown(highest: Highest) -> String {
     }
 }
 
-/// The highest rate up to which every rate holds. `points` go from the lowest rate to the highest.
+/// The highest rate that holds. `points` go from the lowest rate to the highest.
 pub(crate) fn highest(points: &[Point<'_>], slo: Slo) -> Highest {
     let held = held(points, slo);
     let Some(last) = held.checked_sub(1) else { return Highest::None };
@@ -243,14 +243,28 @@ pub(crate) fn highest(points: &[Point<'_>], slo: Slo) -> Highest {
     Highest::Rate { holds: points[last].rate_per_s, fails }
 }
 
-/// How many points hold an objective before the first one that does not.
+/// How many points lie below the rate from which on an objective does not hold.
+///
+/// Below that rate all should hold and from it on none, but a hiccup of the machine makes a low rate fail: it is where the
+/// fewest points contradict it, the lowest of such rates. A late generator says nothing of the server.
 pub(crate) fn held(points: &[Point<'_>], slo: Slo) -> usize {
     let holds = |point: &Point<'_>| {
-        !point.has(Mark::ServerSaturated)
-            && !point.has(Mark::GeneratorLate)
-            && point.median(slo.metric).is_some_and(|value| value < slo.limit_ns)
+        let is_low = point.median(slo.metric).is_some_and(|value| value < slo.limit_ns);
+        match (point.has(Mark::ServerSaturated), point.has(Mark::GeneratorLate)) {
+            (true, _) => Some(false),
+            (false, true) => None,
+            (false, false) => Some(is_low),
+        }
     };
-    points.iter().take_while(|point| holds(point)).count()
+    let holds: Vec<Option<bool>> = points.iter().map(holds).collect();
+    let contradictions = |split: &usize| {
+        let (below, above) = holds.split_at(*split);
+        let count =
+            |points: &[Option<bool>], what| points.iter().filter(|holds| **holds == Some(what)).count();
+        count(below, false) + count(above, true)
+    };
+    // The first of equals.
+    (0..=holds.len()).min_by_key(contradictions).unwrap_or(0)
 }
 
 /// Where latency begins to rise steeply: the point farthest below the line from the first to the last one, with p99 on a
@@ -286,6 +300,25 @@ pub(crate) mod tests {
             judged: None,
             figures: figures.map(|(metric, value)| (metric.name, Figure::new(&[value], &[], 0.95))).into(),
         }
+    }
+
+    #[test]
+    fn one_hiccup_at_a_low_rate_does_not_decide_a_curve() {
+        let held = |p99_ms: &[f64], marks: &[&[Mark]]| {
+            let rows: Vec<RowFigures> =
+                p99_ms.iter().zip(marks).map(|(p99, marks)| row(*p99, marks)).collect();
+            let points: Vec<Point<'_>> =
+                (1..).zip(&rows).map(|(rate_per_s, row)| Point { rate_per_s, row }).collect();
+            super::held(&points, Slo::default())
+        };
+        let none: &[Mark] = &[];
+        assert_eq!(held(&[0.1, 0.2, 3.0, 4.0], &[none; 4]), 2);
+        assert_eq!(held(&[1.2, 0.2, 0.2, 3.0], &[none; 4]), 3);
+        // As many say the one as the other.
+        assert_eq!(held(&[1.2, 0.2, 3.0, 4.0], &[none; 4]), 0);
+        let late: &[Mark] = &[Mark::GeneratorLate];
+        assert_eq!(held(&[0.1, 0.2, 0.2, 0.3], &[none, none, late, late]), 2);
+        assert_eq!(held(&[0.1, 5.0, 0.2, 3.0], &[none, late, none, none]), 3);
     }
 
     #[test]
