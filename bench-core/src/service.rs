@@ -276,9 +276,18 @@ pub(crate) async fn echo<S: Socket>(
 /// Uses so many microseconds of the calling thread's CPU time, without a chance for anything else that this thread
 /// serves: a handler that computes. CPU time and not time, so that a shared core does not do part of the work for it.
 pub fn burn(micros: u64) {
-    if micros > 0 {
-        let start_ns = timer::thread_cpu_ns();
-        while timer::thread_cpu_ns() - start_ns < micros * 1_000 {
+    if micros == 0 {
+        return;
+    }
+    let start_ns = timer::thread_cpu_ns();
+    loop {
+        let left_ns = (micros * 1_000).saturating_sub(timer::thread_cpu_ns() - start_ns);
+        if left_ns == 0 {
+            return;
+        }
+        // The thread's clock costs a system call, and a handler that computes is not in the kernel.
+        let until_ns = now_ns() + left_ns;
+        while now_ns() < until_ns {
             std::hint::spin_loop();
         }
     }

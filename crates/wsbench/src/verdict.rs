@@ -41,6 +41,10 @@ pub type Values = BTreeMap<Block, Value>;
 /// 25 %.
 const STEADY: f64 = 0.03;
 
+/// Least floor, on log scale: a difference of less than a tenth of a percent, which tables round away, is a tie however
+/// regular it is. Where a metric hardly varies, as Jain's index of a fair server, the baseline's own floor is next to nothing.
+const LEAST_FLOOR: f64 = 0.001;
+
 /// What is judged together: the rows of one scenario by one metric.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
@@ -215,7 +219,7 @@ impl Ratios {
 
 /// The larger end of the interval of the baseline's ratio to itself.
 fn floor(twin: &Ratios, confidence: f64) -> Option<f64> {
-    twin.interval(confidence).map(|(low, high)| low.abs().max(high.abs()))
+    twin.interval(confidence).map(|(low, high)| low.abs().max(high.abs()).max(LEAST_FLOOR))
 }
 
 /// Whether an interval lies wholly above (`true`) or below (`false`) the floor.
