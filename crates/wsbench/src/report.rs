@@ -3,7 +3,7 @@
 //! The page is made of what the records show: sentences come from verdicts, drawings from figures. It loads nothing, and
 //! its security policy says so.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ pub fn html(results: &Results, confidence: f64, slo: Slo) -> String {
     });
     let rounds = summary.groups.iter().map(|group| group.rounds).max().unwrap_or(0);
     let page = Page {
-        title: title(&summary),
+        title: title(&summary, results),
         subtitle: format!(
             "{}, {}, up to {}, {}",
             count(rows.len(), "row"),
@@ -171,7 +171,12 @@ fn rows(summary: &Summary) -> Vec<String> {
     names
 }
 
-fn title(summary: &Summary) -> String {
+fn title(summary: &Summary, results: &Results) -> String {
+    let profiles: BTreeSet<Option<&str>> =
+        results.sessions.iter().map(|session| session.profile.as_deref()).collect();
+    if let (Some(Some(profile)), 1) = (profiles.first(), profiles.len()) {
+        return clean(profile);
+    }
     let mut names: Vec<String> = Vec::new();
     for group in &summary.groups {
         let name = clean(group.scenario.curve.as_ref().unwrap_or(&group.scenario.name));

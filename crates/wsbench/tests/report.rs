@@ -162,6 +162,22 @@ fn curves_memory_and_the_original_comparison_have_their_place() {
     }
 }
 
+/// What differs by more than the swept parameter is another load.
+#[test]
+fn a_sweep_joins_what_differs_by_its_parameter_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = folder.path().join("sweep.ndjson");
+    let rows = &[("tokio", 5_000), ("smol", 6_000)];
+    let scenarios = &["closed-100", "size-16384", "size-1048576", "tls-closed-100", "fair-100", "cores-1"];
+    Run { rows, scenarios, rounds: 2, samples: 100, matrix: false }.write(&records, |_| {});
+    let page = wsbench(&["report", text(&records), "-o", text(&folder.path().join("page.html"))]);
+    let page = std::fs::read_to_string(page.trim_end()).unwrap();
+    let joined = between(&page, "medians over rounds of ", ". Lines join");
+    let mut joined: Vec<&str> = joined.split(", ").collect();
+    joined.sort_unstable();
+    assert_eq!(joined, ["closed-100", "size-1048576", "size-16384"]);
+}
+
 #[test]
 fn a_matrix_is_drawn() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use bench_core::{
+    catalogue::Scenario,
     metric::{self, Metric, Unit},
-    spec::{Flush, Workload},
+    spec::{Flush, Load, Workload},
 };
 
 use super::{
@@ -72,38 +73,53 @@ struct Parameter {
     id: &'static str,
     label: &'static str,
     of: fn(&Group) -> u64,
+    clear: fn(&mut Load),
 }
 
 const PARAMETERS: [Parameter; 3] = [
-    Parameter { id: "size", label: "message size in bytes", of: |group| group.scenario.load.payload_bytes },
-    Parameter { id: "connections", label: "connections", of: |group| group.scenario.load.connections as u64 },
-    Parameter { id: "window", label: "messages in flight", of: |group| group.scenario.load.window.into() },
+    Parameter {
+        id: "size",
+        label: "message size in bytes",
+        of: |group| group.scenario.load.payload_bytes,
+        clear: |load| load.payload_bytes = 0,
+    },
+    Parameter {
+        id: "connections",
+        label: "connections",
+        of: |group| group.scenario.load.connections.into(),
+        clear: |load| load.connections = 0,
+    },
+    Parameter {
+        id: "window",
+        label: "messages in flight",
+        of: |group| group.scenario.load.window.into(),
+        clear: |load| load.window = 0,
+    },
 ];
 
-/// Everything that must be equal for two groups to be points of one sweep.
-type Rest = (String, [u64; 2], String, String, bool);
+/// Everything that must be equal for two groups to be points of one sweep, as a key.
+fn rest(group: &Group, parameter: Parameter) -> String {
+    let Scenario { mut load, mut socket, beside, server_cores, .. } = group.scenario.clone();
+    if !load.workload.needs_flush_policy() {
+        socket.flush = Flush::default();
+    }
+    // A window of one is a round trip: the first point of a sweep over windows.
+    if load.workload == Workload::PingPong {
+        load.workload = Workload::Window;
+    }
+    (parameter.clear)(&mut load);
+    // How long it is looked at, and what large messages are allowed, change no figure.
+    (load.duration_ms, load.warm_up_ms) = (0, 0);
+    (socket.max_message_bytes, socket.max_frame_bytes) = (0, 0);
+    format!("{:?}", (load, socket, beside, server_cores, group.placement, group.role))
+}
 
 fn sweeps(groups: &[Group]) -> Vec<Chart> {
     let mut charts = Vec::new();
-    for (place, parameter) in PARAMETERS.into_iter().enumerate() {
-        let mut by_rest: BTreeMap<Rest, Vec<&Group>> = BTreeMap::new();
+    for parameter in PARAMETERS {
+        let mut by_rest: BTreeMap<String, Vec<&Group>> = BTreeMap::new();
         for group in groups.iter().filter(|group| is_swept(group)) {
-            let others: Vec<u64> =
-                (0..3).filter(|other| *other != place).map(|other| (PARAMETERS[other].of)(group)).collect();
-            let load = &group.scenario.load;
-            // A window of one is a round trip: the first point of a sweep over windows.
-            let workload = match load.workload {
-                Workload::PingPong => Workload::Window,
-                other => other,
-            };
-            let rest = (
-                format!("{workload:?}"),
-                [others[0], others[1]],
-                group.placement.to_string(),
-                group.role.to_string(),
-                load.workload.needs_flush_policy() && group.scenario.socket.flush == Flush::Each,
-            );
-            by_rest.entry(rest).or_default().push(group);
+            by_rest.entry(rest(group, parameter)).or_default().push(group);
         }
         for (number, points) in
             by_rest.into_values().filter(|points| distinct(points, parameter) >= 3).enumerate()
