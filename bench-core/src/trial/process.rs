@@ -40,6 +40,10 @@ const EXIT_LIMIT: Duration = Duration::from_secs(5);
 /// first.
 const EXIT_NOTICE: Duration = Duration::from_millis(100);
 
+/// How long the last words of a process that is gone may take to be read. They end with it, unless a child of its own
+/// still holds the other end of the pipe.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
+
 /// Starts real processes for one trial, on given cores, all under one deadline.
 #[derive(Debug)]
 pub struct Processes<'a> {
@@ -122,6 +126,8 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     lines: mpsc::Receiver<Result<String, String>>,
     stderr: Arc<Mutex<VecDeque<String>>>,
+    /// Disconnected once stderr has been read to its end.
+    stderr_end: mpsc::Receiver<()>,
     deadline: Deadline,
     counts: bool,
     /// From the first sample on, where they are asked for.
@@ -151,7 +157,9 @@ impl Process {
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr = child.stderr.take();
         let kept = tail.clone();
+        let (reading, stderr_end) = mpsc::channel();
         thread::spawn(move || {
+            let _ends_with_the_thread = reading;
             if let Some(stderr) = stderr {
                 keep_tail(BufReader::new(stderr), &kept);
             }
@@ -165,6 +173,7 @@ impl Process {
             child,
             lines,
             stderr: tail,
+            stderr_end,
             deadline,
             counts: false,
             #[cfg(target_os = "linux")]
@@ -274,6 +283,8 @@ impl Peer for Process {
 
     fn abandon(&mut self) -> String {
         self.end_now();
+        // Nothing is ever sent: this waits for the reader, which may be behind the process that wrote.
+        let _ = self.stderr_end.recv_timeout(LAST_WORDS_LIMIT);
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         tail.iter().map(String::as_str).collect::<Vec<_>>().join(" | ")
     }
@@ -320,5 +331,20 @@ fn shortened(line: &str) -> String {
     match line.char_indices().nth(SHOWN) {
         None => line.escape_debug().to_string(),
         Some((end, _)) => format!("{}…", line[..end].escape_debug()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_process_are_read_to_their_end() {
+        let mut command = Command::new("sh");
+        // What writes outlives what is waited for, as a reader that is behind would see it.
+        command.args(["-c", "(sleep 0.05; echo last words >&2) >&- & exit 1"]);
+        let mut process = Process::launch(command, &[], Duration::from_secs(60)).unwrap();
+        assert!(process.event().is_err());
+        assert_eq!(process.abandon(), "last words");
     }
 }
