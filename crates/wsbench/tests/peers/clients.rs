@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -60,8 +60,10 @@ fn hold(mut stream: TcpStream) {
     while stream.read(&mut buffer).is_ok_and(|read| read > 0) {}
 }
 
-/// Answers the handshake as is right, then sends what is not, then ends.
+/// Answers the handshake as is right, then sends what is not, then ends. It reads on meanwhile: who answers a flood is not
+/// to wait for a peer that waits for it.
 fn after_handshake(stream: TcpStream, bytes: &[u8], times: usize) {
+    let (Ok(reader), Ok(end)) = (stream.try_clone(), stream.try_clone()) else { return };
     let Ok(mut wire) = Wire::new(stream, Instant::now() + PATIENCE) else { return };
     let Ok(head) = wire.read_head() else { return };
     let key = head.value("sec-websocket-key").unwrap_or_default();
@@ -69,12 +71,13 @@ fn after_handshake(stream: TcpStream, bytes: &[u8], times: usize) {
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
     );
-    let _ = wire.send(answer.as_bytes());
-    for _ in 0..times {
-        if wire.send(bytes).is_err() {
-            return;
-        }
-    }
+    thread::scope(|scope| {
+        scope.spawn(|| hold(reader));
+        let _ = wire.send(answer.as_bytes());
+        // A client that has had enough ends the connection.
+        let _ = (0..times).try_for_each(|_| wire.send(bytes));
+        let _ = end.shutdown(Shutdown::Both);
+    });
 }
 
 /// Lets a row's client meet the server, and expects it to fail with a reason.
