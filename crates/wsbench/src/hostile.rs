@@ -14,9 +14,10 @@ use crate::{
 
 /// A result file: read, summed up, and written in every format.
 pub fn record(bytes: &[u8]) {
-    let summary = Summary::new(&Results::parse(bytes), 0.95);
+    let results = Results::parse(bytes);
+    let summary = Summary::new(&results, 0.95);
     for format in Format::value_variants() {
-        render(&summary, *format, Slo::default());
+        render(&summary, &results, *format, Slo::default());
     }
 }
 

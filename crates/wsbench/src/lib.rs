@@ -21,6 +21,7 @@ mod progress;
 pub mod rates;
 pub mod report;
 pub mod results;
+mod rounds;
 pub mod rows;
 pub mod run;
 pub mod select;

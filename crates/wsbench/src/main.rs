@@ -29,7 +29,7 @@ use wsbench::{
     selftest::{self, SelftestArguments},
     soak::{self, SoakArguments},
     summary::Summary,
-    table::{Format, draw, render},
+    table::{Format, render},
     verify::{self, VerifyArguments},
 };
 
@@ -217,10 +217,7 @@ fn table(
         if !columns.is_empty() {
             summary.show(&columns);
         }
-        if format == Format::Terminal {
-            draw(&mut summary, &results);
-        }
-        let table = render(&summary, format, slo);
+        let table = render(&summary, &results, format, slo);
         match out {
             Some(path) => output::replace(path, table.as_bytes())?,
             None => exit_quietly_on_closed_pipe(&table),

@@ -103,10 +103,10 @@ mod tests {
             with("smol", "tokio", 2, 6_500_000),
             failed,
         ];
-        let summary =
-            Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() }, 0.95);
+        let results = Results { sessions: vec![session()], trials, ..Results::default() };
+        let summary = Summary::new(&results, 0.95);
         assert!(is_matrix(&summary.groups[0]));
-        let text = render(&summary, Format::Terminal, Slo::default());
+        let text = render(&summary, &results, Format::Terminal, Slo::default());
         let line = text.lines().find(|line| line.trim_start().starts_with("smol ")).unwrap();
         assert!(line.contains("6.50 µs") && line.contains("failed"), "{text}");
         assert!(text.contains("servers down, clients across"), "{text}");

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use self::{
     charts::Card,
     page::{Assets, Figure, Key, Page, Section},
-    rounds::Rounds,
 };
 use crate::{
     curve::{Slo, curves},
@@ -20,6 +19,7 @@ use crate::{
     matrix::is_matrix,
     output,
     results::Results,
+    rounds::Rounds,
     run::{DEFAULT_CONFIDENCE, DEFAULT_SLO, parse_confidence},
     summary::{Group, Summary},
     table::{self, compared},
@@ -36,7 +36,6 @@ pub(crate) mod draw;
 mod grid;
 mod ink;
 mod page;
-pub(crate) mod rounds;
 mod seed;
 mod sweeps;
 

@@ -14,7 +14,6 @@ use crate::{
     plan::{TWIN, row_of},
     results::Results,
     summary::{Figure, Group, RowFigures, sort},
-    table::Pictures,
 };
 
 /// One pair of rows in one round of one run.
@@ -126,7 +125,6 @@ fn group(trials: &[&Record], touched: bool, results: &Results, confidence: f64) 
         seeds: trials.iter().map(|trial| trial.seed).collect(),
         rows,
         twin,
-        pictures: Pictures::default(),
     })
 }
 

@@ -19,7 +19,6 @@ use crate::{
     results::{Results, is_same_machine},
     slope,
     statistics::median,
-    table::Pictures,
     verdict::{Judged, Sample, Value, Values, judge, plain_interval},
 };
 
@@ -71,8 +70,6 @@ pub struct Group {
     pub rows: Vec<RowFigures>,
     /// The second measurement of the baseline.
     pub twin: Option<RowFigures>,
-    /// What a terminal shows beside the numbers, once [`crate::table::draw`] has drawn it.
-    pub pictures: Pictures,
 }
 
 /// The figures of one pair of rows.
@@ -309,7 +306,6 @@ fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
         seeds: trials.iter().map(|trial| trial.seed).collect(),
         rows,
         twin,
-        pictures: Pictures::default(),
     }
 }
 

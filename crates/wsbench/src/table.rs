@@ -1,10 +1,6 @@
 //! Tables: the same summary for a terminal, in Markdown, CSV and JSON.
 
-use bench_core::{
-    mark::Mark,
-    metric::{self, Metric, human},
-    trial::Role,
-};
+use bench_core::{mark::Mark, metric, trial::Role};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -12,16 +8,19 @@ use crate::{
     curve::{self, Slo},
     export,
     matrix::{is_matrix, matrices},
-    summary::{Figure, Group, Ratio, RowFigures, Summary},
+    results::Results,
+    summary::{Group, Summary},
     text::clean,
     verdict::Verdict,
 };
 
+mod cells;
 mod flat;
 mod pictures;
 
+pub(crate) use cells::{Sheet, compared, is_spoilt, percent, sheet, verdict_word};
 pub use flat::schema;
-pub use pictures::{Pictures, draw};
+use pictures::Pictures;
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -41,15 +40,20 @@ pub enum Format {
     Github,
 }
 
-/// Writes a summary.
-pub fn render(summary: &Summary, format: Format, slo: Slo) -> String {
+/// Writes the summary of some results.
+pub fn render(summary: &Summary, results: &Results, format: Format, slo: Slo) -> String {
     match format {
         // Known only where stdout is a terminal.
-        Format::Terminal => text(summary, presets::NOTHING, "", slo, Table::new().width()),
+        Format::Terminal => {
+            let draw = |group: &Group| Pictures::of(group, results);
+            text(summary, presets::NOTHING, "", slo, Table::new().width(), draw)
+        }
         // A name could hold markup or a link, and the tables themselves have neither.
-        Format::Markdown => text(summary, presets::ASCII_MARKDOWN, "### ", slo, None)
-            .replace('<', "&lt;")
-            .replace("](", "]\\("),
+        Format::Markdown => {
+            text(summary, presets::ASCII_MARKDOWN, "### ", slo, None, |_| Pictures::default())
+                .replace('<', "&lt;")
+                .replace("](", "]\\(")
+        }
         Format::Csv => flat::csv(summary),
         Format::Bencher => export::bencher(summary),
         Format::Github => export::github(summary),
@@ -66,6 +70,7 @@ fn text(
     heading: &str,
     slo: Slo,
     width: Option<u16>,
+    draw: impl Fn(&Group) -> Pictures,
 ) -> String {
     let mut parts: Vec<String> = summary
         .groups
@@ -79,7 +84,7 @@ fn text(
             if is_matrix(group) {
                 lines.push(matrices(group, style).join("\n\n"));
             } else {
-                lines.push(fitted(group, style, width));
+                lines.push(fitted(group, draw(group), style, width));
             }
             let notes: Vec<String> = marks(group)
                 .into_iter()
@@ -165,13 +170,19 @@ pub(crate) fn conditions(group: &Group) -> String {
 }
 
 /// A group's table, in which columns are left out from the right until it fits.
-fn fitted(group: &Group, style: comfy_table::TableStyle, width: Option<u16>) -> String {
+fn fitted(
+    group: &Group,
+    mut pictures: Pictures,
+    style: comfy_table::TableStyle,
+    width: Option<u16>,
+) -> String {
     let mut group = group.clone();
     let mut left_out = Vec::new();
     loop {
-        let text = table(&group, style).trim_fmt();
+        let text = table(&group, &pictures, style).trim_fmt();
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        let is_bare = group.columns.is_empty() && group.pictures == Pictures::default();
+        let is_drawn = pictures.bars.is_some() || pictures.sparklines.is_some();
+        let is_bare = group.columns.is_empty() && !is_drawn;
         if width.is_none_or(|width| widest <= usize::from(width)) || is_bare {
             if left_out.is_empty() {
                 return text;
@@ -183,8 +194,7 @@ fn fitted(group: &Group, style: comfy_table::TableStyle, width: Option<u16>) -> 
             );
         }
         // Two columns of numbers before the pictures, and the pictures before the other numbers.
-        let pictures = &mut group.pictures;
-        if group.columns.len() > 2 || (pictures.sparklines.is_none() && pictures.bars.is_none()) {
+        if group.columns.len() > 2 || !is_drawn {
             left_out.extend(group.columns.pop().map(|column| column.name));
         } else if pictures.sparklines.take().is_some() {
             left_out.push("sparklines");
@@ -194,9 +204,9 @@ fn fitted(group: &Group, style: comfy_table::TableStyle, width: Option<u16>) -> 
     }
 }
 
-fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
+fn table(group: &Group, pictures: &Pictures, style: comfy_table::TableStyle) -> Table {
     let mut sheet = sheet(group);
-    let Pictures { bars, sparklines } = &group.pictures;
+    let Pictures { bars, sparklines } = pictures;
     if let Some(bars) = bars {
         // Behind the ratios that they show.
         let place = sheet.names + 4;
@@ -218,89 +228,6 @@ fn table(group: &Group, style: comfy_table::TableStyle) -> Table {
         }
     }
     table
-}
-
-/// The cells of a group's table, as text.
-pub(crate) struct Sheet {
-    /// Place of the column with the rows' names.
-    pub(crate) names: usize,
-    pub(crate) header: Vec<String>,
-    pub(crate) rows: Vec<Vec<String>>,
-}
-
-/// The cells of a group's table.
-pub(crate) fn sheet(group: &Group) -> Sheet {
-    let (ranking, columns) = (group.ranking, &group.columns);
-    let is_ranked = group.rows.iter().any(|row| rank(row).is_some());
-    let mut header = if is_ranked { vec!["rank".to_owned()] } else { Vec::new() };
-    header.extend([
-        "row".to_owned(),
-        ranking.label.to_owned(),
-        "min–max".to_owned(),
-        format!("against {}", clean(&group.baseline)),
-    ]);
-    header.extend(columns.iter().map(|column| column.label.to_owned()));
-    let cells = |row: &RowFigures| {
-        let mut cells = Vec::new();
-        if is_ranked {
-            cells.push(rank(row).map_or("–".to_owned(), |rank| rank.to_string()));
-        }
-        cells.push(name(group, row));
-        match row.figures.get(ranking.name) {
-            None => cells.extend([missing(row), String::new(), String::new()]),
-            Some(figure) => {
-                // Without a ratio it is the baseline, or the baseline failed wherever this row was measured.
-                let without = if compared(group, row) == group.baseline { "baseline" } else { "–" };
-                let against =
-                    figure.ratio.map_or_else(|| without.to_owned(), |ratio| against(group, row, ratio));
-                cells.extend([human(figure.median, ranking.unit), range(figure, ranking), against]);
-            }
-        }
-        for column in columns {
-            let figure = row.figures.get(column.name);
-            cells.push(figure.map_or("–".to_owned(), |figure| {
-                let mark = if is_spoilt(row, *column) { " !" } else { "" };
-                format!("{}{mark}", human(figure.median, column.unit))
-            }));
-        }
-        cells
-    };
-    Sheet { names: usize::from(is_ranked), header, rows: group.rows.iter().map(cells).collect() }
-}
-
-/// Whether a figure is shown but not to be ranked by: its median is that of marked trials.
-pub(crate) fn is_spoilt(row: &RowFigures, metric: Metric) -> bool {
-    let rounds = row.figures.get(metric.name).map_or(0, |figure| figure.rounds);
-    row.marks.iter().any(|(mark, trials)| mark.spoils(metric) && 2 * trials > rounds)
-}
-
-fn rank(row: &RowFigures) -> Option<usize> {
-    row.judged.and_then(|judged| judged.rank)
-}
-
-/// `+25.0 % [+22.1 … +28.3] slower`: the median of the ratios, their interval at the corrected level and the verdict.
-pub(crate) fn against(group: &Group, row: &RowFigures, ratio: Ratio) -> String {
-    let Some(judged) = row.judged else { return percentages(ratio) };
-    let Some((low, high)) = judged.interval else { return percentages(ratio) };
-    let median = judged.ratio.unwrap_or(ratio.median);
-    let figures = format!("{} % [{} … {}]", percent(median), percent(low), percent(high));
-    match verdict_word(group.ranking, judged.verdict) {
-        Some(word) => format!("{figures} {word}"),
-        None => figures,
-    }
-}
-
-/// What a verdict is called for a metric; `None` where there is none.
-pub(crate) fn verdict_word(metric: Metric, verdict: Verdict) -> Option<&'static str> {
-    let is_size = metric.unit == metric::Unit::Bytes;
-    match verdict {
-        Verdict::Tie => Some("tie"),
-        Verdict::Greater if is_size => Some("more"),
-        Verdict::Less if is_size => Some("less"),
-        Verdict::Greater => Some(if metric.higher_is_better { "faster" } else { "slower" }),
-        Verdict::Less => Some(if metric.higher_is_better { "slower" } else { "faster" }),
-        Verdict::Baseline | Verdict::TooFew { .. } => None,
-    }
 }
 
 /// What the marks of a group's rows stand for.
@@ -347,55 +274,6 @@ pub(crate) fn verdicts(group: &Group, confidence: f64) -> Option<String> {
     Some(decided.into_iter().chain(unsteady).chain(reason).collect::<Vec<_>>().join("; "))
 }
 
-pub(crate) fn name(group: &Group, row: &RowFigures) -> String {
-    let compared = match group.role {
-        Role::Server => row.server.clone(),
-        Role::Client => row.client.clone(),
-    };
-    let status = row.status.as_ref().map_or(String::new(), |status| format!(" ({status})"));
-    let workers = if row.workers > 1 { format!(" ×{}", row.workers) } else { String::new() };
-    let letters: String = row.marks.keys().map(|mark| mark.letter()).collect();
-    let marked = if letters.is_empty() { String::new() } else { format!(" !{letters}") };
-    let failed = if row.failed > 0 { format!(" [{} failed]", row.failed) } else { String::new() };
-    clean(&format!("{compared}{workers}{status}{marked}{failed}"))
-}
-
-/// The name of the row that a line is about.
-pub(crate) fn compared<'a>(group: &Group, row: &'a RowFigures) -> &'a str {
-    match group.role {
-        Role::Server => &row.server,
-        Role::Client => &row.client,
-    }
-}
-
-fn missing(row: &RowFigures) -> String {
-    if row.failed > 0 { "failed".to_owned() } else { "–".to_owned() }
-}
-
-pub(crate) fn range(figure: &Figure, metric: Metric) -> String {
-    if figure.rounds == 1 {
-        return "1 round".to_owned();
-    }
-    let (min, max) = (human(figure.min, metric.unit), human(figure.max, metric.unit));
-    match (min.split_once(' '), max.split_once(' ')) {
-        (Some((min, small)), Some((max, large))) if small == large => format!("{min}–{max} {large}"),
-        _ => format!("{min}–{max}"),
-    }
-}
-
-/// `+25.0 % [+22.1 … +28.3]`: the median of the ratios, and their least and greatest.
-pub(crate) fn percentages(ratio: Ratio) -> String {
-    if ratio.min == ratio.max {
-        return format!("{} %", percent(ratio.median));
-    }
-    format!("{} % [{} … {}]", percent(ratio.median), percent(ratio.min), percent(ratio.max))
-}
-
-pub(crate) fn percent(ratio: f64) -> String {
-    let text = format!("{:+.1}", (ratio - 1.0) * 100.0);
-    text.replace('-', "−")
-}
-
 /// How far the baseline differs from itself: what a difference has to exceed to mean anything.
 pub(crate) fn floor(group: &Group) -> Option<String> {
     let twin = group.twin.as_ref()?;
@@ -427,7 +305,7 @@ mod tests {
         tests::{session, trial},
     };
 
-    fn summary() -> Summary {
+    fn results() -> Results {
         let mut session = session();
         session.unavailable.insert("glommio".to_owned(), "io_uring is disabled".to_owned());
         let trials = (0..3).flat_map(|block| {
@@ -437,17 +315,16 @@ mod tests {
                 trial("tokio#aa", block, 2, 5_050_000),
             ]
         });
-        let results = Results { sessions: vec![session], trials: trials.collect(), ..Results::default() };
-        Summary::new(&results, 0.95)
+        Results { sessions: vec![session], trials: trials.collect(), ..Results::default() }
     }
 
-    fn render_plain(summary: &Summary, format: Format) -> String {
-        render(summary, format, Slo::default())
+    fn render_plain(results: &Results, format: Format) -> String {
+        render(&Summary::new(results, 0.95), results, format, Slo::default())
     }
 
     #[test]
     fn a_terminal_table() {
-        let text = render_plain(&summary(), Format::Terminal);
+        let text = render_plain(&results(), Format::Terminal);
         for expected in [
             "rtt-24 · 1 connection · 24 B text · closed loop",
             "client tokio",
@@ -472,20 +349,20 @@ mod tests {
         });
         let trials = vec![failed, trial("smol", 0, 1, 6_000_000)];
         let results = Results { sessions: vec![session()], trials, ..Results::default() };
-        let text = render_plain(&Summary::new(&results, 0.95), Format::Terminal);
+        let text = render_plain(&results, Format::Terminal);
         assert!(!text.contains("baseline"), "{text}");
     }
 
     #[test]
     fn a_markdown_table() {
-        let text = render_plain(&summary(), Format::Markdown);
+        let text = render_plain(&results(), Format::Markdown);
         assert!(text.starts_with("### rtt-24"), "{text}");
         assert!(text.lines().any(|line| line.starts_with("| smol") && line.ends_with('|')), "{text}");
     }
 
     #[test]
     fn json_figures_are_unique_by_their_first_six_keys() {
-        let json: serde_json::Value = serde_json::from_str(&render_plain(&summary(), Format::Json)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&render_plain(&results(), Format::Json)).unwrap();
         let figures = json.as_array().unwrap();
         let mut keys: Vec<String> = figures
             .iter()
@@ -512,19 +389,19 @@ mod tests {
 
     #[test]
     fn csv_has_a_header_and_as_many_lines_as_json_has_figures() {
-        let csv = render_plain(&summary(), Format::Csv);
+        let csv = render_plain(&results(), Format::Csv);
         assert!(csv.starts_with("scenario,role,server,client,placement,metric,unit,median,min,max,rounds"));
-        let json: serde_json::Value = serde_json::from_str(&render_plain(&summary(), Format::Json)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&render_plain(&results(), Format::Json)).unwrap();
         assert_eq!(csv.lines().count(), json.as_array().unwrap().len() + 1);
     }
 
     #[test]
     fn trackers_get_their_own_json() {
         let bencher: serde_json::Value =
-            serde_json::from_str(&render_plain(&summary(), Format::Bencher)).unwrap();
+            serde_json::from_str(&render_plain(&results(), Format::Bencher)).unwrap();
         assert_eq!(bencher["rtt-24/smol/tokio"]["server_cpu_per_message"]["value"], 6_000.0);
         let github: serde_json::Value =
-            serde_json::from_str(&render_plain(&summary(), Format::Github)).unwrap();
+            serde_json::from_str(&render_plain(&results(), Format::Github)).unwrap();
         let names: Vec<&str> =
             github.as_array().unwrap().iter().filter_map(|entry| entry["name"].as_str()).collect();
         assert!(names.contains(&"rtt-24/smol/tokio server_cpu_per_message"), "{names:?}");
@@ -533,12 +410,14 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_gets_fewer_columns() {
-        let group = &summary().groups[0];
-        let wide = fitted(group, presets::NOTHING, None);
-        let narrow = fitted(group, presets::NOTHING, Some(80));
+        let results = results();
+        let group = &Summary::new(&results, 0.95).groups[0];
+        let fitted = |width| fitted(group, Pictures::of(group, &results), presets::NOTHING, width);
+        let wide = fitted(None);
+        let narrow = fitted(Some(80));
         assert!(wide.contains("client CPU") && !wide.contains("left out"), "{wide}");
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
-        assert_eq!(fitted(group, presets::NOTHING, Some(400)), wide);
+        assert_eq!(fitted(Some(400)), wide);
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn survive(bytes: &[u8]) -> Results {
     }
     let summary = Summary::new(&results, 0.95);
     for format in Format::value_variants() {
-        render(&summary, *format, Slo::default());
+        render(&summary, &results, *format, Slo::default());
     }
     let sound = directory.path().join("sound.ndjson");
     fs::write(&sound, real()).unwrap();

@@ -10,9 +10,9 @@ use super::{
     axis::{Scale, Show},
     chart::{Band, Body, Chart, Heat, Line, Lines, Quantity, Rows},
     draw::time,
-    rounds::{Rounds, latency},
 };
 use crate::{
+    rounds::{Merged, Rounds, latency},
     statistics::{Test, interval},
     summary::{Group, RowFigures},
     table::{compared, percent, verdict_word},
@@ -197,7 +197,7 @@ fn percentiles(card: &Card<'_>) -> Option<Chart> {
 }
 
 impl Card<'_> {
-    fn merged(&self, row: &RowFigures, series: Series) -> Option<&super::rounds::Merged> {
+    fn merged(&self, row: &RowFigures, series: Series) -> Option<&Merged> {
         self.rounds.merged((&row.server, &row.client), series)
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     results::Results,
     signals::{self, Signal},
     summary::{Group, RowFigures, Summary},
-    table::{Format, draw, render},
+    table::{Format, render},
     verdict::Verdict,
 };
 
@@ -77,7 +77,7 @@ pub(super) fn finish(
         let resume = "(`wsbench run --resume` goes on with it after an interruption)";
         say(&format!("records: {} {resume}", path.display()));
     }
-    let (own, mut summary) = loop {
+    let (own, summary) = loop {
         let progress = Progress::start(&session, look.quiet, |block| is_done(block, &done));
         let result = run_blocks(
             &session,
@@ -132,10 +132,7 @@ pub(super) fn finish(
     };
     // Of the whole run: a resumed one may have failed trials from before its interruption.
     let failed = own.trials.iter().any(|trial| trial.error.is_some());
-    if look.format == Format::Terminal {
-        draw(&mut summary, &own);
-    }
-    crate::exit_quietly_on_closed_pipe(&render(&summary, look.format, slo));
+    crate::exit_quietly_on_closed_pipe(&render(&summary, &own, look.format, slo));
     if let Some(problem) = own.problems.first() {
         say(&format!("error: {problem}"));
         return Ok(FAILED);

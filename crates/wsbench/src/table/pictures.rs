@@ -6,9 +6,9 @@ use bench_core::metric::{Unit, human, three_digits};
 
 use super::compared;
 use crate::{
-    report::rounds::{Merged, Rounds, latency},
     results::Results,
-    summary::{Group, RowFigures, Summary},
+    rounds::{Merged, Rounds, latency},
+    summary::{Group, RowFigures},
 };
 
 /// Characters on each side of a bar's middle: so a bar is as wide as its header, `÷1.25 … ×1.25`.
@@ -27,16 +27,22 @@ const ENDS: (f64, f64) = (0.001, 0.999);
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// What a group's table shows beside its numbers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pictures {
+#[derive(Default)]
+pub(super) struct Pictures {
     /// Ratios of the ranking metric to the baseline.
     pub(super) bars: Option<Column>,
     /// Distributions of the latency, on one logarithmic scale.
     pub(super) sparklines: Option<Column>,
 }
 
+impl Pictures {
+    /// What there is to draw for a group of these results.
+    pub(super) fn of(group: &Group, results: &Results) -> Pictures {
+        Pictures { bars: bars(group), sparklines: sparklines(group, results) }
+    }
+}
+
 /// A header, and the cells by server and client.
-#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Column {
     pub(super) header: String,
     cells: BTreeMap<(String, String), String>,
@@ -50,13 +56,6 @@ impl Column {
 
 fn key(row: &RowFigures) -> (String, String) {
     (row.server.clone(), row.client.clone())
-}
-
-/// Draws what there is to draw for the groups of a summary of these results.
-pub fn draw(summary: &mut Summary, results: &Results) {
-    for group in &mut summary.groups {
-        group.pictures = Pictures { bars: bars(group), sparklines: sparklines(group, results) };
-    }
 }
 
 fn bars(group: &Group) -> Option<Column> {
@@ -129,7 +128,10 @@ mod tests {
     use hdrhistogram::Histogram;
 
     use super::*;
-    use crate::results::tests::{session, trial};
+    use crate::{
+        results::tests::{session, trial},
+        summary::Summary,
+    };
 
     #[test]
     fn bars_start_at_one_and_end_at_the_scales_end() {
@@ -159,10 +161,8 @@ mod tests {
     fn only_what_was_measured_is_drawn() {
         let trials = (0..2).flat_map(|block| [trial("tokio", block, 0, 5), trial("smol", block, 1, 6)]);
         let results = Results { sessions: vec![session()], trials: trials.collect(), ..Results::default() };
-        let mut summary = Summary::new(&results, 0.95);
-        draw(&mut summary, &results);
-        let group = &summary.groups[0];
-        let bars = group.pictures.bars.as_ref().unwrap();
+        let group = &Summary::new(&results, 0.95).groups[0];
+        let bars = Pictures::of(group, &results).bars.unwrap();
         assert_eq!(bars.header, "÷1.20 … ×1.20");
         assert_eq!(bars.cell(&group.rows[1]), "      │██████");
     }
