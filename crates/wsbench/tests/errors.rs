@@ -19,7 +19,10 @@ use std::{
 use bench_core::record::Line;
 use common::{SHORT, lines, programs, run, trials, wsbench};
 use nix::sys::signal::Signal;
-use survey::{ended, faulty, has_namespaces, runners_of, send, shell, started, until};
+use survey::{
+    READ_ONLY_DISK, RUN, TOO_FEW_PORTS, ended, faulty, has_namespaces, runners_of, send, shell, started,
+    until,
+};
 use wsbench::{
     lock::{Lock, LockArguments},
     results::Results,
@@ -40,7 +43,7 @@ fn every_message_is_as_it_was_agreed() {
     let sections: [(&str, Option<Messages>); 7] = [
         ("a run that cannot begin", Some(refused(folder))),
         ("a run that cannot keep its records", Some(unkept(folder))),
-        ("a machine with other limits", has_namespaces().then(limited)),
+        ("a machine with other limits", has_namespaces().then(|| limited(folder))),
         ("a run that is interrupted", Some(interrupted(folder))),
         ("result files", Some(damaged(folder))),
         ("a server that misbehaves", Some(misbehaving("servers", SERVERS, folder))),
@@ -116,14 +119,12 @@ fn unkept(folder: &Path) -> Messages {
 }
 
 /// In namespaces of their own.
-fn limited() -> Messages {
-    let ports = "echo '40000 40099' >/proc/sys/net/ipv4/ip_local_port_range || exit 99\n\
-                 exec \"$WSBENCH\" run --connections 101 --rounds 1 --rows tokio";
-    let disk = "mount -t tmpfs none /mnt && mount -o remount,ro /mnt || exit 99\n\
-                exec \"$WSBENCH\" run --messages 200 --rounds 1 --rows tokio --out /mnt/out.ndjson";
+fn limited(folder: &Path) -> Messages {
+    let disk = folder.join("disk");
+    fs::create_dir(&disk).unwrap();
     vec![
-        error("too few ports", &mut shell("-Urn", ports)),
-        error("the disk is read-only", &mut shell("-Urm", disk)),
+        error("too few ports", &mut shell("-Urn", TOO_FEW_PORTS)),
+        error("the disk is read-only", shell("-Urm", READ_ONLY_DISK).env("DISK", &disk)),
     ]
 }
 
@@ -142,7 +143,7 @@ fn interrupted(folder: &Path) -> Messages {
         let (results, rescue) = (folder.join("results"), folder.join("tmp"));
         fs::create_dir(&results).unwrap();
         fs::create_dir(&rescue).unwrap();
-        let mut command = wsbench("run --messages 2000 --warm-up 5ms --rounds 12 --seed 1 --rows tokio,smol");
+        let mut command = wsbench(RUN);
         let child = started(command.env("TMPDIR", &rescue), &results.join("out.ndjson"), 2);
         fs::remove_dir_all(&results).unwrap();
         let (code, _, stderr) = ended(child);

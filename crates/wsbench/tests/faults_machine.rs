@@ -18,10 +18,10 @@ use bench_core::record::Line;
 use common::{SHORT, lines, own_lock, programs, run, trials, wsbench};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::Signal;
-use survey::{Running, ended, faulty, has_namespaces, send, shell, started, survey, until};
-
-/// Two rows and the twin, a tenth of a second a trial: enough of them that the run is not over before it is disturbed.
-const RUN: &str = "run --messages 2000 --warm-up 5ms --rounds 12 --seed 1 --rows tokio,smol";
+use survey::{
+    READ_ONLY_DISK, RUN, Running, TOO_FEW_PORTS, ended, faulty, has_namespaces, send, shell, started, survey,
+    until,
+};
 
 type Test = fn() -> Result<(), Failed>;
 
@@ -148,9 +148,7 @@ fn disk_full_in_the_middle() -> Result<(), Failed> {
 
 fn disk_read_only() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
-    let script = "mount -t tmpfs none \"$DISK\" && mount -o remount,ro \"$DISK\" || exit 99\n\
-                  exec \"$WSBENCH\" run --messages 200 --rounds 1 --rows tokio --out \"$DISK/out.ndjson\"";
-    let mut command = shell("-Urm", script);
+    let mut command = shell("-Urm", READ_ONLY_DISK);
     let (code, _, stderr) = run(command.env("DISK", directory.path()));
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("out.ndjson cannot be written: Read-only file system"), "{stderr}");
@@ -234,9 +232,7 @@ fn two_runs() -> Result<(), Failed> {
 }
 
 fn ports() -> Result<(), Failed> {
-    let script = "echo '40000 40099' >/proc/sys/net/ipv4/ip_local_port_range || exit 99\n\
-                  exec \"$WSBENCH\" run --connections 101 --rounds 1 --rows tokio";
-    let mut command = shell("-Urn", script);
+    let mut command = shell("-Urn", TOO_FEW_PORTS);
     let (code, stdout, stderr) = run(&mut command);
     assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
     let expected = "makes 101 connects to one server, and there are 100 ports for them";

@@ -42,6 +42,12 @@ fn page(name: &str, records: &Path) -> String {
     std::fs::read_to_string(out).unwrap()
 }
 
+/// The page of some records, for no one but this test.
+fn page_beside(records: &Path) -> String {
+    let out = wsbench(&["report", text(records)]);
+    std::fs::read_to_string(out.trim_end()).unwrap()
+}
+
 /// What stands between two marks, the first time after `from`.
 fn between<'a>(text: &'a str, open: &str, close: &str) -> &'a str {
     let start = text.find(open).unwrap_or_else(|| panic!("`{open}` is missing")) + open.len();
@@ -170,8 +176,7 @@ fn a_sweep_joins_what_differs_by_its_parameter_alone() {
     let rows = &[("tokio", 5_000), ("smol", 6_000)];
     let scenarios = &["closed-100", "size-16384", "size-1048576", "tls-closed-100", "fair-100", "cores-1"];
     Run { rows, scenarios, rounds: 2, samples: 100, matrix: false }.write(&records, |_| {});
-    let page = wsbench(&["report", text(&records), "-o", text(&folder.path().join("page.html"))]);
-    let page = std::fs::read_to_string(page.trim_end()).unwrap();
+    let page = page_beside(&records);
     let joined = between(&page, "medians over rounds of ", ". Lines join");
     let mut joined: Vec<&str> = joined.split(", ").collect();
     joined.sort_unstable();
@@ -264,6 +269,13 @@ fn terms_completions_and_man_pages() {
 
 // ---- every number can be traced
 
+/// The trials that count, as plain JSON.
+fn measured(records: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(records).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.filter(|line: &Value| line["kind"] == "trial" && line["error"].is_null()).collect()
+}
+
 /// Figures of the page, picked at random, are those of the records.
 #[test]
 fn figures_of_the_page_are_those_of_the_records() {
@@ -271,12 +283,7 @@ fn figures_of_the_page_are_those_of_the_records() {
     let records = folder.path().join("small.ndjson");
     small(&records);
     let page = page("small", &records);
-    let lines: Vec<Value> = std::fs::read_to_string(&records)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|line: &Value| line["kind"] == "trial" && line["error"].is_null())
-        .collect();
+    let lines = measured(&records);
     let table = between(&page, "<table id=\"grid\">", "</table>");
     let columns: Vec<(&str, &str)> = table
         .split("data-scenario=\"")
@@ -308,7 +315,6 @@ fn figures_of_the_page_are_those_of_the_records() {
     rounds_are_those_of_the_records(&data(&page), &lines, &mut random);
 }
 
-/// The values behind the page's charts and ratios, block by block.
 /// Ratios, their intervals and their words, by code of its own: the sign test, Holm's correction and order statistics. Only
 /// of metrics without a control, whose every round counts.
 #[test]
@@ -316,14 +322,8 @@ fn ratios_and_intervals_are_those_of_the_records() {
     let folder = tempfile::tempdir().unwrap();
     let records = folder.path().join("small.ndjson");
     small(&records);
-    let page = wsbench(&["report", text(&records), "-o", text(&folder.path().join("page.html"))]);
-    let page = std::fs::read_to_string(page.trim_end()).unwrap();
-    let lines: Vec<Value> = std::fs::read_to_string(&records)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|line: &Value| line["kind"] == "trial" && line["error"].is_null())
-        .collect();
+    let page = page_beside(&records);
+    let lines = measured(&records);
     for (scenario, metric) in [("paced-1000", "p99"), ("push-100", "lag p99")] {
         let figure = figure_of(metric).unwrap();
         let of = |name: &str| -> BTreeMap<u64, f64> {
@@ -380,6 +380,7 @@ fn at_most(k: usize, n: usize) -> f64 {
     sum / 2_f64.powi(n as i32)
 }
 
+/// The values behind the page's charts and ratios, block by block.
 fn rounds_are_those_of_the_records(data: &Value, lines: &[Value], random: &mut rand_pcg::Pcg64) {
     let columns = data["grid"]["columns"].as_array().unwrap();
     let mut traced = 0;

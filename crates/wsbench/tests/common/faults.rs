@@ -25,6 +25,17 @@ use crate::common::{lines, own_lock, programs};
 /// Longest time for anything that a test waits for by looking.
 pub const SOON: Duration = Duration::from_secs(60);
 
+/// Two rows and the twin, a tenth of a second a trial: enough of them that the run is not over before it is disturbed.
+pub const RUN: &str = "run --messages 2000 --warm-up 5ms --rounds 12 --seed 1 --rows tokio,smol";
+
+/// A run with fewer ports than connections, for a [`shell`] in a network of its own.
+pub const TOO_FEW_PORTS: &str = "echo '40000 40099' >/proc/sys/net/ipv4/ip_local_port_range || exit 99\n\
+    exec \"$WSBENCH\" run --connections 101 --rounds 1 --rows tokio";
+
+/// A run onto a disk that cannot be written, mounted on the folder `$DISK`, for a [`shell`] with mounts of its own.
+pub const READ_ONLY_DISK: &str = "mount -t tmpfs none \"$DISK\" && mount -o remount,ro \"$DISK\" || exit 99\n\
+    exec \"$WSBENCH\" run --messages 200 --rounds 1 --rows tokio --out \"$DISK/out.ndjson\"";
+
 /// The row `faulty`, as the command line names it.
 pub fn faulty() -> String {
     format!("faulty@{}", programs().join("runner-faulty").display())
