@@ -298,7 +298,7 @@ fn steps<S: Stage>(
     server.wait().map_err(|reason| at(Step::Stop)(format!("the server {reason}")))?;
     server_is_sound(served, counted.refused + counted.timed_out).map_err(at(Step::Accounting))?;
     losses_agree(&counted, served).map_err(at(Step::Accounting))?;
-    reconcile(&counted.tally, &served.tally, served.dropped_messages).map_err(at(Step::Accounting))
+    reconcile(&counted.tally, &served.tally, served.dropped()).map_err(at(Step::Accounting))
 }
 
 fn at<M: Into<String>>(step: Step) -> impl Fn(M) -> Failure {

@@ -1,6 +1,7 @@
 //! What a server counts: on each connection by itself, and over all of them when a connection ends.
 
 use std::{
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -52,6 +53,16 @@ pub struct Served {
     pub open_at_end: u64,
     /// Panics in the process.
     pub panics: u64,
+}
+
+impl Served {
+    /// How many messages a policy dropped, at least and at most.
+    ///
+    /// What was on its way to a subscriber when it was cut off counts as dropped. It may have arrived all the same where
+    /// it is the kernel that completes a write (io_uring): such a write cannot be called back for certain.
+    pub fn dropped(&self) -> RangeInclusive<u64> {
+        self.dropped_messages.saturating_sub(self.disconnected)..=self.dropped_messages
+    }
 }
 
 /// What all connections of a server share.

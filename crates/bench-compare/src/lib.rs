@@ -106,7 +106,7 @@ impl Pair {
             return Err("the server made no report".to_owned());
         };
         self.server.wait()?;
-        reconcile(&drove.tally, &served.tally, served.dropped_messages)?;
+        reconcile(&drove.tally, &served.tally, served.dropped())?;
         if drove.units != self.asked {
             return Err(format!("{} were asked for and {} were counted", self.asked, drove.units));
         }

@@ -31,10 +31,10 @@ pub fn protocol(bytes: &[u8]) {
             for series in drove.series.values() {
                 let _ = series.histogram();
             }
-            let _ = reconcile(&drove.tally, &drove.tally, u64::MAX);
+            let _ = reconcile(&drove.tally, &drove.tally, 0..=u64::MAX);
         }
         Ok(Event::Served(served)) => {
-            let _ = reconcile(&served.tally, &served.tally, served.dropped_messages);
+            let _ = reconcile(&served.tally, &served.tally, served.dropped());
         }
         _ => {}
     }

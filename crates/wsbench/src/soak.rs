@@ -248,7 +248,7 @@ fn accounts(report: &Report, served: &Served) -> Vec<String> {
     clients.add(&report.churn.tally);
     clients.add(&report.paced.tally);
     let mut faults: Vec<String> =
-        reconcile(&clients, &served.tally, served.dropped_messages).err().into_iter().collect();
+        reconcile(&clients, &served.tally, served.dropped()).err().into_iter().collect();
     let ended = [
         (served.panics, "panics"),
         (served.open_at_end, "connections that did not close"),
