@@ -32,12 +32,14 @@ mod bench;
 mod blocks;
 mod dry;
 mod finish;
+mod further;
 mod resume;
 
 use bench::Bench;
 use blocks::Done;
 use dry::dry_run;
-use finish::{Look, Target, finish};
+use finish::{Look, finish};
+use further::Target;
 use resume::resume;
 
 /// What the table and a run assume unless they are told otherwise.
@@ -100,6 +102,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "ROW", default_value = "tokio")]
     pub(crate) reference: String,
     /// Rounds; the profile decides, and 7 otherwise
+    ///
+    /// Of scenarios in which disturbed trials leave too few for a verdict, up to half as many more are measured.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_ROUNDS as i64))]
     rounds: Option<u32>,
     /// Seed of the shuffled order; from the clock, and printed, when not given

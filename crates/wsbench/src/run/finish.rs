@@ -1,13 +1,11 @@
 //! The part of a run that a new and a resumed one share.
 
-use bench_core::{
-    mark::Mark,
-    record::{FoundPoint, Line, Partial, SCHEMA, Session, unix_ms},
-};
+use bench_core::record::{FoundPoint, Line, Partial, SCHEMA, Session, unix_ms};
 
 use super::{
     bench::Bench,
     blocks::{Done, is_done, run_blocks},
+    further::{Target, add_round, most_rounds, robbed},
 };
 use crate::{
     curve::Slo,
@@ -18,9 +16,8 @@ use crate::{
     rates,
     results::Results,
     signals::{self, Signal},
-    summary::{Group, RowFigures, Summary},
+    summary::Summary,
     table::{Format, render},
-    verdict::Verdict,
 };
 
 /// How the results are looked at.
@@ -31,33 +28,6 @@ pub(super) struct Look {
     pub(super) confidence: f64,
     pub(super) target: Option<Target>,
     pub(super) quiet: bool,
-}
-
-/// How narrow the intervals are to become, and in how many rounds at most.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
-    /// Upper over lower end of a ratio's interval, less 1.
-    pub(super) width: f64,
-    pub(super) max_rounds: u32,
-}
-
-impl Target {
-    /// Whether another round is needed.
-    fn is_missed(self, summary: &Summary, session: &Session) -> bool {
-        let wide = |row: &RowFigures| {
-            row.judged.is_some_and(|judged| match (judged.verdict, judged.interval) {
-                (Verdict::Baseline, _) => false,
-                // Further rounds would not give it more cores.
-                _ if row.marks.contains_key(&Mark::CoresShared) => false,
-                (Verdict::TooFew { .. }, _) | (_, None) => true,
-                (_, Some((low, high))) => high / low - 1.0 > self.width,
-            })
-        };
-        // What has its own number of rounds gets no more of them.
-        let grows = |group: &&Group| !session.rounds_of.contains_key(&group.scenario.name);
-        session.rounds < self.max_rounds
-            && summary.groups.iter().filter(grows).flat_map(|group| &group.rows).any(wide)
-    }
 }
 
 /// Measures what is not done yet and prints the table.
@@ -77,6 +47,7 @@ pub(super) fn finish(
         let resume = "(`wsbench run --resume` goes on with it after an interruption)";
         say(&format!("records: {} {resume}", path.display()));
     }
+    let most_rounds = look.target.map_or(most_rounds(session.rounds), |target| target.max_rounds);
     let (own, summary) = loop {
         let progress = Progress::start(&session, look.quiet, |block| is_done(block, &done));
         let result = run_blocks(
@@ -121,14 +92,24 @@ pub(super) fn finish(
             records.write(&Line::Session(session.clone()))?;
             continue;
         }
-        match look.target {
-            Some(target) if Signal::caught().is_none() && target.is_missed(&summary, &session) => {
-                session.rounds += 1;
-                // The same run with a round more: the last of its lines counts.
-                records.write(&Line::Session(session.clone()))?;
-            }
-            _ => break (own, summary),
+        if Signal::caught().is_some() || session.rounds >= most_rounds {
+            break (own, summary);
         }
+        match look.target {
+            Some(target) if target.is_missed(&summary, &session) => session.rounds += 1,
+            Some(_) => break (own, summary),
+            None => {
+                let robbed = robbed(&summary, &own.trials, &session);
+                if robbed.is_empty() {
+                    break (own, summary);
+                }
+                let names: Vec<&str> = robbed.iter().map(String::as_str).collect();
+                say(&format!("next: a round in place of disturbed ones, of {}", names.join(", ")));
+                add_round(&mut session, &robbed);
+            }
+        }
+        // The same run with a round more: the last of its lines counts.
+        records.write(&Line::Session(session.clone()))?;
     };
     // Of the whole run: a resumed one may have failed trials from before its interruption.
     let failed = own.trials.iter().any(|trial| trial.error.is_some());
