@@ -5,7 +5,7 @@ use bench_core::record::{FoundPoint, Line, Partial, SCHEMA, Session, unix_ms};
 use super::{
     bench::Bench,
     blocks::{Done, is_done, run_blocks},
-    further::{Target, add_round, most_rounds, robbed},
+    further::{Target, add_round, robbed},
 };
 use crate::{
     curve::Slo,
@@ -27,6 +27,8 @@ pub(super) struct Look {
     pub(super) slo: Slo,
     pub(super) confidence: f64,
     pub(super) target: Option<Target>,
+    /// Most rounds that the run may come to, by its target or in place of disturbed ones.
+    pub(super) most_rounds: u32,
     pub(super) quiet: bool,
 }
 
@@ -47,7 +49,6 @@ pub(super) fn finish(
         let resume = "(`wsbench run --resume` goes on with it after an interruption)";
         say(&format!("records: {} {resume}", path.display()));
     }
-    let most_rounds = look.target.map_or(most_rounds(session.rounds), |target| target.max_rounds);
     let (own, summary) = loop {
         let progress = Progress::start(&session, look.quiet, |block| is_done(block, &done));
         let result = run_blocks(
@@ -92,7 +93,7 @@ pub(super) fn finish(
             records.write(&Line::Session(session.clone()))?;
             continue;
         }
-        if Signal::caught().is_some() || session.rounds >= most_rounds {
+        if Signal::caught().is_some() || session.rounds >= look.most_rounds {
             break (own, summary);
         }
         match look.target {

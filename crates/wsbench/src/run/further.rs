@@ -13,12 +13,11 @@ use crate::{
     verdict::Verdict,
 };
 
-/// How narrow the intervals are to become, and in how many rounds at most.
+/// How narrow the intervals are to become.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     /// Upper over lower end of a ratio's interval, less 1.
     pub(super) width: f64,
-    pub(super) max_rounds: u32,
 }
 
 impl Target {
