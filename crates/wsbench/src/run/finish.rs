@@ -104,8 +104,10 @@ pub(super) fn finish(
                 if robbed.is_empty() {
                     break (own, summary);
                 }
-                let names: Vec<&str> = robbed.iter().map(String::as_str).collect();
-                say(&format!("next: a round in place of disturbed ones, of {}", names.join(", ")));
+                if !look.quiet {
+                    let names: Vec<&str> = robbed.iter().map(String::as_str).collect();
+                    say(&format!("next: a round in place of disturbed ones, of {}", names.join(", ")));
+                }
                 add_round(&mut session, &robbed);
             }
         }
