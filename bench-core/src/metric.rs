@@ -178,10 +178,7 @@ pub fn ranking(scenario: &Scenario, role: Role) -> Metric {
 /// alone shows.
 pub fn columns(scenario: &Scenario, role: Role) -> Vec<Metric> {
     let load = &scenario.load;
-    let (own_cpu, other_cpu) = match role {
-        Role::Server => (SERVER_CPU, CLIENT_CPU),
-        Role::Client => (CLIENT_CPU, SERVER_CPU),
-    };
+    let (own_cpu, other_cpu) = (role.own(SERVER_CPU, CLIENT_CPU), role.other(SERVER_CPU, CLIENT_CPU));
     let mut columns = match load.workload {
         Workload::Paced if !load.steps.is_empty() => {
             vec![CAPACITY, OVERLOAD_OFFERED, OVERLOAD_KEPT, NOT_SENT, RECOVERY, GENERATOR_LAG_P99]

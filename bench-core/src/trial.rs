@@ -43,12 +43,24 @@ pub enum Role {
     Client,
 }
 
+impl Role {
+    /// What belongs to this end, of what belongs to the server and to the client.
+    pub fn own<T>(self, server: T, client: T) -> T {
+        match self {
+            Role::Server => server,
+            Role::Client => client,
+        }
+    }
+
+    /// What belongs to the other end.
+    pub fn other<T>(self, server: T, client: T) -> T {
+        self.own(client, server)
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Role::Server => "server",
-            Role::Client => "client",
-        })
+        formatter.write_str(self.own("server", "client"))
     }
 }
 

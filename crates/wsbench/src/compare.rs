@@ -11,7 +11,6 @@ use std::{
 use bench_core::{
     metric::{self, Metric},
     record::Record,
-    trial::Role,
 };
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
@@ -291,10 +290,8 @@ fn ratios(trials: &[Record], control: &str, metric: Metric) -> BTreeMap<Key, Vec
     for trial in trials {
         let spoilt = trial.marks.iter().any(|mark| mark.spoils(metric));
         let value = metric::figures(trial).get(metric.name).copied().filter(|value| !spoilt && *value > 0.0);
-        let (own, other) = match trial.role {
-            Role::Server => (&trial.server.row, &trial.client.row),
-            Role::Client => (&trial.client.row, &trial.server.row),
-        };
+        let (server, client) = (&trial.server.row, &trial.client.row);
+        let (own, other) = (trial.role.own(server, client), trial.role.other(server, client));
         if let Some(value) = value {
             let block = blocks.entry((&trial.session, trial.block)).or_default();
             block.push(((own.clone(), other.clone()), value));

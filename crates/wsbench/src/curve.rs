@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use bench_core::{
     mark::Mark,
     metric::{self, Metric, Unit, human},
-    trial::{Role, placement::Placement},
+    trial::placement::Placement,
 };
 use comfy_table::{CellAlignment, Table, TableStyle};
 
@@ -195,10 +195,7 @@ pub(crate) fn points_of_rows<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, Vec<
     let mut rows: BTreeMap<&str, Vec<Point<'_>>> = BTreeMap::new();
     for group in groups {
         for row in &group.rows {
-            let name = match group.role {
-                Role::Server => &row.server,
-                Role::Client => &row.client,
-            };
+            let name = group.compared(row);
             rows.entry(name).or_default().push(Point { rate_per_s: rate(group), row });
         }
     }

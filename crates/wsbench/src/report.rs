@@ -22,7 +22,7 @@ use crate::{
     rounds::Rounds,
     run::{DEFAULT_CONFIDENCE, DEFAULT_SLO, parse_confidence},
     summary::{Group, Summary},
-    table::{self, compared},
+    table,
     text::{clean, count},
 };
 
@@ -156,7 +156,7 @@ fn rows(summary: &Summary) -> Vec<String> {
     for group in &summary.groups {
         for row in &group.rows {
             let ends =
-                if is_matrix(group) { vec![&*row.server, &*row.client] } else { vec![compared(group, row)] };
+                if is_matrix(group) { vec![&*row.server, &*row.client] } else { vec![group.compared(row)] };
             rows.extend(ends.into_iter().map(|name| (name != group.baseline, name)));
         }
     }

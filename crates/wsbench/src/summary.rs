@@ -208,6 +208,13 @@ impl Summary {
     }
 }
 
+impl Group {
+    /// The name of the row that a line is about.
+    pub fn compared<'a>(&self, row: &'a RowFigures) -> &'a str {
+        self.role.own(&row.server, &row.client)
+    }
+}
+
 impl Summary {
     /// Shows these metrics beside the ranking one, wherever some row has them.
     pub fn show(&mut self, metrics: &[Metric]) {
@@ -311,10 +318,10 @@ fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
 
 /// The columns of a workload, and what was counted where a run asked for that.
 fn columns(first: &Record, rows: &[RowFigures]) -> Vec<Metric> {
-    let counted = match first.role {
-        Role::Server => [metric::SERVER_SYSTEM_CALLS, metric::SERVER_INSTRUCTIONS],
-        Role::Client => [metric::CLIENT_SYSTEM_CALLS, metric::CLIENT_INSTRUCTIONS],
-    };
+    let counted = first.role.own(
+        [metric::SERVER_SYSTEM_CALLS, metric::SERVER_INSTRUCTIONS],
+        [metric::CLIENT_SYSTEM_CALLS, metric::CLIENT_INSTRUCTIONS],
+    );
     let mut columns = metric::columns(&first.scenario, first.role);
     columns.extend(
         counted.into_iter().filter(|counted| rows.iter().any(|row| row.figures.contains_key(counted.name))),
@@ -340,23 +347,14 @@ fn judge_rows(
     (baseline, role): (&str, Role),
     confidence: f64,
 ) -> Option<f64> {
-    let name = |row: &RowFigures| match role {
-        Role::Server => row.server.clone(),
-        Role::Client => row.client.clone(),
-    };
+    let name = |row: &RowFigures| role.own(&row.server, &row.client).clone();
     let names: BTreeSet<String> = rows.iter().map(name).collect();
     // A matrix has several lines for a row.
     if names.len() < rows.len() {
         return None;
     }
     // The other end tells what the machine was like where it is the same program in every trial.
-    let others: BTreeSet<&str> = rows
-        .iter()
-        .map(|row| match role {
-            Role::Server => row.client.as_str(),
-            Role::Client => row.server.as_str(),
-        })
-        .collect();
+    let others: BTreeSet<&String> = rows.iter().map(|row| role.other(&row.server, &row.client)).collect();
     let control = match ranking {
         metric::SERVER_CPU => Some(metric::CLIENT_CPU),
         metric::CLIENT_CPU => Some(metric::SERVER_CPU),
@@ -394,10 +392,7 @@ fn judge_rows(
 
 /// The name of the row that a trial is about.
 fn compared(trial: &Record) -> &str {
-    match trial.role {
-        Role::Server => &trial.server.row,
-        Role::Client => &trial.client.row,
-    }
+    trial.role.own(&trial.server.row, &trial.client.row)
 }
 
 fn row(
@@ -418,17 +413,11 @@ fn row(
             continue;
         };
         failed += usize::from(trial.error.is_some());
-        let end = match role {
-            Role::Server => &trial.server,
-            Role::Client => &trial.client,
-        };
+        let end = role.own(&trial.server, &trial.client);
         (status, workers) = (end.info.status.clone(), end.workers);
         trial.marks.iter().for_each(|mark| *marks.entry(*mark).or_default() += 1);
         // The same other end where it was measured; where every row meets itself, the baseline with itself.
-        let (fixed_server, fixed_client) = match role {
-            Role::Server => (baseline, row_of(client)),
-            Role::Client => (row_of(server), baseline),
-        };
+        let (fixed_server, fixed_client) = role.own((baseline, row_of(client)), (row_of(server), baseline));
         let base = block
             .iter()
             .find(|(trial, _)| is(trial, fixed_server, fixed_client))

@@ -18,7 +18,7 @@ mod cells;
 mod flat;
 mod pictures;
 
-pub(crate) use cells::{Sheet, compared, is_spoilt, percent, sheet, verdict_word};
+pub(crate) use cells::{Sheet, is_spoilt, percent, sheet, verdict_word};
 pub use flat::schema;
 use pictures::Pictures;
 
@@ -139,14 +139,8 @@ pub(crate) fn conditions(group: &Group) -> String {
         }
         _ => "not pinned".to_owned(),
     };
-    let mut others: Vec<&str> = group
-        .rows
-        .iter()
-        .map(|row| match group.role {
-            Role::Server => row.client.as_str(),
-            Role::Client => row.server.as_str(),
-        })
-        .collect();
+    let mut others: Vec<&str> =
+        group.rows.iter().map(|row| group.role.other(&*row.server, &*row.client)).collect();
     others.sort_unstable();
     others.dedup();
     let other = match (group.role, &others[..]) {

@@ -6,7 +6,7 @@ use super::charts::Card;
 use crate::{
     curve::{Curve, Highest, Slo, highest, shown},
     summary::{Group, RowFigures},
-    table::{compared, is_spoilt, percent, verdict_word},
+    table::{is_spoilt, percent, verdict_word},
     text::{clean, count, list},
     verdict::Verdict,
 };
@@ -131,7 +131,7 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
     let name = |row: &&RowFigures| {
         let value =
             median(row, metric).map_or(String::new(), |value| format!(" ({})", human(value, metric.unit)));
-        format!("{}{value}", clean(compared(group, row)))
+        format!("{}{value}", clean(group.compared(row)))
     };
     let first: Vec<&RowFigures> = ranked.iter().copied().filter(|row| rank(row) == Some(1)).collect();
     let names: Vec<String> = first.iter().map(name).collect();
@@ -150,7 +150,7 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
         text.push_str(&format!(" Behind: {}.", behind.join("; ")));
     }
     let undecided: Vec<String> =
-        group.rows.iter().filter(|row| rank(row).is_none()).map(|row| clean(compared(group, row))).collect();
+        group.rows.iter().filter(|row| rank(row).is_none()).map(|row| clean(group.compared(row))).collect();
     if !undecided.is_empty() {
         text.push_str(&format!(" No rank for {}: too few of its rounds count.", list(&undecided)));
     }
@@ -164,7 +164,7 @@ fn against(group: &Group, row: &RowFigures) -> Option<String> {
     let word = verdict_word(group.ranking, judged.verdict)?;
     Some(format!(
         "{} {} % [{} … {}], {word}",
-        clean(compared(group, row)),
+        clean(group.compared(row)),
         percent(judged.ratio?),
         percent(low),
         percent(high)
@@ -192,7 +192,7 @@ fn without(group: &Group) -> String {
 
 /// The best median, as an observation.
 fn lowest(group: &Group, metric: Metric) -> Option<String> {
-    let with = |row: &RowFigures| Some((median(row, metric)?, clean(compared(group, row))));
+    let with = |row: &RowFigures| Some((median(row, metric)?, clean(group.compared(row))));
     let mut values: Vec<(f64, String)> = group.rows.iter().filter_map(with).collect();
     values.sort_by(|one, other| one.0.total_cmp(&other.0));
     if metric.higher_is_better {

@@ -3,7 +3,6 @@
 use bench_core::{
     histogram::Series,
     metric::{self, Metric, Unit, human},
-    trial::Role,
 };
 
 use super::{
@@ -15,7 +14,7 @@ use crate::{
     rounds::{Merged, Rounds, latency},
     statistics::{Test, interval},
     summary::{Group, RowFigures},
-    table::{compared, percent, verdict_word},
+    table::{percent, verdict_word},
     text::{clean, count},
 };
 
@@ -38,7 +37,7 @@ impl Card<'_> {
 
     /// The row that the others are compared with.
     pub(crate) fn baseline(&self) -> Option<&RowFigures> {
-        self.group.rows.iter().find(|row| compared(self.group, row) == self.group.baseline)
+        self.group.rows.iter().find(|row| self.group.compared(row) == self.group.baseline)
     }
 
     fn chart(&self, kind: &str, title: String, caption: String, body: Body) -> Chart {
@@ -70,7 +69,7 @@ fn ratios(card: &Card<'_>) -> Option<Chart> {
     let base = card.values(card.baseline()?, metric);
     let mut bands = Vec::new();
     for row in &group.rows {
-        let name = compared(group, row);
+        let name = group.compared(row);
         let mut band = Band { row: name.to_owned(), label: clean(name), ..Band::default() };
         if name == group.baseline {
             band.median = Some(1.0);
@@ -124,7 +123,7 @@ fn rate(card: &Card<'_>, confidence: f64) -> Option<Chart> {
     }
     let band = |row: &RowFigures| {
         let figure = row.figures.get(metric::RATE.name)?;
-        let name = clean(compared(group, row));
+        let name = clean(group.compared(row));
         let show = |value: f64| human(value, Unit::PerSecond);
         let values = card.values(row, metric::RATE);
         let dots: Vec<(f64, String)> = (0..)
@@ -139,7 +138,7 @@ fn rate(card: &Card<'_>, confidence: f64) -> Option<Chart> {
         let range = bounds.map_or(String::new(), |(low, high)| format!(" [{} … {}]", show(low), show(high)));
         let spoilt = if crate::table::is_spoilt(row, metric::RATE) { " !" } else { "" };
         Some(Band {
-            row: compared(group, row).to_owned(),
+            row: group.compared(row).to_owned(),
             label: format!("{name}{spoilt}"),
             dots,
             interval: bounds,
@@ -174,7 +173,7 @@ fn percentiles(card: &Card<'_>) -> Option<Chart> {
             .into_iter()
             .filter_map(|x| Some((x, merged.quantile_ns(1.0 - 1.0 / x)?.max(1) as f64)))
             .collect();
-        let row = compared(group, row).to_owned();
+        let row = group.compared(row).to_owned();
         (!points.is_empty()).then_some(Line { row, points, ring: None })
     };
     let lines: Vec<Line> = group.rows.iter().filter_map(line).collect();
@@ -205,18 +204,18 @@ impl Card<'_> {
 /// CPU time a message in user mode and in the kernel.
 fn processor(card: &Card<'_>) -> Option<Chart> {
     let group = card.group;
-    let (user, system) = match group.role {
-        Role::Server => (metric::SERVER_USER_CPU, metric::SERVER_SYSTEM_CPU),
-        Role::Client => (metric::CLIENT_USER_CPU, metric::CLIENT_SYSTEM_CPU),
-    };
+    let (user, system) = group.role.own(
+        (metric::SERVER_USER_CPU, metric::SERVER_SYSTEM_CPU),
+        (metric::CLIENT_USER_CPU, metric::CLIENT_SYSTEM_CPU),
+    );
     let band = |row: &RowFigures| {
         let [user, system] =
             [user, system].map(|metric| row.figures.get(metric.name).map(|figure| figure.median));
         let (user, system) = (user?, system?);
-        let name = clean(compared(group, row));
+        let name = clean(group.compared(row));
         let [in_user, in_system] = [user, system].map(|ns| human(ns, Unit::Nanoseconds));
         Some(Band {
-            row: compared(group, row).to_owned(),
+            row: group.compared(row).to_owned(),
             label: name.clone(),
             bar: vec![user, system],
             text: format!("{name}: {in_user} in user mode, {in_system} in the kernel"),

@@ -8,7 +8,7 @@ use bench_core::{
 use super::charts::Card;
 use crate::{
     summary::RowFigures,
-    table::{compared, percent, verdict_word},
+    table::{percent, verdict_word},
     text::{clean, list},
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn differences(cards: &[Card<'_>]) -> Vec<Difference> {
     let mut names: Vec<(&str, &str)> = Vec::new();
     for card in cards {
         for row in &card.group.rows {
-            let pair = (compared(card.group, row), card.group.baseline.as_str());
+            let pair = (card.group.compared(row), card.group.baseline.as_str());
             if row.judged.is_some() && pair.0 != pair.1 && !names.contains(&pair) {
                 names.push(pair);
             }
@@ -43,7 +43,7 @@ pub(crate) fn differences(cards: &[Card<'_>]) -> Vec<Difference> {
 
 fn of<'a>(card: &'a Card<'_>, row: &str, baseline: &str) -> Option<&'a RowFigures> {
     let group = card.group;
-    group.rows.iter().find(|one| compared(group, one) == row && group.baseline == baseline)
+    group.rows.iter().find(|one| group.compared(one) == row && group.baseline == baseline)
 }
 
 fn verdicts(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {

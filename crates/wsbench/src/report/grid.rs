@@ -7,7 +7,7 @@ use super::charts::Card;
 use crate::{
     matrix::is_matrix,
     summary::RowFigures,
-    table::{compared, is_spoilt, percent, verdict_word},
+    table::{is_spoilt, percent, verdict_word},
     text::{clean, count},
     verdict::Verdict,
 };
@@ -54,11 +54,11 @@ pub(crate) fn grid(cards: &[Card<'_>], rows: &[String]) -> Grid {
     };
     let line = |(key, name): (usize, &String)| {
         let own = |card: &&Card<'_>| {
-            let row = card.group.rows.iter().find(|row| compared(card.group, row) == name)?;
+            let row = card.group.rows.iter().find(|row| card.group.compared(row) == name)?;
             Some(cell(card, row))
         };
         let all = cards.iter().flat_map(|card| card.group.rows.iter().map(|row| (card.group, row)));
-        let mut own_rows = all.filter(|(group, row)| compared(group, row) == name);
+        let mut own_rows = all.filter(|(group, row)| group.compared(row) == name);
         let status = own_rows.find_map(|(_, row)| row.status.as_ref().map(|status| clean(status)));
         let cells: Vec<Option<Cell>> = cards.iter().map(own).collect();
         let some = cells.iter().any(Option::is_some);
@@ -107,7 +107,7 @@ fn title(card: &Card<'_>, row: &RowFigures) -> String {
     let Some(figure) = row.figures.get(metric.name) else { return String::new() };
     let mut parts = vec![format!(
         "{}, {}: {} {} ({} to {} in {})",
-        clean(compared(group, row)),
+        clean(group.compared(row)),
         clean(&group.scenario.name),
         metric.label,
         human(figure.median, metric.unit),
@@ -158,7 +158,7 @@ pub(crate) fn data(cards: &[Card<'_>], rows: &[String]) -> Value {
                     .iter()
                     .enumerate()
                     .filter_map(|(key, name)| {
-                        let row = group.rows.iter().find(|row| compared(group, row) == name)?;
+                        let row = group.rows.iter().find(|row| group.compared(row) == name)?;
                         Some((key.to_string(), series(card, row, metric)?))
                     })
                     .collect();

@@ -4,7 +4,6 @@ use bench_core::metric::{self, Metric, human};
 
 use crate::{
     summary::{Group, Summary},
-    table::compared,
     text::{clean, count},
 };
 
@@ -65,8 +64,8 @@ pub(crate) fn seed(summary: &Summary) -> Option<Seed> {
         summary.groups.iter().filter(|group| group.scenario.name.starts_with("seed-")).collect();
     let mut rows: Vec<&str> = Vec::new();
     for (group, row) in groups.iter().flat_map(|group| group.rows.iter().map(move |row| (*group, row))) {
-        if !rows.contains(&compared(group, row)) {
-            rows.push(compared(group, row));
+        if !rows.contains(&group.compared(row)) {
+            rows.push(group.compared(row));
         }
     }
     // The two systems that were compared first, then the rows that came after.
@@ -76,7 +75,7 @@ pub(crate) fn seed(summary: &Summary) -> Option<Seed> {
             let cell = |name: &&str| {
                 let of = groups.iter().filter(|group| group.scenario.name == *scenario);
                 let mut figures = of.flat_map(|group| group.rows.iter().map(move |row| (group, row)));
-                let row = figures.find(|(group, row)| compared(group, row) == *name)?.1;
+                let row = figures.find(|(group, row)| group.compared(row) == *name)?.1;
                 row.figures.get(metric.name).map(|figure| human(figure.median, metric.unit))
             };
             let cells: Vec<Option<String>> = rows.iter().map(cell).collect();

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     curve::{Slo, curves, highest, knee, shown},
     summary::{Group, Summary},
-    table::compared,
     text::clean,
 };
 
@@ -151,7 +150,7 @@ fn sweep(groups: &[&Group], parameter: Parameter, metric: Metric, number: usize)
         for row in &group.rows {
             if let Some(figure) = row.figures.get(metric.name) {
                 let at = (parameter.of)(group);
-                rows.entry(compared(group, row)).or_default().insert(at, figure.median);
+                rows.entry(group.compared(row)).or_default().insert(at, figure.median);
             }
         }
     }

@@ -1,9 +1,6 @@
 //! The cells of a group's table, as text: the same for a terminal, in Markdown and on the report's page.
 
-use bench_core::{
-    metric::{self, Metric, human},
-    trial::Role,
-};
+use bench_core::metric::{self, Metric, human};
 
 use crate::{
     summary::{Figure, Group, Ratio, RowFigures},
@@ -41,7 +38,7 @@ pub(crate) fn sheet(group: &Group) -> Sheet {
             None => cells.extend([missing(row), String::new(), String::new()]),
             Some(figure) => {
                 // Without a ratio it is the baseline, or the baseline failed wherever this row was measured.
-                let without = if compared(group, row) == group.baseline { "baseline" } else { "–" };
+                let without = if group.compared(row) == group.baseline { "baseline" } else { "–" };
                 let against =
                     figure.ratio.map_or_else(|| without.to_owned(), |ratio| against(group, row, ratio));
                 cells.extend([human(figure.median, ranking.unit), range(figure, ranking), against]);
@@ -96,24 +93,13 @@ pub(crate) fn verdict_word(metric: Metric, verdict: Verdict) -> Option<&'static 
 
 /// A row's name with what has to be known of it: workers, status, marks, failed trials.
 fn name(group: &Group, row: &RowFigures) -> String {
-    let compared = match group.role {
-        Role::Server => row.server.clone(),
-        Role::Client => row.client.clone(),
-    };
+    let compared = group.compared(row);
     let status = row.status.as_ref().map_or(String::new(), |status| format!(" ({status})"));
     let workers = if row.workers > 1 { format!(" ×{}", row.workers) } else { String::new() };
     let letters: String = row.marks.keys().map(|mark| mark.letter()).collect();
     let marked = if letters.is_empty() { String::new() } else { format!(" !{letters}") };
     let failed = if row.failed > 0 { format!(" [{} failed]", row.failed) } else { String::new() };
     clean(&format!("{compared}{workers}{status}{marked}{failed}"))
-}
-
-/// The name of the row that a line is about.
-pub(crate) fn compared<'a>(group: &Group, row: &'a RowFigures) -> &'a str {
-    match group.role {
-        Role::Server => &row.server,
-        Role::Client => &row.client,
-    }
 }
 
 fn missing(row: &RowFigures) -> String {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use bench_core::metric::{Unit, human, three_digits};
 
-use super::compared;
 use crate::{
     results::Results,
     rounds::{Merged, Rounds, latency},
@@ -60,7 +59,7 @@ fn key(row: &RowFigures) -> (String, String) {
 
 fn bars(group: &Group) -> Option<Column> {
     let ratio = |row: &RowFigures| {
-        if compared(group, row) == group.baseline {
+        if group.compared(row) == group.baseline {
             return Some(1.0);
         }
         let ratio = row.figures.get(group.ranking.name)?.ratio?;
