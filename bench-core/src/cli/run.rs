@@ -124,6 +124,7 @@ fn session(origin: &Origin, scenarios: &[Scenario], pair: &Pair) -> Session {
         seed: origin.seed,
         rounds: 1,
         rounds_of: Default::default(),
+        further: Default::default(),
         profile: Some("seed".to_owned()),
         role: origin.role,
         pairs: vec![pair.clone()],

@@ -54,10 +54,7 @@ pub fn pairs(pairing: Pairing, rows: &[String], baseline: &str, reference: &str)
 /// Each of some servers with each of some clients, with the twin.
 pub fn cross(servers: &[String], clients: &[String], role: Role, baseline: &str) -> Vec<Pair> {
     let twin = format!("{baseline}{TWIN}");
-    let (server, client) = match role {
-        Role::Server => (&twin, &clients[0]),
-        Role::Client => (&servers[0], &twin),
-    };
+    let (server, client) = role.own((&twin, &clients[0]), (&servers[0], &twin));
     let pair = |server: &String, client: &String| Pair { server: server.clone(), client: client.clone() };
     let all = servers.iter().flat_map(|server| clients.iter().map(move |client| pair(server, client)));
     all.chain([pair(server, client)]).collect()
@@ -76,18 +73,23 @@ pub fn row_of(name: &str) -> &str {
     name.strip_suffix(TWIN).unwrap_or(name)
 }
 
-/// All blocks of a session, in order. The same session always gives the same order.
+/// All blocks of a session, in order. The same session always gives the same order, and what is added to it while it runs
+/// comes after what was there before.
 pub fn blocks(session: &Session) -> Vec<Block> {
     let mut random = Pcg64::seed_from_u64(session.seed);
     let mut blocks = Vec::new();
-    for round in 0..session.rounds {
+    for round in 0..all_rounds(session) {
         let mut scenarios = session.scenarios.clone();
         scenarios.shuffle(&mut random);
         for scenario in scenarios {
             let mut pairs = session.pairs.clone();
             pairs.shuffle(&mut random);
             // After the shuffles: what has had its rounds, or a row that is left out, does not change the order of the rest.
-            if round >= rounds_of(session, &scenario.name) {
+            let is_due = match round.checked_sub(session.rounds) {
+                None => round < rounds_of(session, &scenario.name),
+                Some(further) => session.further[further as usize].contains(&scenario.name),
+            };
+            if !is_due {
                 continue;
             }
             pairs.retain(|pair| takes_part(session, &scenario.name, pair));
@@ -121,13 +123,15 @@ fn takes_part(session: &Session, scenario: &str, pair: &Pair) -> bool {
 
 /// The name of the row that a pair is about.
 fn compared(pair: &Pair, role: Role) -> &str {
-    match role {
-        Role::Server => &pair.server,
-        Role::Client => &pair.client,
-    }
+    role.own(&pair.server, &pair.client)
 }
 
-/// Rounds of one scenario of a session.
+/// Rounds of a session, with those in place of disturbed ones.
+pub fn all_rounds(session: &Session) -> u32 {
+    session.rounds.saturating_add(session.further.len() as u32)
+}
+
+/// Planned rounds of one scenario of a session.
 pub fn rounds_of(session: &Session, scenario: &str) -> u32 {
     session.rounds_of.get(scenario).copied().unwrap_or(session.rounds)
 }
@@ -136,7 +140,8 @@ pub fn rounds_of(session: &Session, scenario: &str) -> u32 {
 pub fn trials(session: &Session) -> u64 {
     let planned = session.scenarios.iter().map(|Scenario { name, .. }| {
         let pairs = session.pairs.iter().filter(|pair| takes_part(session, name, pair)).count();
-        pairs as u64 * u64::from(rounds_of(session, name).min(session.rounds))
+        let further = session.further.iter().filter(|scenarios| scenarios.contains(name)).count();
+        pairs as u64 * (u64::from(rounds_of(session, name).min(session.rounds)) + further as u64)
     });
     let found = session.waves.iter().flatten().map(|FoundPoint { rows, .. }| {
         let pairs = session.pairs.iter().filter(|pair| rows.contains(compared(pair, session.role))).count();
@@ -186,6 +191,21 @@ mod tests {
         session.pairs = pairs(Pairing::Servers, &rows, "tokio", "tokio");
         let minutes = duration(&blocks(&session)).as_secs() / 60;
         assert!(minutes < 40, "{minutes} minutes");
+    }
+
+    #[test]
+    fn a_further_round_follows_the_planned_ones_and_leaves_their_numbers() {
+        let mut session = session();
+        session.scenarios.push(Catalogue::built_in().scenarios["closed-100"].clone());
+        session.rounds_of.insert("closed-100".to_owned(), 2);
+        let planned = blocks(&session);
+        session.further.push(["closed-100".to_owned()].into());
+        let more = blocks(&session);
+        assert_eq!(more[..planned.len()], planned);
+        let further: Vec<_> =
+            more[planned.len()..].iter().map(|block| (block.scenario.name.as_str(), block.round)).collect();
+        assert_eq!(further, [("closed-100", 3)]);
+        assert_eq!(trials(&session), 3 * more.len() as u64);
     }
 
     #[test]

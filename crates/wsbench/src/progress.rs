@@ -35,7 +35,7 @@ impl Progress {
         if !quiet {
             say(&format!(
                 "{trials} trials{left} in {} rounds, about {}, seed {}",
-                session.rounds,
+                plan::all_rounds(session),
                 HumanDuration(total),
                 session.seed
             ));
@@ -49,7 +49,14 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        Progress { bar, start: Instant::now(), rounds: session.rounds, round: None.into(), total, quiet }
+        Progress {
+            bar,
+            start: Instant::now(),
+            rounds: plan::all_rounds(session),
+            round: None.into(),
+            total,
+            quiet,
+        }
     }
 
     pub(crate) fn trial(&self, block: &Block, pair: &Pair) {

@@ -217,6 +217,7 @@ pub(crate) mod tests {
             seed: 7,
             rounds: 3,
             rounds_of: BTreeMap::new(),
+            further: Vec::new(),
             profile: None,
             role: Role::Server,
             pairs: vec![pair("tokio"), pair("smol"), pair("tokio#aa")],

@@ -39,7 +39,7 @@ use bench::Bench;
 use blocks::Done;
 use dry::dry_run;
 use finish::{Look, finish};
-use further::{Target, most_rounds};
+use further::Target;
 use resume::resume;
 
 /// What the table and a run assume unless they are told otherwise.
@@ -187,9 +187,7 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
             ));
         }
         let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
-        let quiet = arguments.quiet;
-        // What is planned by then, and no more: a run that is gone on with ends as it was to end.
-        let look = Look { format, slo, confidence, target: None, most_rounds: 0, quiet };
+        let look = Look { format, slo, confidence, target: None, quiet: arguments.quiet };
         return resume(path, &arguments.lock, &finder, &build, time, look);
     }
     let machine = Machine::this(&build);
@@ -221,6 +219,7 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
         seed: arguments.seed.unwrap_or_else(|| unix_ms() % 100_000),
         rounds,
         rounds_of,
+        further: Vec::new(),
         profile: selection.profile,
         role: cast.role,
         pairs: cast.pairs,
@@ -265,10 +264,9 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
     refuse_unfinished_line(&path)?;
     let mut records = Records::append(&path)?;
     records.write(&Line::Session(session.clone()))?;
-    let target = arguments.target_width.map(|width| Target { width });
+    let target = arguments.target_width.map(|width| Target { width, max_rounds: arguments.max_rounds });
     let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
-    let most_rounds = target.map_or(most_rounds(session.rounds), |_| arguments.max_rounds);
-    let look = Look { format, slo, confidence, target, most_rounds, quiet: arguments.quiet };
+    let look = Look { format, slo, confidence, target, quiet: arguments.quiet };
     finish(bench, session, Done::new(), records, look)
 }
 

@@ -77,7 +77,9 @@ fn signalled(signal: Signal, expected: i32) -> Result<(), Failed> {
     assert!(stderr.contains(signal.as_str()) && !stderr.contains("failed:"), "{stderr}");
     let (code, stdout, stderr) = run(wsbench("run --resume").arg(&out));
     assert_eq!(code, 0, "{stderr}");
-    assert!(stdout.contains("12 rounds") && !stdout.contains("partial:"), "{stdout}");
+    assert!(!stdout.contains("partial:"), "{stdout}");
+    // Further ones there may be, where the machine disturbed some.
+    assert!(trials(&out).len() >= 36, "{stdout}");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use bench_core::record::{FoundPoint, Line, Partial, SCHEMA, Session, unix_ms};
 use super::{
     bench::Bench,
     blocks::{Done, is_done, run_blocks},
-    further::{Target, add_round, robbed},
+    further::{Target, robbed},
 };
 use crate::{
     curve::Slo,
@@ -27,8 +27,6 @@ pub(super) struct Look {
     pub(super) slo: Slo,
     pub(super) confidence: f64,
     pub(super) target: Option<Target>,
-    /// Most rounds that the run may come to, by its target or in place of disturbed ones.
-    pub(super) most_rounds: u32,
     pub(super) quiet: bool,
 }
 
@@ -93,23 +91,20 @@ pub(super) fn finish(
             records.write(&Line::Session(session.clone()))?;
             continue;
         }
-        if Signal::caught().is_some() || session.rounds >= look.most_rounds {
+        if Signal::caught().is_some() {
             break (own, summary);
         }
+        let robbed = robbed(&summary, &own.trials, &session);
         match look.target {
             Some(target) if target.is_missed(&summary, &session) => session.rounds += 1,
-            Some(_) => break (own, summary),
-            None => {
-                let robbed = robbed(&summary, &own.trials, &session);
-                if robbed.is_empty() {
-                    break (own, summary);
-                }
+            None if !robbed.is_empty() => {
                 if !look.quiet {
                     let names: Vec<&str> = robbed.iter().map(String::as_str).collect();
                     say(&format!("next: a round in place of disturbed ones, of {}", names.join(", ")));
                 }
-                add_round(&mut session, &robbed);
+                session.further.push(robbed);
             }
+            _ => break (own, summary),
         }
         // The same run with a round more: the last of its lines counts.
         records.write(&Line::Session(session.clone()))?;

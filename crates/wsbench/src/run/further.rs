@@ -13,11 +13,12 @@ use crate::{
     verdict::Verdict,
 };
 
-/// How narrow the intervals are to become.
+/// How narrow the intervals are to become, and in how many rounds at most.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     /// Upper over lower end of a ratio's interval, less 1.
     pub(super) width: f64,
+    pub(super) max_rounds: u32,
 }
 
 impl Target {
@@ -32,60 +33,49 @@ impl Target {
                 (_, Some((low, high))) => high / low - 1.0 > self.width,
             })
         };
-        summary.groups.iter().filter(|group| grows(group, session)).flat_map(|group| &group.rows).any(wide)
+        // What has its own number of rounds gets no more of them.
+        let grows = |group: &&Group| !session.rounds_of.contains_key(&group.scenario.name);
+        session.rounds < self.max_rounds
+            && summary.groups.iter().filter(grows).flat_map(|group| &group.rows).any(wide)
     }
 }
 
-/// Most rounds of a run that replaces disturbed ones: half as many again as planned, because a machine that disturbs more
-/// than a third of the blocks is not one to measure on.
-pub(super) fn most_rounds(planned: u32) -> u32 {
-    planned + planned / 2
-}
+/// Of so many planned rounds one may be measured again: a machine that disturbs more than a third of the blocks is not one to
+/// measure on.
+const PLANNED_FOR_ONE: usize = 2;
 
 /// The scenarios that disturbed trials have cost a verdict, by name.
 ///
 /// Whether a trial was disturbed is decided by what others took from the machine and never by its figures, so that measuring
 /// again until enough are undisturbed favours nobody.
 pub(super) fn robbed(summary: &Summary, trials: &[Record], session: &Session) -> BTreeSet<String> {
+    // The blocks of a curve's found rates are numbered after the planned ones, and so are further rounds.
+    if session.objective.is_some() {
+        return BTreeSet::new();
+    }
     let disturbed = |name: &str| {
         let own = trials.iter().filter(|trial| trial.scenario.name == name);
         own.filter(|trial| trial.marks.contains(&Mark::Disturbed)).count()
     };
     let is_robbed = |group: &&Group| {
         let name = &group.scenario.name;
-        grows(group, session)
-            && group.rows.iter().any(|row| match row.judged.map(|judged| judged.verdict) {
-                Some(Verdict::TooFew { blocks, needed }) => {
-                    !row.marks.contains_key(&Mark::CoresShared)
-                        && needed <= plan::rounds_of(session, name) as usize
-                        && needed.saturating_sub(blocks) <= disturbed(name)
-                }
-                _ => false,
-            })
+        let planned = plan::rounds_of(session, name) as usize;
+        let further = session.further.iter().filter(|scenarios| scenarios.contains(name)).count();
+        let lacks = |row: &RowFigures| match row.judged.map(|judged| judged.verdict) {
+            Some(Verdict::TooFew { blocks, needed }) => {
+                needed <= planned && needed.saturating_sub(blocks) <= disturbed(name)
+                    // Further rounds would not give it more cores.
+                    && !row.marks.contains_key(&Mark::CoresShared)
+            }
+            _ => false,
+        };
+        further < planned / PLANNED_FOR_ONE && group.rows.iter().any(lacks)
     };
     summary.groups.iter().filter(is_robbed).map(|group| group.scenario.name.clone()).collect()
 }
 
-/// Plans a further round of some scenarios: the others have had theirs.
-pub(super) fn add_round(session: &mut Session, scenarios: &BTreeSet<String>) {
-    for scenario in &session.scenarios {
-        if !scenarios.contains(&scenario.name) {
-            session.rounds_of.entry(scenario.name.clone()).or_insert(session.rounds);
-        }
-    }
-    session.rounds += 1;
-}
-
-/// What has its own number of rounds gets no more of them: they would come between blocks that are numbered already. Nor do
-/// the rates of a curve, whose rounds follow the planned ones.
-fn grows(group: &Group, session: &Session) -> bool {
-    !session.rounds_of.contains_key(&group.scenario.name) && session.objective.is_none()
-}
-
 #[cfg(test)]
 mod tests {
-    use bench_core::catalogue::Catalogue;
-
     use super::*;
     use crate::results::{
         Results,
@@ -129,22 +119,7 @@ mod tests {
         let of = |session: &Session| robbed(&Summary::new(&results, 0.95), &results.trials, session).len();
         assert_eq!(of(&session), 0, "so few rounds carry no verdict, disturbed or not");
         session.rounds = 7;
-        session.rounds_of.insert("rtt-24".to_owned(), 7);
-        assert_eq!(of(&session), 0);
-    }
-
-    #[test]
-    fn a_further_round_follows_the_planned_ones_and_leaves_their_numbers() {
-        let mut session = session();
-        session.scenarios.push(Catalogue::built_in().scenarios["closed-100"].clone());
-        let planned = plan::blocks(&session);
-        add_round(&mut session, &["closed-100".to_owned()].into());
-        let more = plan::blocks(&session);
-        assert_eq!(more[..planned.len()], planned);
-        let further: Vec<&str> =
-            more[planned.len()..].iter().map(|block| block.scenario.name.as_str()).collect();
-        assert_eq!(further, ["closed-100"]);
-        assert_eq!(plan::trials(&session), 3 * more.len() as u64);
-        assert_eq!((most_rounds(1), most_rounds(7), most_rounds(10)), (1, 10, 15));
+        session.further = vec![["rtt-24".to_owned()].into(); 3];
+        assert_eq!(of(&session), 0, "half as many again are enough");
     }
 }

@@ -107,6 +107,7 @@ impl Run<'_> {
             seed: 7,
             rounds: self.rounds,
             rounds_of: BTreeMap::new(),
+            further: Vec::new(),
             profile: None,
             role: Role::Server,
             pairs: pairs.clone(),
