@@ -136,6 +136,8 @@ pub fn judge_by(tests: Tests, sample: &Sample, higher_is_better: bool, confidenc
         let enough = floor.is_some() && base.len() >= needed && row.len() >= needed;
         let rank = enough.then(|| 1 + sample.rows.iter().filter(|other| is_better(other, row)).count());
         if Some(place) == sample.baseline {
+            // First of one is no rank.
+            let rank = rank.filter(|_| !compared.is_empty());
             return Judged { verdict: Verdict::Baseline, ratio: None, unsteady: 0, interval: None, rank };
         }
         let decided = floor.zip(levels.get(&place).copied());
@@ -277,6 +279,15 @@ mod tests {
         assert_eq!(judgement.rows[1].verdict, Verdict::TooFew { blocks: 6, needed: 7 });
         assert_eq!(judgement.rows[0].rank, None);
         assert_eq!(judge(&sample(7, &[100.0, 200.0, 300.0]), false, 0.95).rows[1].verdict, Verdict::Greater);
+    }
+
+    #[test]
+    fn a_baseline_that_nothing_is_compared_with_has_no_rank() {
+        let mut sample = sample(7, &[100.0, 200.0]);
+        assert_eq!(judge(&sample, false, 0.95).rows[0].rank, Some(1));
+        sample.rows[1].clear();
+        let judgement = judge(&sample, false, 0.95);
+        assert!(judgement.floor.is_some() && judgement.rows[0].rank.is_none());
     }
 
     #[test]
