@@ -91,6 +91,8 @@ impl Results {
         match serde_json::from_str(line).map_err(|error| format!("no record: {error}"))? {
             Line::Session(session) => {
                 sound::session(&session)?;
+                // Written again for each round and wave that is added: the last line of a run counts.
+                self.sessions.retain(|known| known.session != session.session);
                 self.sessions.push(session);
             }
             Line::Trial(record) => {
@@ -115,7 +117,7 @@ impl Results {
 
     /// Refuses a trial of another machine than its run: figures of two machines are not those of one run.
     fn belongs(&self, record: &Record) -> Result<(), String> {
-        let session = self.sessions.iter().rev().find(|session| session.session == record.session);
+        let session = self.sessions.iter().find(|session| session.session == record.session);
         match session {
             Some(session) if !is_same_machine(&session.machine, &record.machine) => Err(format!(
                 "a trial of another machine than its run ({}, and the run is of {}): it does not count",
@@ -328,6 +330,14 @@ pub(crate) mod tests {
         assert!(Results::read(&[empty.path()]).problems[0].ends_with("the file is empty"));
         let missing = Results::read(&["no/such/file"]);
         assert!(missing.problems[0].starts_with("no/such/file: "));
+    }
+
+    #[test]
+    fn only_the_last_line_of_a_session_counts() {
+        let again = Session { rounds: 4, ..session() };
+        let other = Session { session: "t".to_owned(), ..session() };
+        let lines = [Line::Session(session()), Line::Session(other.clone()), Line::Session(again.clone())];
+        assert_eq!(Results::read(&[file(&lines, "").path()]).sessions, [other, again]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bench_core::{
     catalogue::Scenario,
     mark::Mark,
     metric::{self, Metric},
-    record::{Machine, Record, Session},
+    record::{Machine, Record},
     spec::Pacing,
     trial::{
         Role,
@@ -228,10 +228,7 @@ impl Summary {
 
 /// The runs that lack trials, one line each.
 fn partial_runs(results: &Results) -> impl Iterator<Item = String> {
-    // The last line of a run counts.
-    let sessions: BTreeMap<&str, &Session> =
-        results.sessions.iter().map(|session| (session.session.as_str(), session)).collect();
-    sessions.into_values().filter_map(|session| {
+    results.sessions.iter().filter_map(|session| {
         let planned = plan::trials(session);
         let done: usize = results.progress(&session.session).values().map(|(_, orders)| orders.len()).sum();
         let done = done as u64;

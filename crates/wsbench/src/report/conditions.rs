@@ -47,7 +47,12 @@ pub(crate) fn conditions(results: &Results, summary: &Summary) -> Conditions {
         let started = started.map_or(String::new(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
         let profile =
             session.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
-        format!("{started}, {}, seed {}{profile}", count(session.rounds as usize, "round"), session.seed)
+        let rounds = count(session.rounds as usize, "round");
+        let further = match session.further.len() {
+            0 => String::new(),
+            further => format!(" and {further} in place of disturbed ones"),
+        };
+        format!("{started}, {rounds}{further}, seed {}{profile}", session.seed)
     });
     let mut versions: BTreeMap<String, Version> = BTreeMap::new();
     for End { row, info, .. } in trials().flat_map(|trial| [&trial.server, &trial.client]) {
