@@ -134,12 +134,12 @@ impl Finder {
         let program = describe(&path, name)?;
         match &program.info.build {
             Some(build) if *build != self.build => Err(Missing::Fatal(Stop::failed(format!(
-                "{} is of another build than wsbench ({} instead of {}): {} builds both, and `{name}@{}` measures it as \
-                 it is",
+                "{} is of another build than wsbench ({} instead of {}): `cargo build --workspace{}` builds both, and \
+                 `{name}@{}` measures it as it is",
                 path.display(),
                 short(build),
                 short(&self.build),
-                "`cargo build --workspace --release`",
+                self.release_flag(),
                 path.display()
             )))),
             _ => Ok(program),
@@ -147,9 +147,13 @@ impl Finder {
     }
 
     fn build_command(&self, entry: &Entry) -> String {
-        let release = if self.build.is_release() { " --release" } else { "" };
         let folder = self.directory.display().to_string();
-        format!("`{}`", entry.build.replace("{release}", release).replace("{folder}", &folder))
+        format!("`{}`", entry.build.replace("{release}", self.release_flag()).replace("{folder}", &folder))
+    }
+
+    /// What cargo needs for a build in this one's profile.
+    fn release_flag(&self) -> &'static str {
+        if self.build.is_release() { " --release" } else { "" }
     }
 }
 
