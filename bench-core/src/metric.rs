@@ -418,7 +418,8 @@ pub fn human(value: f64, unit: Unit) -> String {
         Unit::BytesPerSecond if value.abs() >= 1e6 => (value / 1e6, " MB/s"),
         Unit::BytesPerSecond => (value / 1e3, " kB/s"),
         Unit::Bytes if value.abs() >= 1_048_576.0 => (value / 1_048_576.0, " MiB"),
-        Unit::Bytes => (value / 1024.0, " KiB"),
+        Unit::Bytes if value.abs() >= 1024.0 => (value / 1024.0, " KiB"),
+        Unit::Bytes => (value, " B"),
         Unit::Percent => (value, " %"),
         Unit::Count => (value, ""),
     };
@@ -442,6 +443,7 @@ mod tests {
         assert_eq!(human(124.4, Unit::Nanoseconds), "124 ns");
         assert_eq!(human(173_456.0, Unit::PerSecond), "173 k/s");
         assert_eq!(human(6.5 * 1_048_576.0, Unit::Bytes), "6.50 MiB");
+        assert_eq!(human(512.0, Unit::Bytes), "512 B");
         assert_eq!(human(1234.5, Unit::Count), "1234");
         assert_eq!(human(1.5e8, Unit::BytesPerSecond), "150 MB/s");
     }

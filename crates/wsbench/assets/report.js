@@ -27,7 +27,10 @@
   const signed = (ratio) => ((ratio - 1) * 100 < 0 ? "−" : "+") + Math.abs((ratio - 1) * 100).toFixed(1);
   const show = (value, unit) => {
     if (value == null) return "–";
-    if (unit === "B") return Math.abs(value) >= 1048576 ? digits(value / 1048576) + " MiB" : digits(value / 1024) + " KiB";
+    if (unit === "B") {
+      const size = Math.abs(value);
+      return size >= 1048576 ? digits(value / 1048576) + " MiB" : size >= 1024 ? digits(value / 1024) + " KiB" : digits(value) + " B";
+    }
     if (unit === "percentile") return "p" + (100 * (1 - 1 / value)).toFixed(Math.max(0, Math.ceil(Math.log10(value) - 1e-9) - 2));
     if (unit === "ratio") return signed(value) + " %";
     if (unit === "number") return value >= 1e6 ? digits(value / 1e6) + " M" : value >= 1e4 ? digits(value / 1e3) + " k" : String(Math.round(value * 100) / 100);
@@ -212,25 +215,37 @@
     });
     return best;
   };
-  const powers = (plot, splits) => splits.map((value) => (/^1(\.0+)?e/.test(value.toExponential()) ? value : null));
+  const tens = (plot, splits) => splits.map((value) => (/^1(\.0+)?e/.test(value.toExponential()) ? value : null));
+  // Sizes are round in KiB and MiB: their axes have powers of two, at most eight of them.
+  const twos = (plot, splits) => {
+    const every = Math.ceil(splits.length / 8);
+    return splits.map((value) => (Math.round(Math.log2(value)) % every ? null : value));
+  };
+  const doublings = Array.from({ length: 50 }, (_, exponent) => 2 ** exponent);
   const live = (figure, chart) => {
     const room = figure.querySelector(".live");
     figure.classList.add("drawn");
     const rows = chart.series.map((series) => series.row);
-    const axis = (log, label, unit, size) => ({
-      stroke: () => css("--text"), ticks: { show: false },
-      // Of a logarithmic axis, powers of ten alone have lines.
-      grid: { stroke: () => css("--line"), width: 1, ...(log && { filter: powers }) },
-      label, labelSize: 18, labelFont: "11px system-ui, sans-serif", font: "11px system-ui, sans-serif", size,
-      values: (plot, values) => values.map((value) => (value == null || (log && !/^[125]/.test(value.toExponential())) ? null : short(value, unit))),
-      ...(log && { filter: (plot, splits) => (splits.length < 20 ? splits : powers(plot, splits)) }),
-    });
+    const axis = (log, label, unit, size) => {
+      const binary = unit === "B";
+      const named = (value) => value != null && (!log || binary || /^[125]/.test(value.toExponential()));
+      return {
+        stroke: () => css("--text"), ticks: { show: false },
+        // Of a logarithmic axis, powers alone have lines.
+        grid: { stroke: () => css("--line"), width: 1, ...(log && { filter: binary ? twos : tens }) },
+        label, labelSize: 18, labelFont: "11px system-ui, sans-serif", font: "11px system-ui, sans-serif", size,
+        values: (plot, values) => values.map((value) => (named(value) ? short(value, unit) : null)),
+        ...(log && { filter: (plot, splits) => (binary ? twos(plot, splits) : splits.length < 20 ? splits : tens(plot, splits)) }),
+        ...(!log && binary && { incrs: doublings }),
+      };
+    };
+    const scale = (log, unit) => ({ distr: log ? 3 : 1, log: unit === "B" ? 2 : 10 });
     const options = {
       width: room.clientWidth || 480,
       height: 320,
       cursor: { drag: { x: true, y: true, uni: 20 }, focus: { prox: 24 } },
       focus: { alpha: 0.3 },
-      scales: { x: { time: false, distr: chart.xLog ? 3 : 1 }, y: { distr: chart.yLog ? 3 : 1, range: chart.yLog ? undefined : (plot, low, high) => [0, high * 1.06 || 1] } },
+      scales: { x: { time: false, ...scale(chart.xLog, chart.xShow) }, y: { ...scale(chart.yLog, chart.yShow), range: chart.yLog ? undefined : (plot, low, high) => [0, high * 1.06 || 1] } },
       axes: [axis(chart.xLog, chart.xLabel, chart.xShow, 44), axis(chart.yLog, chart.yLabel, chart.yShow, 62)],
       series: [
         { label: chart.xLabel, value: (plot, value) => show(value, chart.xShow) },

@@ -85,11 +85,18 @@ impl Show {
 pub(crate) struct Axis {
     scale: Scale,
     range: Range<f64>,
+    /// Marked at powers of two and multiples of them, as sizes in KiB and MiB are round.
+    binary: bool,
 }
 
 impl Axis {
     /// An axis that shows all of `values`, with room at both ends; from 0 where `from_zero`.
-    pub(crate) fn around(values: impl Iterator<Item = f64>, scale: Scale, from_zero: bool) -> Axis {
+    pub(crate) fn around(
+        values: impl Iterator<Item = f64>,
+        scale: Scale,
+        show: Show,
+        from_zero: bool,
+    ) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.filter(|value| value.is_finite() && (scale != Scale::Log || *value > 0.0)) {
             (low, high) = (low.min(value), high.max(value));
@@ -110,12 +117,12 @@ impl Axis {
                 low - room..high + room
             }
         };
-        Axis { scale, range }
+        Axis { scale, range, binary: show == Show::Unit(Unit::Bytes) }
     }
 
     /// An axis from end to end.
     pub(crate) fn exactly(range: Range<f64>, scale: Scale) -> Axis {
-        Axis { scale, range }
+        Axis { scale, range, binary: false }
     }
 
     /// Its ends.
@@ -142,6 +149,8 @@ impl Ranged for Axis {
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
         match self.scale {
+            Scale::Linear if self.binary => multiples_of_two(&self.range, hint.max_num_points()),
+            Scale::Log if self.binary => powers_of_two(&self.range, hint.max_num_points()),
             Scale::Linear => self.linear().key_points(hint.max_num_points()),
             Scale::Rows(rows) => (0..rows).map(|row| row as f64 + 0.5).collect(),
             Scale::Log => log_points(&self.range, hint.max_num_points()),
@@ -168,6 +177,24 @@ fn log_points(range: &Range<f64>, most: usize) -> Vec<f64> {
     all.iter().find(|points| points.len() <= most.max(2)).unwrap_or(&all[3]).clone()
 }
 
+/// Multiples of the smallest power of two of which no more than `most` fit.
+fn multiples_of_two(range: &Range<f64>, most: usize) -> Vec<f64> {
+    let most = most.max(2) as f64;
+    let step = ((range.end - range.start) / most).log2().ceil().exp2();
+    let (first, last) = ((range.start / step).ceil() as i64, (range.end / step).floor() as i64);
+    (first..=last).map(|number| number as f64 * step).collect()
+}
+
+/// Every power of two, or of four, eight and so on, of which no more than `most` fit; multiples where one or none would.
+fn powers_of_two(range: &Range<f64>, most: usize) -> Vec<f64> {
+    let exponents = range.start.log2().ceil() as i32..=range.end.log2().floor() as i32;
+    if exponents.clone().count() < 2 {
+        return multiples_of_two(range, most);
+    }
+    let every = exponents.clone().count().div_ceil(most.max(2)) as i32;
+    exponents.filter(|exponent| exponent % every == 0).map(|exponent| f64::from(exponent).exp2()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,5 +213,19 @@ mod tests {
     fn a_log_axis_has_round_values() {
         assert_eq!(log_points(&(1.0..10_001.0), 6), [1.0, 10.0, 100.0, 1_000.0, 10_000.0]);
         assert_eq!(log_points(&(0.9..2.5), 4), [1.0, 1.5, 2.0]);
+    }
+
+    #[test]
+    fn an_axis_of_sizes_is_round_in_binary_units() {
+        let text = |points: Vec<f64>| {
+            points.into_iter().map(|point| Show::Unit(Unit::Bytes).short(point)).collect::<Vec<_>>()
+        };
+        let mib = 1_048_576.0;
+        assert_eq!(text(multiples_of_two(&(0.0..100.0 * mib), 6)), ["0 B", "32 MiB", "64 MiB", "96 MiB"]);
+        assert_eq!(
+            text(powers_of_two(&(14.0..20.0 * mib), 6)),
+            ["16 B", "256 B", "4 KiB", "64 KiB", "1 MiB", "16 MiB"]
+        );
+        assert_eq!(text(powers_of_two(&(1.1 * mib..1.9 * mib), 6)), ["1.25 MiB", "1.5 MiB", "1.75 MiB"]);
     }
 }

@@ -93,7 +93,7 @@ fn letters(text: &str) -> u32 {
 }
 
 fn axis(quantity: &Quantity, values: impl Iterator<Item = f64>, from_zero: bool) -> Axis {
-    Axis::around(values, quantity.scale, from_zero)
+    Axis::around(values, quantity.scale, quantity.show, from_zero)
 }
 
 fn mesh<'a, 'b>(

@@ -71,6 +71,7 @@ fn loads(groups: &[Group], slo: Slo) -> Vec<Chart> {
 struct Parameter {
     id: &'static str,
     label: &'static str,
+    show: Show,
     of: fn(&Group) -> u64,
     clear: fn(&mut Load),
 }
@@ -78,19 +79,22 @@ struct Parameter {
 const PARAMETERS: [Parameter; 3] = [
     Parameter {
         id: "size",
-        label: "message size in bytes",
+        label: "message size",
+        show: Show::Unit(Unit::Bytes),
         of: |group| group.scenario.load.payload_bytes,
         clear: |load| load.payload_bytes = 0,
     },
     Parameter {
         id: "connections",
         label: "connections",
+        show: Show::Number,
         of: |group| group.scenario.load.connections.into(),
         clear: |load| load.connections = 0,
     },
     Parameter {
         id: "window",
         label: "messages in flight",
+        show: Show::Number,
         of: |group| group.scenario.load.window.into(),
         clear: |load| load.window = 0,
     },
@@ -166,9 +170,11 @@ fn sweep(groups: &[&Group], parameter: Parameter, metric: Metric, number: usize)
     let spread = y().fold(0.0, f64::max) / y().fold(f64::INFINITY, f64::min);
     let x = || lines.iter().flat_map(|line| line.points.iter().map(|(x, _)| *x));
     let scale = if x().fold(f64::INFINITY, f64::min) > 0.0 { Scale::Log } else { Scale::Linear };
-    let y_scale = if spread > 20.0 { Scale::Log } else { Scale::Linear };
+    let is_memory = groups[0].scenario.load.workload == Workload::Idle;
+    // Memory is looked at for its slope, which only a linear axis shows.
+    let y_scale = if spread > 20.0 && !is_memory { Scale::Log } else { Scale::Linear };
     let names: Vec<String> = groups.iter().map(|group| clean(&group.scenario.name)).collect();
-    let kind = if groups[0].scenario.load.workload == Workload::Idle { "memory" } else { parameter.id };
+    let kind = if is_memory { "memory" } else { parameter.id };
     Chart {
         id: format!("sweep-{kind}-{}-{number}", metric.name),
         title: format!("{} by {}", capital(metric.label), parameter.label),
@@ -178,7 +184,7 @@ fn sweep(groups: &[&Group], parameter: Parameter, metric: Metric, number: usize)
             names.join(", ")
         ),
         body: Body::Lines(Lines {
-            x: Quantity { label: parameter.label.to_owned(), show: Show::Number, scale },
+            x: Quantity { label: parameter.label.to_owned(), show: parameter.show, scale },
             y: Quantity { label: metric.label.to_owned(), show: Show::Unit(metric.unit), scale: y_scale },
             lines,
             points: true,
