@@ -21,8 +21,9 @@ use crate::{
     plan::TWIN,
     results::Results,
     run::{DEFAULT_CONFIDENCE, parse_confidence},
-    statistics::{holm, median, rank_sum_p, shift_interval},
+    statistics::{holm, median, rank_sum_p, rounds_needed, shift_interval},
     table::{percent, plain},
+    verdict::{Value, control, steady},
 };
 
 /// A change that is worth an exit code when nothing else is asked for: well above what a control row leaves of a slow
@@ -37,6 +38,8 @@ pub struct CompareArguments {
     /// Result file, or folder of them, of the new run
     new: PathBuf,
     /// Row that both runs hold and that has not changed: every other row is seen through it
+    ///
+    /// The more alike it is to the rows that are compared, the more of the noise it takes away: for rows of one thread, mio.
     #[arg(long, value_name = "ROW", default_value = "threads")]
     control: String,
     /// What counts as a regression: METRIC, < or >, and a change, such as `rate<-3%` or `p99>+10%`; several are possible
@@ -143,7 +146,7 @@ pub fn report(arguments: &CompareArguments) -> Result<(String, Vec<String>), Sto
     table.load_style(presets::NOTHING);
     table.set_header(["scenario", "row", "metric", "change", "interval", "blocks", ""]);
     let mut regressions = Vec::new();
-    let mut compared = 0;
+    let (mut compared, mut unsteady) = (0, 0);
     for scenario in common_scenarios(&base, &new) {
         let of = |trials: &[Record]| -> Vec<Record> {
             trials.iter().filter(|trial| trial.scenario.name == scenario).cloned().collect()
@@ -158,13 +161,17 @@ pub fn report(arguments: &CompareArguments) -> Result<(String, Vec<String>), Sto
         };
         for condition in conditions {
             let metric = condition.metric;
-            let (before, after) =
+            let (mut before, after) =
                 (ratios(&base, &arguments.control, metric), ratios(&new, &arguments.control, metric));
-            let rows: Vec<&Key> = after.keys().filter(|key| before.contains_key(*key)).collect();
-            let p_values: Vec<f64> = rows.iter().map(|key| rank_sum_p(&before[*key], &after[*key])).collect();
-            for (key, level) in rows.iter().zip(holm(&p_values, arguments.confidence)) {
-                let (old, new) = (&before[*key], &after[*key]);
+            before.retain(|key, _| after.contains_key(key));
+            let needed = rounds_needed(before.len(), arguments.confidence);
+            let rows: Vec<(&Key, Samples)> =
+                before.iter().map(|(key, old)| (key, Samples::new(old, &after[key], needed))).collect();
+            let p_values: Vec<f64> = rows.iter().map(|(_, rows)| rank_sum_p(&rows.old, &rows.new)).collect();
+            for ((key, samples), level) in rows.iter().zip(holm(&p_values, arguments.confidence)) {
+                let Samples { old, new, .. } = samples;
                 compared += 1;
+                unsteady += samples.unsteady;
                 let change = median_shift(old, new).exp() - 1.0;
                 let fails = level.is_some() && condition.holds(change);
                 let bounds =
@@ -206,12 +213,17 @@ pub fn report(arguments: &CompareArguments) -> Result<(String, Vec<String>), Sto
     for column in table.column_iter_mut().skip(3).take(3) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let text = format!(
+    let mut text = format!(
         "change of each row against {}, {} % confidence, corrected for the rows of a scenario\n\n{}\n",
         plain(&arguments.control),
         arguments.confidence * 100.0,
         table.trim_fmt()
     );
+    if unsteady > 0 {
+        text += &format!(
+            "\n{unsteady} of the ratios do not count, because the machine changed between the two trials\n"
+        );
+    }
     Ok((text, regressions))
 }
 
@@ -284,27 +296,57 @@ fn differences(base: &[Record], new: &[Record]) -> BTreeMap<Difference, String> 
     differences
 }
 
-/// The log ratios of each row to the control row, block by block, without the trials that are marked for the metric.
-fn ratios(trials: &[Record], control: &str, metric: Metric) -> BTreeMap<Key, Vec<f64>> {
-    let mut blocks: BTreeMap<(&str, u32), Vec<(Key, f64)>> = BTreeMap::new();
-    for trial in trials {
-        let spoilt = trial.marks.iter().any(|mark| mark.spoils(metric));
-        let value = metric::figures(trial).get(metric.name).copied().filter(|value| !spoilt && *value > 0.0);
-        let (server, client) = (&trial.server.row, &trial.client.row);
-        let (own, other) = (trial.role.own(server, client), trial.role.other(server, client));
-        if let Some(value) = value {
-            let block = blocks.entry((&trial.session, trial.block)).or_default();
-            block.push(((own.clone(), other.clone()), value));
+/// A row's log ratios to the control row in both runs.
+struct Samples {
+    old: Vec<f64>,
+    new: Vec<f64>,
+    /// Ratios that were left out of them.
+    unsteady: usize,
+}
+
+impl Samples {
+    /// From steady blocks alone, as verdicts have it, where both runs have enough of these.
+    fn new(old: &[Ratio], new: &[Ratio], needed: usize) -> Samples {
+        match steady(old, needed).zip(steady(new, needed)) {
+            Some((steady_old, steady_new)) => {
+                let unsteady = old.len() + new.len() - steady_old.len() - steady_new.len();
+                Samples { old: steady_old, new: steady_new, unsteady }
+            }
+            None => {
+                let all = |ratios: &[Ratio]| ratios.iter().map(|(log, _)| *log).collect();
+                Samples { old: all(old), new: all(new), unsteady: 0 }
+            }
         }
     }
-    let mut ratios: BTreeMap<Key, Vec<f64>> = BTreeMap::new();
+}
+
+/// The log ratio of a row to the control row in one block, and that of what the other end cost in the same two trials.
+type Ratio = (f64, Option<f64>);
+
+/// The ratios of each row to the control row, block by block, without the trials that are marked for the metric.
+fn ratios(trials: &[Record], control_row: &str, metric: Metric) -> BTreeMap<Key, Vec<Ratio>> {
+    let other_end = control(metric, trials.iter());
+    let mut blocks: BTreeMap<(&str, u32), Vec<(Key, Value)>> = BTreeMap::new();
+    for trial in trials {
+        let spoilt = trial.marks.iter().any(|mark| mark.spoils(metric));
+        let figures = metric::figures(trial);
+        let figure = figures.get(metric.name).copied().filter(|figure| !spoilt && *figure > 0.0);
+        let (server, client) = (&trial.server.row, &trial.client.row);
+        let (own, other) = (trial.role.own(server, client), trial.role.other(server, client));
+        if let Some(figure) = figure {
+            let control = other_end.and_then(|metric| figures.get(metric.name).copied());
+            let block = blocks.entry((&trial.session, trial.block)).or_default();
+            block.push(((own.clone(), other.clone()), Value { metric: figure, control }));
+        }
+    }
+    let mut ratios: BTreeMap<Key, Vec<Ratio>> = BTreeMap::new();
     for block in blocks.into_values() {
-        let Some(base) = block.iter().find(|(key, _)| key.0 == control).map(|(_, value)| *value) else {
+        let Some(base) = block.iter().find(|(key, _)| key.0 == control_row).map(|(_, value)| *value) else {
             continue;
         };
         for (key, value) in block {
-            if key.0 != control && !key.0.ends_with(TWIN) {
-                ratios.entry(key).or_default().push((value / base).ln());
+            if key.0 != control_row && !key.0.ends_with(TWIN) {
+                ratios.entry(key).or_default().push(value.over(base));
             }
         }
     }
@@ -344,7 +386,22 @@ mod tests {
             (ratios(&run(3), "tokio", metric::SERVER_CPU), ratios(&run(2), "tokio", metric::SERVER_CPU));
         let key = ("smol".to_owned(), "tokio".to_owned());
         assert_eq!(slow.keys().collect::<Vec<_>>(), [&key]);
-        assert!(median_shift(&slow[&key], &fast[&key]).abs() < 1e-9);
+        let samples = Samples::new(&slow[&key], &fast[&key], 3);
+        assert!(median_shift(&samples.old, &samples.new).abs() < 1e-9);
         assert!(differences(&run(1), &run(2)).is_empty());
+    }
+
+    #[test]
+    fn blocks_in_which_the_machine_changed_do_not_count() {
+        let steady = |log: f64| (log, Some(0.2));
+        let (calm, slow_phase) = ([steady(0.1), steady(0.11), steady(0.12)], (0.3, Some(0.4)));
+        let restless: Vec<Ratio> = calm.into_iter().chain([slow_phase]).collect();
+        let samples = Samples::new(&calm, &restless, 3);
+        assert_eq!((samples.old.len(), samples.new.len(), samples.unsteady), (3, 3, 1));
+        // Rather all than too few, and then in both runs.
+        let samples = Samples::new(&calm, &restless, 4);
+        assert_eq!((samples.old.len(), samples.new.len(), samples.unsteady), (3, 4, 0));
+        let samples = Samples::new(&[(0.1, None); 3], &restless, 3);
+        assert_eq!((samples.new.len(), samples.unsteady), (4, 0));
     }
 }

@@ -7,7 +7,6 @@ use bench_core::{
     mark::Mark,
     metric::{self, Metric},
     record::{Machine, Record},
-    spec::Pacing,
     trial::{
         Role,
         placement::{Cores, Placement},
@@ -19,7 +18,7 @@ use crate::{
     results::{Results, is_same_machine},
     slope,
     statistics::median,
-    verdict::{Judged, Sample, Value, Values, judge, plain_interval},
+    verdict::{Judged, Sample, Value, Values, control, judge, plain_interval},
 };
 
 /// Everything that a table shows.
@@ -350,16 +349,7 @@ fn judge_rows(
     if names.len() < rows.len() {
         return None;
     }
-    // The other end tells what the machine was like where it is the same program in every trial.
-    let others: BTreeSet<&String> = rows.iter().map(|row| role.other(&row.server, &row.client)).collect();
-    let control = match ranking {
-        metric::SERVER_CPU => Some(metric::CLIENT_CPU),
-        metric::CLIENT_CPU => Some(metric::SERVER_CPU),
-        _ => None,
-    };
-    // One that spins uses its core whole, whatever the machine is like.
-    let spins = blocks.values().flatten().any(|(trial, _)| trial.pacing == Some(Pacing::Spin));
-    let control = control.filter(|_| others.len() == 1 && !spins);
+    let control = control(ranking, blocks.values().flatten().map(|(trial, _)| *trial));
     // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
     let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
     let values = |row: &RowFigures| -> Values {

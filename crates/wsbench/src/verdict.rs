@@ -3,7 +3,13 @@
 //! Values are compared only inside a block. A verdict needs the corrected interval of the log ratio to lie wholly
 //! beyond the floor, which is how far the baseline differs from itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bench_core::{
+    metric::{self, Metric},
+    record::Record,
+    spec::Pacing,
+};
 
 use crate::statistics::{Test, holm, interval, median, p_value, rounds_needed};
 
@@ -31,6 +37,14 @@ pub struct Value {
     pub metric: f64,
     /// What the other end, which is the same program in every trial, cost: it tells what the machine was like.
     pub control: Option<f64>,
+}
+
+impl Value {
+    /// The log ratios to another trial's.
+    pub(crate) fn over(self, base: Value) -> (f64, Option<f64>) {
+        let control = self.control.zip(base.control).map(|(own, base)| (own / base).ln());
+        ((self.metric / base.metric).ln(), control)
+    }
 }
 
 /// One row's trials that count for verdicts, by block.
@@ -188,26 +202,14 @@ impl Ratios {
         let in_both = row.iter().filter_map(|(block, value)| Some((*value, *base.get(block)?)));
         let pairs: Vec<(f64, Option<f64>)> = in_both
             .filter(|(value, base)| value.metric > 0.0 && base.metric > 0.0)
-            .map(|(value, base)| {
-                let control = value.control.zip(base.control).map(|(value, base)| (value / base).ln());
-                ((value.metric / base.metric).ln(), control)
-            })
+            .map(|(value, base)| value.over(base))
             .collect();
-        let all: Vec<f64> = pairs.iter().map(|(log, _)| *log).collect();
-        let controls: Vec<f64> = pairs.iter().filter_map(|(_, control)| *control).collect();
-        if controls.is_empty() || controls.len() < pairs.len() {
-            return Ratios { logs: all, test: tests.other, unsteady: 0 };
+        match steady(&pairs, needed) {
+            Some(logs) => Ratios { unsteady: pairs.len() - logs.len(), logs, test: tests.steady },
+            None => {
+                Ratios { logs: pairs.iter().map(|(log, _)| *log).collect(), test: tests.other, unsteady: 0 }
+            }
         }
-        let usual = median(&controls);
-        let steady: Vec<f64> = pairs
-            .iter()
-            .filter(|(_, control)| control.is_some_and(|control| (control - usual).abs() <= STEADY))
-            .map(|(log, _)| *log)
-            .collect();
-        if steady.len() < needed {
-            return Ratios { logs: all, test: tests.other, unsteady: 0 };
-        }
-        Ratios { unsteady: all.len() - steady.len(), logs: steady, test: tests.steady }
     }
 
     fn p_value(&self) -> f64 {
@@ -217,6 +219,38 @@ impl Ratios {
     fn interval(&self, confidence: f64) -> Option<(f64, f64)> {
         interval(self.test, &self.logs, confidence)
     }
+}
+
+/// Of log ratios with those of their controls: the ones between whose two trials the machine did not change.
+///
+/// None where a control is missing, or fewer than `needed` would be left.
+pub(crate) fn steady(pairs: &[(f64, Option<f64>)], needed: usize) -> Option<Vec<f64>> {
+    let controls: Vec<f64> = pairs.iter().filter_map(|(_, control)| *control).collect();
+    if controls.is_empty() || controls.len() < pairs.len() {
+        return None;
+    }
+    let usual = median(&controls);
+    let of_both = pairs.iter().zip(&controls);
+    let steady = of_both.filter(|(_, control)| (*control - usual).abs() <= STEADY).map(|((log, _), _)| *log);
+    Some(steady.collect()).filter(|steady: &Vec<f64>| steady.len() >= needed)
+}
+
+/// What tells how fast the machine was while a metric was measured: the same cost of the other end, where that is one and
+/// the same program in every trial.
+pub(crate) fn control<'a>(
+    metric: Metric,
+    trials: impl Iterator<Item = &'a Record> + Clone,
+) -> Option<Metric> {
+    let control = match metric {
+        metric::SERVER_CPU => metric::CLIENT_CPU,
+        metric::CLIENT_CPU => metric::SERVER_CPU,
+        _ => return None,
+    };
+    let other = |trial: &'a Record| trial.role.other(&trial.server.row, &trial.client.row);
+    let others: BTreeSet<&String> = trials.clone().map(other).collect();
+    // One that spins uses its core whole, whatever the machine is like.
+    let spins = trials.clone().any(|trial| trial.pacing == Some(Pacing::Spin));
+    (others.len() == 1 && !spins).then_some(control)
 }
 
 /// The larger end of the interval of the baseline's ratio to itself.
