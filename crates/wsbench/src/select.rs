@@ -50,7 +50,9 @@ pub fn select(profile: Option<&str>, patterns: &[String]) -> Result<Selection, S
         return Err(unknown("profile", &name, &known));
     };
     if from_catalogue {
-        let scenarios = matching(&catalogue, catalogue.scenarios.values().cloned().collect(), patterns)?;
+        let mut scenarios: Vec<Scenario> = catalogue.scenarios.values().cloned().collect();
+        scenarios.sort_by(|one, other| natural(&one.name).cmp(&natural(&other.name)));
+        let scenarios = matching(&catalogue, scenarios, patterns)?;
         return Ok(Selection {
             profile: None,
             scenarios,
@@ -88,6 +90,11 @@ pub fn ad_hoc(mut load: Load, socket: SocketSpec, placement: Placement) -> Resul
         rounds_of: BTreeMap::new(),
         pairing: Pairing::default(),
     })
+}
+
+/// A key that orders names as people do: idle-5000 before idle-10000.
+fn natural(name: &str) -> Vec<(&str, u64)> {
+    name.split('-').map(|part| part.parse().map_or((part, 0), |number| ("", number))).collect()
 }
 
 /// Those of `scenarios` that match a pattern, in the order of the patterns.
@@ -165,6 +172,8 @@ mod tests {
         assert_eq!(names(&windows), ["window-64", "window-64-each"]);
         let both = select(Some("quick"), &patterns(&["window-*"])).unwrap();
         assert_eq!(names(&both), ["window-64"]);
+        let idle = select(None, &patterns(&["idle-*000"])).unwrap();
+        assert_eq!(names(&idle), ["idle-1000", "idle-5000", "idle-10000"]);
     }
 
     #[test]
