@@ -115,6 +115,7 @@ fn group(trials: &[&Record], touched: bool, results: &Results, confidence: f64) 
         role: first.role,
         ranking: metric::SERVER_RSS_PER_CONNECTION,
         floor: None,
+        floor_unsteady: 0,
         columns: vec![metric::RSS_SLOPE_LOW, metric::RSS_SLOPE_HIGH],
         baseline,
         rounds: trials

@@ -57,6 +57,8 @@ pub struct Group {
     pub ranking: Metric,
     /// How far the baseline's ranking metric differs from itself, as a ratio over 1.
     pub floor: Option<f64>,
+    /// Rounds that do not count for the floor because the machine changed between the baseline's two trials.
+    pub floor_unsteady: usize,
     /// The metrics that a table shows beside it.
     pub columns: Vec<Metric>,
     /// Name of the row that the others are compared with.
@@ -288,7 +290,8 @@ fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
     let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
     let ranking = metric::ranking(&first.scenario, first.role);
     sort(&mut rows, ranking);
-    let floor = judge_rows(&mut rows, twin.as_ref(), &blocks, ranking, (&baseline, first.role), confidence);
+    let (floor, floor_unsteady) =
+        judge_rows(&mut rows, twin.as_ref(), &blocks, ranking, (&baseline, first.role), confidence);
 
     let counted = trials.iter().filter(|trial| trial.error.is_none());
     let rounds: BTreeSet<(&str, u32)> = counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
@@ -303,6 +306,7 @@ fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
         role: first.role,
         ranking,
         floor,
+        floor_unsteady,
         columns: columns(first, &rows),
         baseline,
         rounds: rounds.len(),
@@ -334,7 +338,8 @@ pub(crate) fn sort(rows: &mut [RowFigures], ranking: Metric) {
     rows.sort_by(|left, right| rank(left).total_cmp(&rank(right)));
 }
 
-/// Judges rows by the ranking metric, where each is compared with the baseline one by one; returns the floor.
+/// Judges rows by the ranking metric, where each is compared with the baseline one by one; returns the floor, and the rounds
+/// that do not count for it.
 fn judge_rows(
     rows: &mut [RowFigures],
     twin: Option<&RowFigures>,
@@ -342,12 +347,12 @@ fn judge_rows(
     ranking: Metric,
     (baseline, role): (&str, Role),
     confidence: f64,
-) -> Option<f64> {
+) -> (Option<f64>, usize) {
     let name = |row: &RowFigures| role.own(&row.server, &row.client).clone();
     let names: BTreeSet<String> = rows.iter().map(name).collect();
     // A matrix has several lines for a row.
     if names.len() < rows.len() {
-        return None;
+        return (None, 0);
     }
     let control = control(ranking, blocks.values().flatten().map(|(trial, _)| *trial));
     // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
@@ -374,7 +379,7 @@ fn judge_rows(
     for (row, judged) in rows.iter_mut().zip(judgement.rows) {
         row.judged = Some(judged);
     }
-    judgement.floor
+    (judgement.floor, judgement.floor_unsteady)
 }
 
 /// The name of the row that a trial is about.

@@ -262,9 +262,14 @@ pub(crate) fn verdicts(group: &Group, confidence: f64) -> Option<String> {
     });
     let decided = (missing < compared).then_some(floor).flatten();
     let unsteady: usize = judged().map(|judged| judged.unsteady).sum();
-    let unsteady = (unsteady > 0).then(|| {
-        format!("{unsteady} of its ratios do not count, because the machine changed between the two trials")
-    });
+    let unsteady = match (unsteady, group.floor_unsteady) {
+        (0, 0) => None,
+        (of_rows, 0) => Some(format!("{of_rows} of its ratios do not")),
+        (0, of_floor) => Some(format!("{of_floor} of the floor's ratios do not")),
+        (of_rows, of_floor) => Some(format!("{of_rows} of its ratios and {of_floor} of the floor's do not")),
+    };
+    let unsteady =
+        unsteady.map(|some| format!("{some} count, because the machine changed between the two trials"));
     Some(decided.into_iter().chain(unsteady).chain(reason).collect::<Vec<_>>().join("; "))
 }
 
@@ -282,8 +287,11 @@ pub(crate) fn floor(group: &Group) -> Option<String> {
             })
         })
         .collect();
-    (!spreads.is_empty())
-        .then(|| format!("A/A, {} against itself: {}", plain(&group.baseline), spreads.join(", ")))
+    (!spreads.is_empty()).then(|| {
+        // The floor is of steady rounds, so that it may be less than what stands here.
+        let all = if group.floor_unsteady > 0 { " in all rounds" } else { "" };
+        format!("A/A, {} against itself{all}: {}", plain(&group.baseline), spreads.join(", "))
+    })
 }
 
 /// A name without what could act on a terminal or break a Markdown table.

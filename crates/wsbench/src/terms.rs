@@ -83,7 +83,8 @@ pub const TERMS: &[Term] = &[
         word: "A/A floor",
         also: &["aa", "floor", "twin", "noise"],
         meaning: "In every block the baseline is measured a second time, as its own twin. How far the two are apart is the \
-                  machine's noise. A difference within this floor is a tie.",
+                  machine's noise. A difference within this floor is a tie. Rounds in which the machine changed between the two do \
+                  not count for the floor; the line A/A below a table has them all.",
     },
     Term {
         word: "interval",
@@ -125,9 +126,10 @@ pub const TERMS: &[Term] = &[
     },
     Term {
         word: "knee",
-        also: &["curve", "slo", "objective"],
+        also: &["curve", "slo", "objective", "highest rate"],
         meaning: "On a curve of latency against offered load, the point from which on latency rises steeply. Beside it stands \
-                  the highest rate that still holds a latency objective.",
+                  the highest rate that still holds a latency objective. Beside that rate, ≥ says that no measured one failed because \
+                  of the row: none at all, or at the next one the client sent late (generator) or was the limit (client).",
     },
     Term {
         word: "placement",

@@ -101,7 +101,7 @@ pub struct Judged {
     pub unsteady: usize,
     /// The ratio to the baseline, with the confidence that the correction asks for.
     pub interval: Option<(f64, f64)>,
-    /// 1 + the number of rows that are better than this one, each pair judged in the same way.
+    /// 1 + the number of rows that are better than this one: the baseline by the verdict, every other pair in the same way.
     pub rank: Option<usize>,
 }
 
@@ -110,6 +110,8 @@ pub struct Judged {
 pub struct Judgement {
     /// How far the baseline differs from itself, as a ratio over 1; a difference within it is a tie.
     pub floor: Option<f64>,
+    /// Blocks that do not count for the floor because the machine changed between the baseline's two trials.
+    pub floor_unsteady: usize,
     /// One for each row, in their order.
     pub rows: Vec<Judged>,
 }
@@ -137,25 +139,21 @@ pub fn judge_by(tests: Tests, sample: &Sample, higher_is_better: bool, confidenc
     let levels: BTreeMap<usize, Option<f64>> =
         compared.iter().copied().zip(holm(&p_values, confidence)).collect();
 
-    // Of all pairs, and of rows that the first correction leaves undecided: every row counts as one comparison.
+    // Of pairs without the baseline, and of rows that Holm's correction leaves undecided: every row counts as one
+    // comparison.
     let level = (1.0 - confidence) / others.max(1) as f64;
-    let is_better = |one: &Values, other: &Values| {
-        let ratios = ratios(one, other);
-        let (Some(floor), Some(bounds)) = (floor, ratios.interval(1.0 - level)) else { return false };
-        ratios.logs.len() >= needed && beyond(bounds, floor) == Some(higher_is_better)
-    };
-    let judged = |(place, row): (usize, &Values)| {
-        let ratios = &against[place];
-        let Ratios { logs, unsteady, .. } = ratios;
-        let enough = floor.is_some() && base.len() >= needed && row.len() >= needed;
-        let rank = enough.then(|| 1 + sample.rows.iter().filter(|other| is_better(other, row)).count());
+    let judged = |(place, ratios): (usize, &Ratios)| {
         if Some(place) == sample.baseline {
-            // First of one is no rank.
-            let rank = rank.filter(|_| !compared.is_empty());
-            return Judged { verdict: Verdict::Baseline, ratio: None, unsteady: 0, interval: None, rank };
+            return Judged {
+                verdict: Verdict::Baseline,
+                ratio: None,
+                unsteady: 0,
+                interval: None,
+                rank: None,
+            };
         }
-        let decided = floor.zip(levels.get(&place).copied());
-        let (verdict, bounds) = match decided {
+        let Ratios { logs, unsteady, .. } = ratios;
+        let (verdict, bounds) = match floor.zip(levels.get(&place).copied()) {
             None => {
                 let blocks = logs.len().min(sample.twin.len());
                 (Verdict::TooFew { blocks, needed }, ratios.interval(confidence))
@@ -177,10 +175,43 @@ pub fn judge_by(tests: Tests, sample: &Sample, higher_is_better: bool, confidenc
             ratio: (!logs.is_empty()).then(|| median(logs).exp()),
             unsteady: *unsteady,
             interval: bounds.map(|(low, high)| (low.exp(), high.exp())),
-            rank: rank.filter(|_| decided.is_some()),
+            rank: None,
         }
     };
-    Judgement { floor: floor.map(f64::exp), rows: sample.rows.iter().enumerate().map(judged).collect() }
+    let mut rows: Vec<Judged> = against.iter().enumerate().map(judged).collect();
+
+    let (better, worse) = match higher_is_better {
+        true => (Verdict::Greater, Verdict::Less),
+        false => (Verdict::Less, Verdict::Greater),
+    };
+    let is_better = |one: usize, other: usize| {
+        // What has a verdict is judged by it: a rank never says otherwise.
+        if Some(one) == sample.baseline {
+            return rows[other].verdict == worse;
+        }
+        if Some(other) == sample.baseline {
+            return rows[one].verdict == better;
+        }
+        let ratios = ratios(&sample.rows[one], &sample.rows[other]);
+        let (Some(floor), Some(bounds)) = (floor, ratios.interval(1.0 - level)) else { return false };
+        ratios.logs.len() >= needed && beyond(bounds, floor) == Some(higher_is_better)
+    };
+    let rank = |place: usize| {
+        let has_rank = match rows[place].verdict {
+            // First of one is no rank.
+            Verdict::Baseline => !compared.is_empty(),
+            Verdict::TooFew { .. } => false,
+            _ => true,
+        };
+        let enough = floor.is_some() && base.len() >= needed && sample.rows[place].len() >= needed;
+        let all = 0..sample.rows.len();
+        (has_rank && enough).then(|| 1 + all.filter(|other| is_better(*other, place)).count())
+    };
+    let ranks: Vec<Option<usize>> = (0..rows.len()).map(rank).collect();
+    for (row, rank) in rows.iter_mut().zip(ranks) {
+        row.rank = rank;
+    }
+    Judgement { floor: floor.map(f64::exp), floor_unsteady: twin.unsteady, rows }
 }
 
 /// The log ratios of two rows.
@@ -305,6 +336,21 @@ mod tests {
         assert!(low > 1.25 && high < 1.35, "{low} {high}");
         let higher = judge(&sample(10, &[100.0, 130.0]), true, 0.95);
         assert_eq!(higher.rows[1].rank, Some(1));
+    }
+
+    #[test]
+    fn a_row_with_a_verdict_does_not_share_the_baselines_rank() {
+        let mut centres = vec![200.0; 15];
+        (centres[0], centres[14]) = (100.0, 130.0);
+        let mut sample = sample(12, &centres);
+        for value in sample.rows.iter_mut().chain([&mut sample.twin]).flat_map(|row| row.values_mut()) {
+            value.control = None;
+        }
+        // By Holm one round of twelve may contradict the last row to be decided; of fifteen rows at once, none may.
+        sample.rows[14].get_mut(&("s".to_owned(), 3)).unwrap().metric = 90.0;
+        let judgement = judge(&sample, false, 0.95);
+        assert_eq!((judgement.rows[14].verdict, judgement.rows[14].rank), (Verdict::Greater, Some(2)));
+        assert_eq!(judgement.rows[0].rank, Some(1));
     }
 
     #[test]
