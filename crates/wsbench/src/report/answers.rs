@@ -11,6 +11,9 @@ use crate::{
     verdict::Verdict,
 };
 
+/// The outcome where several rows are better than the rest, and none of them than each other.
+const SHARED: &str = "shared first";
+
 /// A question with what the records say to it.
 pub(crate) struct Answer {
     pub(crate) question: &'static str,
@@ -34,10 +37,14 @@ impl Sentence {
     pub(crate) fn class(&self) -> &'static str {
         match self.outcome {
             "no verdict" => "undecided",
+            SHARED => "tie",
             outcome => outcome,
         }
     }
 }
+
+/// As many medians as a sentence holds.
+const SHOWN_MEDIANS: usize = 4;
 
 /// The answers to all questions that some group speaks to.
 pub(crate) fn answers(cards: &[Card<'_>], curves: &[Curve<'_>], confidence: f64, slo: Slo) -> Vec<Answer> {
@@ -137,7 +144,11 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
     let names: Vec<String> = first.iter().map(name).collect();
     let behind = ranked.iter().filter(|row| rank(row) != Some(1));
     let behind: Vec<String> = behind.map(|row| against(group, row).unwrap_or_else(|| name(row))).collect();
-    let outcome = if first.len() == 1 { "winner" } else { "tie" };
+    let outcome = match (first.len(), behind.is_empty()) {
+        (1, _) => "winner",
+        (_, true) => "tie",
+        (_, false) => SHARED,
+    };
     let mut text = match &first[..] {
         [one] => {
             let own =
@@ -186,11 +197,14 @@ fn without(group: &Group) -> String {
             format!("{} are needed that no mark spoils, and the least is {blocks}.", count(needed, "round"))
         }
         None if group.rows.len() < 2 => "There is only one row.".to_owned(),
+        None if group.ranking == metric::SERVER_RSS_PER_CONNECTION => {
+            "None is formed on a slope: the scenarios that it is drawn through have theirs.".to_owned()
+        }
         None => format!("None is formed on {} here.", group.ranking.label),
     }
 }
 
-/// The best median, as an observation.
+/// The medians, as an observation: of all rows, or of the best.
 fn lowest(group: &Group, metric: Metric) -> Option<String> {
     let with = |row: &RowFigures| Some((median(row, metric)?, clean(group.compared(row))));
     let mut values: Vec<(f64, String)> = group.rows.iter().filter_map(with).collect();
@@ -199,10 +213,14 @@ fn lowest(group: &Group, metric: Metric) -> Option<String> {
         values.reverse();
     }
     let shown = |(value, name): &(f64, String)| format!("{name} {}", human(*value, metric.unit));
-    match &values[..] {
-        [] => None,
-        [one] => Some(format!("Median: {}.", shown(one))),
-        [one, other, ..] => Some(format!("Medians, best first: {}, {}.", shown(one), shown(other))),
+    let best: Vec<String> = values.iter().take(SHOWN_MEDIANS).map(shown).collect();
+    match values.len() {
+        0 => None,
+        1 => Some(format!("Median: {}.", best[0])),
+        all if all > SHOWN_MEDIANS => {
+            Some(format!("Medians, best first: {} and {} more.", best.join(", "), all - SHOWN_MEDIANS))
+        }
+        _ => Some(format!("Medians, best first: {}.", best.join(", "))),
     }
 }
 
@@ -249,14 +267,23 @@ fn held(curve: &Curve<'_>, slo: Slo) -> Sentence {
         .collect();
     rows.sort_by(|one, other| (other.0, &one.1).cmp(&(one.0, &other.1)));
     let rows: Vec<String> = rows.into_iter().map(|(_, text)| text).collect();
+    let meaning = |sign: &str, meaning: &str| {
+        if rows.iter().any(|row| row.contains(sign)) { format!(" {sign}: {meaning}.") } else { String::new() }
+    };
+    let signs = [
+        meaning("≥", "no measured rate failed because of the row"),
+        meaning("(generator)", "at the next one the client sent late"),
+        meaning("(client)", "at the next one the client was the limit"),
+    ];
     let rounds = curve.groups.iter().map(|group| group.rounds).min().unwrap_or(0);
     Sentence {
         card: None,
         scenario: clean(curve.name),
         outcome: "no verdict",
         text: format!(
-            "Highest offered rate that holds {slo}: {}. Rates are steps of the curve.",
-            list(&rows)
+            "Highest offered rate that holds {slo}: {}. Rates are steps of the curve.{}",
+            list(&rows),
+            signs.concat()
         ),
         condition: format!(
             "{}, {}, {}",

@@ -54,7 +54,8 @@ fn verdicts(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
         let Some(word) = verdict_word(card.group.ranking, judged.verdict) else { continue };
         let Some((_, scenarios)) = by_word.iter_mut().find(|(one, _)| *one == word) else { continue };
         let ratio = judged.ratio.map_or(String::new(), |ratio| format!(" {} %", percent(ratio)));
-        scenarios.push(format!("{}{ratio}", clean(&card.group.scenario.name)));
+        let (name, metric) = (clean(&card.group.scenario.name), card.group.ranking.label);
+        scenarios.push(format!("{name}{ratio} {metric}"));
     }
     by_word
         .into_iter()
