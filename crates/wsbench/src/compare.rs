@@ -21,14 +21,19 @@ use crate::{
     plan::TWIN,
     results::Results,
     run::{DEFAULT_CONFIDENCE, parse_confidence},
-    statistics::{holm, median, rank_sum_p, rounds_needed, shift_interval},
+    select::natural,
+    statistics::{holm, median, rank_sum_p, rank_sum_rounds_needed, shift_interval},
     table::{percent, plain},
-    verdict::{Value, control, steady},
+    text::count,
+    verdict::{Ratio, Value, control_metric, steady},
 };
 
 /// A change that is worth an exit code when nothing else is asked for: well above what a control row leaves of a slow
 /// phase of the machine.
 const DEFAULT_CHANGE: f64 = 0.03;
+
+/// Least number of steady blocks of a run, for the median of their controls to mean something.
+const LEAST_STEADY: usize = 5;
 
 /// Flags of `compare`.
 #[derive(Args, Clone, Debug)]
@@ -164,10 +169,11 @@ pub fn report(arguments: &CompareArguments) -> Result<(String, Vec<String>), Sto
             let (mut before, after) =
                 (ratios(&base, &arguments.control, metric), ratios(&new, &arguments.control, metric));
             before.retain(|key, _| after.contains_key(key));
-            let needed = rounds_needed(before.len(), arguments.confidence);
+            let needed = rank_sum_rounds_needed(before.len(), arguments.confidence).max(LEAST_STEADY);
             let rows: Vec<(&Key, Samples)> =
                 before.iter().map(|(key, old)| (key, Samples::new(old, &after[key], needed))).collect();
-            let p_values: Vec<f64> = rows.iter().map(|(_, rows)| rank_sum_p(&rows.old, &rows.new)).collect();
+            let p_of = |samples: &Samples| rank_sum_p(&samples.old, &samples.new);
+            let p_values: Vec<f64> = rows.iter().map(|(_, samples)| p_of(samples)).collect();
             for ((key, samples), level) in rows.iter().zip(holm(&p_values, arguments.confidence)) {
                 let Samples { old, new, .. } = samples;
                 compared += 1;
@@ -220,9 +226,8 @@ pub fn report(arguments: &CompareArguments) -> Result<(String, Vec<String>), Sto
         table.trim_fmt()
     );
     if unsteady > 0 {
-        text += &format!(
-            "\n{unsteady} of the ratios do not count, because the machine changed between the two trials\n"
-        );
+        let ratios = count(unsteady, "ratio");
+        text += &format!("\n{ratios} left out, because the machine changed between the two trials\n");
     }
     Ok((text, regressions))
 }
@@ -256,7 +261,7 @@ fn common_scenarios(base: &[Record], new: &[Record]) -> Vec<String> {
         .map(|trial| trial.scenario.name.clone())
         .filter(|name| base.iter().any(|trial| trial.scenario.name == *name))
         .collect();
-    names.sort();
+    names.sort_by(|one, other| natural(one).cmp(&natural(other)));
     names.dedup();
     names
 }
@@ -305,7 +310,7 @@ struct Samples {
 }
 
 impl Samples {
-    /// From steady blocks alone, as verdicts have it, where both runs have enough of these.
+    /// From steady blocks alone, as verdicts have it, where each run has `needed` of these.
     fn new(old: &[Ratio], new: &[Ratio], needed: usize) -> Samples {
         match steady(old, needed).zip(steady(new, needed)) {
             Some((steady_old, steady_new)) => {
@@ -313,19 +318,16 @@ impl Samples {
                 Samples { old: steady_old, new: steady_new, unsteady }
             }
             None => {
-                let all = |ratios: &[Ratio]| ratios.iter().map(|(log, _)| *log).collect();
+                let all = |ratios: &[Ratio]| ratios.iter().map(|ratio| ratio.log).collect();
                 Samples { old: all(old), new: all(new), unsteady: 0 }
             }
         }
     }
 }
 
-/// The log ratio of a row to the control row in one block, and that of what the other end cost in the same two trials.
-type Ratio = (f64, Option<f64>);
-
 /// The ratios of each row to the control row, block by block, without the trials that are marked for the metric.
 fn ratios(trials: &[Record], control_row: &str, metric: Metric) -> BTreeMap<Key, Vec<Ratio>> {
-    let other_end = control(metric, trials.iter());
+    let other_end = control_metric(metric, trials.iter());
     let mut blocks: BTreeMap<(&str, u32), Vec<(Key, Value)>> = BTreeMap::new();
     for trial in trials {
         let spoilt = trial.marks.iter().any(|mark| mark.spoils(metric));
@@ -334,7 +336,7 @@ fn ratios(trials: &[Record], control_row: &str, metric: Metric) -> BTreeMap<Key,
         let (server, client) = (&trial.server.row, &trial.client.row);
         let (own, other) = (trial.role.own(server, client), trial.role.other(server, client));
         if let Some(figure) = figure {
-            let control = other_end.and_then(|metric| figures.get(metric.name).copied());
+            let control = other_end.and_then(|cost| figures.get(cost.name).copied());
             let block = blocks.entry((&trial.session, trial.block)).or_default();
             block.push(((own.clone(), other.clone()), Value { metric: figure, control }));
         }
@@ -393,15 +395,15 @@ mod tests {
 
     #[test]
     fn blocks_in_which_the_machine_changed_do_not_count() {
-        let steady = |log: f64| (log, Some(0.2));
-        let (calm, slow_phase) = ([steady(0.1), steady(0.11), steady(0.12)], (0.3, Some(0.4)));
+        let ratio = |log: f64, control: f64| Ratio { log, control: Some(control) };
+        let (calm, slow_phase) = ([0.1, 0.11, 0.12].map(|log| ratio(log, 0.2)), ratio(0.3, 0.4));
         let restless: Vec<Ratio> = calm.into_iter().chain([slow_phase]).collect();
         let samples = Samples::new(&calm, &restless, 3);
         assert_eq!((samples.old.len(), samples.new.len(), samples.unsteady), (3, 3, 1));
         // Rather all than too few, and then in both runs.
         let samples = Samples::new(&calm, &restless, 4);
         assert_eq!((samples.old.len(), samples.new.len(), samples.unsteady), (3, 4, 0));
-        let samples = Samples::new(&[(0.1, None); 3], &restless, 3);
+        let samples = Samples::new(&[Ratio { log: 0.1, control: None }; 3], &restless, 3);
         assert_eq!((samples.new.len(), samples.unsteady), (4, 0));
     }
 }

@@ -93,7 +93,7 @@ pub fn ad_hoc(mut load: Load, socket: SocketSpec, placement: Placement) -> Resul
 }
 
 /// A key that orders names as people do: idle-5000 before idle-10000.
-fn natural(name: &str) -> Vec<(&str, u64)> {
+pub(crate) fn natural(name: &str) -> Vec<(&str, u64)> {
     name.split('-').map(|part| part.parse().map_or((part, 0), |number| ("", number))).collect()
 }
 

@@ -187,6 +187,13 @@ pub fn rank_sum_p(left: &[f64], right: &[f64]) -> f64 {
     (2.0 * rank_sum_at_most(left.len(), right.len(), tail)).min(1.0)
 }
 
+/// Blocks of each of two runs from which the rank-sum test of `comparisons` rows at this confidence can reject at all:
+/// where all of one lie above all of the other.
+pub fn rank_sum_rounds_needed(comparisons: usize, confidence: f64) -> usize {
+    let level = (1.0 - confidence) / comparisons.max(1) as f64;
+    (1..).find(|rounds| 2.0 * rank_sum_at_most(*rounds, *rounds, 0) <= level).unwrap_or(0)
+}
+
 /// An interval for how much greater `right` is than `left`, with at least this confidence: order statistics of all
 /// differences (Hodges and Lehmann, 1963); `None` where so few values cannot give one.
 pub fn shift_interval(left: &[f64], right: &[f64], confidence: f64) -> Option<(f64, f64)> {
@@ -262,6 +269,13 @@ mod tests {
             assert!(p_of(low - 1e-6) <= 0.05 && p_of(high + 1e-6) <= 0.05, "{test:?}");
             assert!(p_of(low + 1e-6) > 0.05 && p_of(high - 1e-6) > 0.05, "{test:?}");
         }
+    }
+
+    #[test]
+    fn blocks_that_the_rank_sum_needs() {
+        // 2 of 70 orders of four and four are extreme, and 2 of 20 of three and three.
+        assert_eq!(rank_sum_rounds_needed(1, 0.95), 4);
+        assert_eq!(rank_sum_rounds_needed(14, 0.95), 6);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     results::{Results, is_same_machine},
     slope,
     statistics::median,
-    verdict::{Judged, Sample, Value, Values, control, judge, plain_interval},
+    verdict::{Judged, Sample, Value, Values, control_metric, judge, plain_interval},
 };
 
 /// Everything that a table shows.
@@ -354,7 +354,7 @@ fn judge_rows(
     if names.len() < rows.len() {
         return (None, 0);
     }
-    let control = control(ranking, blocks.values().flatten().map(|(trial, _)| *trial));
+    let control = control_metric(ranking, blocks.values().flatten().map(|(trial, _)| *trial));
     // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
     let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
     let values = |row: &RowFigures| -> Values {

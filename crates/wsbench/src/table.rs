@@ -10,7 +10,7 @@ use crate::{
     matrix::{is_matrix, matrices},
     results::Results,
     summary::{Group, Summary},
-    text::clean,
+    text::{clean, count},
     verdict::Verdict,
 };
 
@@ -264,12 +264,13 @@ pub(crate) fn verdicts(group: &Group, confidence: f64) -> Option<String> {
     let unsteady: usize = judged().map(|judged| judged.unsteady).sum();
     let unsteady = match (unsteady, group.floor_unsteady) {
         (0, 0) => None,
-        (of_rows, 0) => Some(format!("{of_rows} of its ratios do not")),
-        (0, of_floor) => Some(format!("{of_floor} of the floor's ratios do not")),
-        (of_rows, of_floor) => Some(format!("{of_rows} of its ratios and {of_floor} of the floor's do not")),
+        (of_rows, 0) => Some(count(of_rows, "ratio")),
+        (0, of_floor) => Some(format!("{} of the floor", count(of_floor, "ratio"))),
+        (of_rows, of_floor) => Some(format!("{} and {of_floor} of the floor", count(of_rows, "ratio"))),
     };
-    let unsteady =
-        unsteady.map(|some| format!("{some} count, because the machine changed between the two trials"));
+    let unsteady = unsteady
+        .filter(|_| decided.is_some())
+        .map(|some| format!("{some} left out, because the machine changed between the two trials"));
     Some(decided.into_iter().chain(unsteady).chain(reason).collect::<Vec<_>>().join("; "))
 }
 

@@ -96,7 +96,8 @@ pub const TERMS: &[Term] = &[
         word: "verdict",
         also: &["faster", "slower", "less", "more", "rank"],
         meaning: "Faster or slower (of memory: less or more) where a test of the ratios reaches its level and the whole \
-                  interval lies beyond the A/A floor. A rank is 1 + the number of rows that are better in this sense.",
+                  interval lies beyond the A/A floor. A rank is 1 + the number of rows that are better in this sense; \
+                  ranks of rows that tie with each other may differ.",
     },
     Term {
         word: "tie",

@@ -40,11 +40,18 @@ pub struct Value {
 }
 
 impl Value {
-    /// The log ratios to another trial's.
-    pub(crate) fn over(self, base: Value) -> (f64, Option<f64>) {
+    /// The ratio to another trial's.
+    pub(crate) fn over(self, base: Value) -> Ratio {
         let control = self.control.zip(base.control).map(|(own, base)| (own / base).ln());
-        ((self.metric / base.metric).ln(), control)
+        Ratio { log: (self.metric / base.metric).ln(), control }
     }
+}
+
+/// Of two trials of a block: the log ratio of the metric, and that of the control.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ratio {
+    pub(crate) log: f64,
+    pub(crate) control: Option<f64>,
 }
 
 /// One row's trials that count for verdicts, by block.
@@ -184,6 +191,16 @@ pub fn judge_by(tests: Tests, sample: &Sample, higher_is_better: bool, confidenc
         true => (Verdict::Greater, Verdict::Less),
         false => (Verdict::Less, Verdict::Greater),
     };
+    let is_ranked = |place: usize| {
+        let can_be = match rows[place].verdict {
+            // First of one is no rank.
+            Verdict::Baseline => !compared.is_empty(),
+            Verdict::TooFew { .. } => false,
+            _ => true,
+        };
+        can_be && floor.is_some() && base.len() >= needed && sample.rows[place].len() >= needed
+    };
+    let ranked: Vec<usize> = (0..rows.len()).filter(|place| is_ranked(*place)).collect();
     let is_better = |one: usize, other: usize| {
         // What has a verdict is judged by it: a rank never says otherwise.
         if Some(one) == sample.baseline {
@@ -196,20 +213,12 @@ pub fn judge_by(tests: Tests, sample: &Sample, higher_is_better: bool, confidenc
         let (Some(floor), Some(bounds)) = (floor, ratios.interval(1.0 - level)) else { return false };
         ratios.logs.len() >= needed && beyond(bounds, floor) == Some(higher_is_better)
     };
-    let rank = |place: usize| {
-        let has_rank = match rows[place].verdict {
-            // First of one is no rank.
-            Verdict::Baseline => !compared.is_empty(),
-            Verdict::TooFew { .. } => false,
-            _ => true,
-        };
-        let enough = floor.is_some() && base.len() >= needed && sample.rows[place].len() >= needed;
-        let all = 0..sample.rows.len();
-        (has_rank && enough).then(|| 1 + all.filter(|other| is_better(*other, place)).count())
-    };
-    let ranks: Vec<Option<usize>> = (0..rows.len()).map(rank).collect();
-    for (row, rank) in rows.iter_mut().zip(ranks) {
-        row.rank = rank;
+    let ranks: Vec<usize> = ranked
+        .iter()
+        .map(|place| 1 + ranked.iter().filter(|other| is_better(**other, *place)).count())
+        .collect();
+    for (place, rank) in ranked.into_iter().zip(ranks) {
+        rows[place].rank = Some(rank);
     }
     Judgement { floor: floor.map(f64::exp), floor_unsteady: twin.unsteady, rows }
 }
@@ -231,14 +240,14 @@ impl Ratios {
     /// the test holds its level.
     fn new(tests: Tests, row: &Values, base: &Values, needed: usize) -> Ratios {
         let in_both = row.iter().filter_map(|(block, value)| Some((*value, *base.get(block)?)));
-        let pairs: Vec<(f64, Option<f64>)> = in_both
+        let pairs: Vec<Ratio> = in_both
             .filter(|(value, base)| value.metric > 0.0 && base.metric > 0.0)
             .map(|(value, base)| value.over(base))
             .collect();
         match steady(&pairs, needed) {
             Some(logs) => Ratios { unsteady: pairs.len() - logs.len(), logs, test: tests.steady },
             None => {
-                Ratios { logs: pairs.iter().map(|(log, _)| *log).collect(), test: tests.other, unsteady: 0 }
+                Ratios { logs: pairs.iter().map(|pair| pair.log).collect(), test: tests.other, unsteady: 0 }
             }
         }
     }
@@ -252,23 +261,23 @@ impl Ratios {
     }
 }
 
-/// Of log ratios with those of their controls: the ones between whose two trials the machine did not change.
+/// The log ratios between whose two trials the machine did not change.
 ///
 /// None where a control is missing, or fewer than `needed` would be left.
-pub(crate) fn steady(pairs: &[(f64, Option<f64>)], needed: usize) -> Option<Vec<f64>> {
-    let controls: Vec<f64> = pairs.iter().filter_map(|(_, control)| *control).collect();
+pub(crate) fn steady(pairs: &[Ratio], needed: usize) -> Option<Vec<f64>> {
+    let controls: Vec<f64> = pairs.iter().filter_map(|pair| pair.control).collect();
     if controls.is_empty() || controls.len() < pairs.len() {
         return None;
     }
     let usual = median(&controls);
     let of_both = pairs.iter().zip(&controls);
-    let steady = of_both.filter(|(_, control)| (*control - usual).abs() <= STEADY).map(|((log, _), _)| *log);
+    let steady = of_both.filter(|(_, control)| (*control - usual).abs() <= STEADY).map(|(pair, _)| pair.log);
     Some(steady.collect()).filter(|steady: &Vec<f64>| steady.len() >= needed)
 }
 
 /// What tells how fast the machine was while a metric was measured: the same cost of the other end, where that is one and
 /// the same program in every trial.
-pub(crate) fn control<'a>(
+pub(crate) fn control_metric<'a>(
     metric: Metric,
     trials: impl Iterator<Item = &'a Record> + Clone,
 ) -> Option<Metric> {

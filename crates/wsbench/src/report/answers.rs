@@ -131,7 +131,8 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
     let condition = condition(group, confidence);
     let rank = |row: &RowFigures| row.judged.and_then(|judged| judged.rank);
     let ranked: Vec<&RowFigures> = group.rows.iter().filter(|row| rank(row).is_some()).collect();
-    if ranked.len() < 2 {
+    // Pairs may beat each other in a circle, so that nobody is first.
+    if ranked.len() < 2 || ranked.iter().all(|row| rank(row) != Some(1)) {
         let text = format!("{} {}", without(group), lowest(group, metric).unwrap_or_default());
         return sentence(card, "no verdict", text.trim().to_owned(), condition);
     }

@@ -179,20 +179,27 @@ fn log_points(range: &Range<f64>, most: usize) -> Vec<f64> {
 
 /// Multiples of the smallest power of two of which no more than `most` fit.
 fn multiples_of_two(range: &Range<f64>, most: usize) -> Vec<f64> {
-    let most = most.max(2) as f64;
-    let step = ((range.end - range.start) / most).log2().ceil().exp2();
-    let (first, last) = ((range.start / step).ceil() as i64, (range.end / step).floor() as i64);
-    (first..=last).map(|number| number as f64 * step).collect()
+    let most = most.max(2);
+    let mut step = ((range.end - range.start) / most as f64).log2().ceil().exp2();
+    loop {
+        let (first, last) = ((range.start / step).ceil() as i64, (range.end / step).floor() as i64);
+        let points: Vec<f64> = (first..=last).map(|number| number as f64 * step).collect();
+        if points.len() <= most {
+            return points;
+        }
+        step *= 2.0;
+    }
 }
 
 /// Every power of two, or of four, eight and so on, of which no more than `most` fit; multiples where one or none would.
 fn powers_of_two(range: &Range<f64>, most: usize) -> Vec<f64> {
     let exponents = range.start.log2().ceil() as i32..=range.end.log2().floor() as i32;
-    if exponents.clone().count() < 2 {
-        return multiples_of_two(range, most);
-    }
-    let every = exponents.clone().count().div_ceil(most.max(2)) as i32;
-    exponents.filter(|exponent| exponent % every == 0).map(|exponent| f64::from(exponent).exp2()).collect()
+    let every = exponents.clone().count().div_ceil(most.max(2)).max(1) as i32;
+    let points: Vec<f64> = exponents
+        .filter(|exponent| exponent % every == 0)
+        .map(|exponent| f64::from(exponent).exp2())
+        .collect();
+    if points.len() < 2 { multiples_of_two(range, most) } else { points }
 }
 
 #[cfg(test)]
