@@ -371,6 +371,19 @@ mod tests {
     }
 
     #[test]
+    fn a_row_without_a_rank_is_before_nobody() {
+        let mut sample = sample(10, &[100.0, 130.0, 50.0]);
+        // Eight blocks with the baseline for one row, six for the other, which has eight with that one.
+        for (row, blocks) in [(0, [0, 1]), (2, [8, 9])] {
+            sample.rows[row].retain(|(_, block), _| !blocks.contains(block));
+        }
+        let judgement = judge(&sample, false, 0.95);
+        let ranks: Vec<Option<usize>> = judgement.rows.iter().map(|row| row.rank).collect();
+        assert_eq!(judgement.rows[2].verdict, Verdict::TooFew { blocks: 6, needed: 7 });
+        assert_eq!(ranks, [Some(1), Some(2), None]);
+    }
+
+    #[test]
     fn a_baseline_that_nothing_is_compared_with_has_no_rank() {
         let mut sample = sample(7, &[100.0, 200.0]);
         assert_eq!(judge(&sample, false, 0.95).rows[0].rank, Some(1));
