@@ -232,6 +232,28 @@ pub(crate) fn shown(highest: Highest) -> String {
     }
 }
 
+/// What the signs beside these rates stand for: nothing, or a sentence each.
+pub(crate) fn signs(rates: &[Highest]) -> String {
+    let ends: Vec<Option<Limit>> = rates
+        .iter()
+        .filter_map(|rate| match rate {
+            Highest::None => None,
+            Highest::Rate { fails, .. } => Some(fails.map(|(_, limit)| limit)),
+        })
+        .collect();
+    let mut signs = String::new();
+    if ends.iter().any(|end| *end != Some(Limit::Server)) {
+        signs += " ≥: no measured rate failed because of the row.";
+    }
+    if ends.contains(&Some(Limit::Generator)) {
+        signs += " (generator): at the next one the client sent late.";
+    }
+    if ends.contains(&Some(Limit::Client)) {
+        signs += " (client): at the next one the client was the limit.";
+    }
+    signs
+}
+
 /// The highest rate that holds. `points` go from the lowest rate to the highest.
 pub(crate) fn highest(points: &[Point<'_>], slo: Slo) -> Highest {
     let held = held(points, slo);
@@ -297,6 +319,18 @@ pub(crate) mod tests {
             judged: None,
             figures: figures.map(|(metric, value)| (metric.name, Figure::new(&[value], &[], 0.95))).into(),
         }
+    }
+
+    #[test]
+    fn a_sign_is_explained_where_it_stands() {
+        let rate = |fails| Highest::Rate { holds: 1_000, fails };
+        assert_eq!(signs(&[Highest::None, rate(Some((2_000, Limit::Server)))]), "");
+        let late = signs(&[rate(Some((2_000, Limit::Generator)))]);
+        assert!(
+            late.starts_with(" ≥: ") && late.contains("(generator)") && !late.contains("(client)"),
+            "{late}"
+        );
+        assert_eq!(signs(&[rate(None)]), " ≥: no measured rate failed because of the row.");
     }
 
     #[test]

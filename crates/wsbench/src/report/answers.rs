@@ -4,15 +4,45 @@ use bench_core::metric::{self, Metric, human};
 
 use super::charts::Card;
 use crate::{
-    curve::{Curve, Highest, Slo, highest, shown},
+    curve::{Curve, Highest, Slo, highest, shown, signs},
     summary::{Group, RowFigures},
     table::{is_spoilt, percent, verdict_word},
     text::{clean, count, list},
     verdict::Verdict,
 };
 
-/// The outcome where several rows are better than the rest, and none of them than each other.
-const SHARED: &str = "shared first";
+/// How a scenario ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// One row is better than all others.
+    Winner,
+    /// No row is better than another.
+    Tie,
+    /// Several rows are better than the rest, and none of them than each other.
+    SharedFirst,
+    NoVerdict,
+}
+
+impl Outcome {
+    /// As a reader sees it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Outcome::Winner => "winner",
+            Outcome::Tie => "tie",
+            Outcome::SharedFirst => "shared first",
+            Outcome::NoVerdict => "no verdict",
+        }
+    }
+
+    /// A class of the page's style.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Outcome::Winner => "winner",
+            Outcome::Tie | Outcome::SharedFirst => "tie",
+            Outcome::NoVerdict => "undecided",
+        }
+    }
+}
 
 /// A question with what the records say to it.
 pub(crate) struct Answer {
@@ -25,22 +55,10 @@ pub(crate) struct Sentence {
     /// Name of the card that it comes from, where there is one.
     pub(crate) card: Option<String>,
     pub(crate) scenario: String,
-    /// The winner, the tie, or that there is no verdict.
-    pub(crate) outcome: &'static str,
+    pub(crate) outcome: Outcome,
     pub(crate) text: String,
     /// Under which condition, and how sure.
     pub(crate) condition: String,
-}
-
-impl Sentence {
-    /// The outcome as a class of the page's style.
-    pub(crate) fn class(&self) -> &'static str {
-        match self.outcome {
-            "no verdict" => "undecided",
-            SHARED => "tie",
-            outcome => outcome,
-        }
-    }
 }
 
 /// As many medians as a sentence holds.
@@ -84,11 +102,11 @@ pub(crate) fn answers(cards: &[Card<'_>], curves: &[Curve<'_>], confidence: f64,
     ];
     let asked = |(question, mut sentences): (_, Vec<Sentence>)| {
         // What is decided comes first, and stays in the scenarios' order.
-        sentences.sort_by_key(|sentence| sentence.outcome == "no verdict");
+        sentences.sort_by_key(|sentence| sentence.outcome == Outcome::NoVerdict);
         (!sentences.is_empty()).then_some(Answer { question, sentences })
     };
     let mut answers: Vec<Answer> = answers.into_iter().filter_map(asked).collect();
-    answers.sort_by_key(|answer| answer.sentences[0].outcome == "no verdict");
+    answers.sort_by_key(|answer| answer.sentences[0].outcome == Outcome::NoVerdict);
     answers
 }
 
@@ -115,7 +133,7 @@ fn condition(group: &Group, confidence: f64) -> String {
     format!("{summary}, {}, {}{}", group.placement, count(group.rounds, "round"), floor.unwrap_or_default())
 }
 
-fn sentence(card: &Card<'_>, outcome: &'static str, text: String, condition: String) -> Sentence {
+fn sentence(card: &Card<'_>, outcome: Outcome, text: String, condition: String) -> Sentence {
     let scenario = clean(&card.group.scenario.name);
     Sentence { card: Some(card.id.clone()), scenario, outcome, text, condition }
 }
@@ -134,7 +152,7 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
     // Pairs may beat each other in a circle, so that nobody is first.
     if ranked.len() < 2 || ranked.iter().all(|row| rank(row) != Some(1)) {
         let text = format!("{} {}", without(group), lowest(group, metric).unwrap_or_default());
-        return sentence(card, "no verdict", text.trim().to_owned(), condition);
+        return sentence(card, Outcome::NoVerdict, text.trim().to_owned(), condition);
     }
     let name = |row: &&RowFigures| {
         let value =
@@ -146,9 +164,9 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
     let behind = ranked.iter().filter(|row| rank(row) != Some(1));
     let behind: Vec<String> = behind.map(|row| against(group, row).unwrap_or_else(|| name(row))).collect();
     let outcome = match (first.len(), behind.is_empty()) {
-        (1, _) => "winner",
-        (_, true) => "tie",
-        (_, false) => SHARED,
+        (1, _) => Outcome::Winner,
+        (_, true) => Outcome::Tie,
+        (_, false) => Outcome::SharedFirst,
     };
     let mut text = match &first[..] {
         [one] => {
@@ -237,7 +255,7 @@ fn observed(card: &Card<'_>, metric: Metric) -> Option<Sentence> {
     let text = format!("{medians} The verdict of this scenario is on {}.{spoilt}", group.ranking.label);
     let condition =
         format!("{}, {}, {}", group.scenario.summary(), group.placement, count(group.rounds, "round"));
-    Some(sentence(card, "no verdict", format!("{}: {}", metric.label, lower(&text)), condition))
+    Some(sentence(card, Outcome::NoVerdict, format!("{}: {}", metric.label, lower(&text)), condition))
 }
 
 fn lower(text: &str) -> String {
@@ -254,37 +272,25 @@ fn marks(group: &Group, metric: Metric) -> String {
 
 /// How far the rows of a curve go.
 fn held(curve: &Curve<'_>, slo: Slo) -> Sentence {
-    let mut rows: Vec<(Option<u64>, String)> = curve
-        .rows
-        .iter()
-        .map(|(row, points)| {
-            let highest = highest(points, slo);
-            let rate = match highest {
-                Highest::Rate { holds, .. } => Some(holds),
-                Highest::None => None,
-            };
-            (rate, format!("{} {}", clean(row), shown(highest)))
-        })
-        .collect();
-    rows.sort_by(|one, other| (other.0, &one.1).cmp(&(one.0, &other.1)));
-    let rows: Vec<String> = rows.into_iter().map(|(_, text)| text).collect();
-    let meaning = |sign: &str, meaning: &str| {
-        if rows.iter().any(|row| row.contains(sign)) { format!(" {sign}: {meaning}.") } else { String::new() }
+    let mut rows: Vec<(&str, Highest)> =
+        curve.rows.iter().map(|(row, points)| (*row, highest(points, slo))).collect();
+    let rate = |highest: Highest| match highest {
+        Highest::Rate { holds, .. } => Some(holds),
+        Highest::None => None,
     };
-    let signs = [
-        meaning("≥", "no measured rate failed because of the row"),
-        meaning("(generator)", "at the next one the client sent late"),
-        meaning("(client)", "at the next one the client was the limit"),
-    ];
+    rows.sort_by(|one, other| (rate(other.1), one.0).cmp(&(rate(one.1), other.0)));
+    let rates: Vec<Highest> = rows.iter().map(|(_, highest)| *highest).collect();
+    let rows: Vec<String> =
+        rows.into_iter().map(|(row, highest)| format!("{} {}", clean(row), shown(highest))).collect();
     let rounds = curve.groups.iter().map(|group| group.rounds).min().unwrap_or(0);
     Sentence {
         card: None,
         scenario: clean(curve.name),
-        outcome: "no verdict",
+        outcome: Outcome::NoVerdict,
         text: format!(
             "Highest offered rate that holds {slo}: {}. Rates are steps of the curve.{}",
             list(&rows),
-            signs.concat()
+            signs(&rates)
         ),
         condition: format!(
             "{}, {}, {}",
