@@ -88,21 +88,36 @@ impl Timed {
     }
 }
 
+/// Again after a stop: a call that has a time limit is not resumed by the kernel when its process is stopped and continued,
+/// but ends with `EINTR` (signal(7)).
+fn unless_stopped<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(left) = self.left()? {
-            self.stream.set_read_timeout(Some(left))?;
-        }
-        self.stream.read(buffer)
+        unless_stopped(|| {
+            if let Some(left) = self.left()? {
+                self.stream.set_read_timeout(Some(left))?;
+            }
+            self.stream.read(buffer)
+        })
     }
 }
 
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(left) = self.left()? {
-            self.stream.set_write_timeout(Some(left))?;
-        }
-        self.stream.write(bytes)
+        unless_stopped(|| {
+            if let Some(left) = self.left()? {
+                self.stream.set_write_timeout(Some(left))?;
+            }
+            self.stream.write(bytes)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -289,6 +289,30 @@ pub fn vanished(server: &Server, size: Size) -> Outcome {
     silent.iter_mut().try_for_each(|stream| ends(stream, "a peer that vanished"))
 }
 
+/// No peer, but whoever stops and continues the server's process: all that it was waiting for has to go on.
+pub fn paused(server: &Server, _: Size) -> Outcome {
+    let request = request(server.addr, "/echo");
+    let (begin, rest) = request.split_at(request.len() / 2);
+    let mut opening = connect(server)?;
+    opening.write_all(begin.as_bytes()).map_err(text)?;
+    let open: Result<Vec<_>, _> = (0..10).map(|_| Wire::open(server.addr, "/echo", deadline())).collect();
+    let mut open = open?;
+    for pauses in 0..3 {
+        for (number, wire) in open.iter_mut().enumerate() {
+            let payload = format!("{number} after {pauses} pauses");
+            wire.send(&masked(FIN | TEXT, payload.as_bytes()))?;
+            let (_, echo) = wire.message()?;
+            if echo != payload.as_bytes() {
+                return Err(format!("`{}` answered `{payload}`", String::from_utf8_lossy(&echo)));
+            }
+        }
+        server.pause()?;
+    }
+    opening.write_all(rest.as_bytes()).map_err(text)?;
+    let head = read_head(&mut opening).map_err(text)?;
+    if head.starts_with("HTTP/1.1 101") { Ok(()) } else { Err(format!("`{head}` after a pause")) }
+}
+
 /// Peers that never read are there until the server drops them, which is seen by its open files.
 fn until_dropped(server: &Server, stuck: Vec<TcpStream>, files: usize) -> Outcome {
     let result = server.wait_for_files("peers that never read", |now| now <= files);

@@ -77,6 +77,7 @@ const PEERS: &[Peer] = &[
     peer("no-close-frame", attacks::no_close_frame),
     peer("reset-within-a-frame", attacks::reset_within_a_frame),
     Peer { change: soon, counted: |served| served.idle_ended > 0, ..peer("vanished", attacks::vanished) },
+    peer("paused", attacks::paused),
     Peer {
         change: soon,
         most_bytes: MUCH,

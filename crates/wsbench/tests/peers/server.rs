@@ -10,6 +10,10 @@ use std::{
 };
 
 use bench_core::{ServeSpec, protocol::Event, service::Served, trial::Program};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 /// Longest time for anything that should be over soon: for a machine that stalls.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,6 +69,32 @@ impl Server {
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Stops it by signal, waits until all of its threads stand still, and lets it go on.
+    pub fn pause(&self) -> Result<(), String> {
+        let text = |error: std::io::Error| error.to_string();
+        let id = self.id();
+        let pid = Pid::from_raw(i32::try_from(id).map_err(|error| error.to_string())?);
+        kill(pid, Signal::SIGSTOP).map_err(|error| error.to_string())?;
+        let deadline = Instant::now() + PATIENCE;
+        let is_still = || -> std::io::Result<bool> {
+            for task in fs::read_dir(format!("/proc/{id}/task"))? {
+                let stat = fs::read_to_string(task?.path().join("stat"))?;
+                // The state comes after the name, which may hold anything.
+                if !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        while !is_still().map_err(text)? {
+            if Instant::now() > deadline {
+                return Err("the server does not stop".to_owned());
+            }
+            thread::yield_now();
+        }
+        kill(pid, Signal::SIGCONT).map_err(|error| error.to_string())
     }
 
     fn event(&mut self) -> Result<Event, String> {
