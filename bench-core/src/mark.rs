@@ -77,7 +77,7 @@ impl Mark {
         match self {
             Mark::ClientSaturated => {
                 "the client was at least 95 % busy: rate and latency are the client's as much as the server's, and get \
-                 no verdict"
+                 no verdict; the servers' costs may look more alike than they are"
             }
             Mark::GeneratorLate => "the generator sent late: latency gets no verdict",
             Mark::ServerSaturated => "the server kept up with less than 99 % of the offered rate",

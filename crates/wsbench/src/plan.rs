@@ -219,7 +219,10 @@ mod tests {
         for round in first.chunks(session.scenarios.len()) {
             let mut scenarios: Vec<&str> = round.iter().map(|block| block.scenario.name.as_str()).collect();
             scenarios.sort();
-            assert_eq!(scenarios, ["closed-100", "one-way-10000", "rtt-24", "window-64"]);
+            assert_eq!(
+                scenarios,
+                ["closed-100", "closed-100-shared", "one-way-10000", "rtt-24", "window-64"]
+            );
             for block in round {
                 let mut pairs = block.pairs.clone();
                 pairs.sort();

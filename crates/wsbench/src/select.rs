@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn a_profile_a_pattern_or_both() {
         let quick = select(None, &[]).unwrap();
-        assert_eq!(names(&quick), ["rtt-24", "window-64", "closed-100", "one-way-10000"]);
+        assert_eq!(
+            names(&quick),
+            ["rtt-24", "window-64", "closed-100", "closed-100-shared", "one-way-10000"]
+        );
         assert_eq!((quick.rounds, quick.profile.as_deref()), (7, Some("quick")));
         let windows = select(None, &patterns(&["window-*"])).unwrap();
         assert_eq!(names(&windows), ["window-64", "window-64-each"]);

@@ -123,7 +123,9 @@ pub const TERMS: &[Term] = &[
         ],
         meaning: "Something other than the row decided some of a trial's figures: the client was full (c), the generator sent \
                   late (g), others used the cores (d), too few cores (x). The figures stay and get no verdict. That the \
-                  server did not keep up with the offered rate (s) is a result.",
+                  server did not keep up with the offered rate (s) is a result. Where the client was full, the server's \
+                  CPU time holds its waiting, too, so that rows may look more alike than they are; --placement shared is \
+                  free of that.",
     },
     Term {
         word: "knee",

@@ -199,7 +199,7 @@ fn a_dry_run_measures_nothing() {
     let mut command = wsbench("run --rows tokio,async-std,smol --dry-run --rounds 2 --seed 3");
     let (code, stdout, stderr) = run(command.current_dir(directory.path()));
     assert_eq!(code, 0, "{stderr}");
-    assert!(stdout.contains("32 trials") && stdout.contains("seed 3"), "{stdout}");
+    assert!(stdout.contains("40 trials") && stdout.contains("seed 3"), "{stdout}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
