@@ -180,33 +180,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_woken_early_and_everybody_in_order() {
-        assert_eq!(woken(&Pacer::default()), [2, 2, 4, 6]);
-    }
-
-    #[test]
-    fn nobody_is_woken_early_by_a_thread_that_sleeps_and_everybody_is() {
-        // Whoever is due by the time that the thread runs is polled in an order of the executor's own.
-        let mut woken = woken(&Pacer::sleeping().unwrap());
-        woken.sort_unstable();
-        assert_eq!(woken, [2, 2, 4, 6]);
-    }
-
-    /// The waits of 2, 2, 4 and 6 ms in the order in which they end.
-    fn woken(pacer: &Pacer) -> Vec<u64> {
-        let start = Instant::now();
-        let order = Mutex::new(Vec::new());
-        let wait = |ms| {
-            let order = &order;
-            async move {
-                pacer.sleep_until(start + Duration::from_millis(ms)).await;
-                assert!(start.elapsed() >= Duration::from_millis(ms));
-                order.lock().unwrap().push(ms);
-            }
-        };
-        block_on(zip(zip(wait(6), wait(2)), zip(wait(4), wait(2))));
-        assert!(pacer.lock().wakers.is_empty());
-        order.into_inner().unwrap()
+    fn nobody_is_woken_early_and_everybody_is() {
+        for pacer in [Pacer::default(), Pacer::sleeping().unwrap()] {
+            let start = Instant::now();
+            let woken = Mutex::new(Vec::new());
+            let wait = |ms| {
+                let (pacer, woken) = (&pacer, &woken);
+                async move {
+                    pacer.sleep_until(start + Duration::from_millis(ms)).await;
+                    assert!(start.elapsed() >= Duration::from_millis(ms));
+                    woken.lock().unwrap().push(ms);
+                }
+            };
+            block_on(zip(zip(wait(6), wait(2)), zip(wait(4), wait(2))));
+            // All who are due by the time that this process runs are polled in an order of the executor's own.
+            let mut woken = woken.into_inner().unwrap();
+            woken.sort_unstable();
+            assert_eq!(woken, [2, 2, 4, 6], "{pacer:?}");
+            assert!(pacer.lock().wakers.is_empty());
+        }
     }
 
     #[test]
