@@ -73,28 +73,26 @@ impl Server {
 
     /// Stops it by signal, waits until all of its threads stand still, and lets it go on.
     pub fn pause(&self) -> Result<(), String> {
-        let text = |error: std::io::Error| error.to_string();
         let id = self.id();
         let pid = Pid::from_raw(i32::try_from(id).map_err(|error| error.to_string())?);
-        kill(pid, Signal::SIGSTOP).map_err(|error| error.to_string())?;
-        let deadline = Instant::now() + PATIENCE;
+        let send = |signal| kill(pid, signal).map_err(|error| format!("{signal} cannot be sent: {error}"));
         let is_still = || -> std::io::Result<bool> {
-            for task in fs::read_dir(format!("/proc/{id}/task"))? {
-                let stat = fs::read_to_string(task?.path().join("stat"))?;
+            Ok(fs::read_dir(format!("/proc/{id}/task"))?.flatten().all(|task| {
+                // A thread that ends just now has none, and is not listed the next time.
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
                 // The state comes after the name, which may hold anything.
-                if !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')) {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
+                stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+            }))
         };
-        while !is_still().map_err(text)? {
+        send(Signal::SIGSTOP)?;
+        let deadline = Instant::now() + PATIENCE;
+        while !is_still().map_err(|error| format!("the server is gone: {error}"))? {
             if Instant::now() > deadline {
                 return Err("the server does not stop".to_owned());
             }
             thread::yield_now();
         }
-        kill(pid, Signal::SIGCONT).map_err(|error| error.to_string())
+        send(Signal::SIGCONT)
     }
 
     fn event(&mut self) -> Result<Event, String> {
