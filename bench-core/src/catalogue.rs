@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     metric,
-    runner::MAX_THREADS,
+    row::MAX_THREADS,
     spec::{Load, Schedule, SocketSpec, Workload},
     trial::{Role, placement::Placement},
 };

@@ -11,9 +11,9 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    DriveSpec, Row, RowInfo, ServeSpec,
+    DriveSpec, Row, RowInfo, Rows, ServeSpec,
     protocol::{Control, Event, Ready, emit},
-    runner::{self, BuildInfo},
+    row::{self, BuildInfo},
     tls::{Acceptor, Connector},
 };
 
@@ -96,13 +96,13 @@ struct RowArgument {
 }
 
 /// Runs the command line of a runner that offers `rows`.
-pub fn main(rows: &[Row], build: BuildInfo) -> ExitCode {
+pub fn main(rows: &Rows, build: BuildInfo) -> ExitCode {
     main_from(std::env::args_os(), rows, build)
 }
 
 /// The same with other arguments than the process's own; the first one is the name of the program.
-pub fn main_from(arguments: impl IntoIterator<Item = OsString>, rows: &[Row], build: BuildInfo) -> ExitCode {
-    runner::count_panics();
+pub fn main_from(arguments: impl IntoIterator<Item = OsString>, rows: &Rows, build: BuildInfo) -> ExitCode {
+    row::count_panics();
     let Arguments { command, row, run } = Arguments::parse_from(arguments);
     match carry_out(rows, build, command.unwrap_or(Command::Run { row, run })) {
         Ok(code) => ExitCode::from(code),
@@ -113,15 +113,15 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>, rows: &[Row], bu
     }
 }
 
-fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result<u8> {
+fn carry_out(rows: &Rows, build: BuildInfo, command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run { row, run } => {
             let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
-            run::run(row, &build, &run)
+            run::run(row.name, &build, &run)
         }
         Command::Describe { row } => {
             let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
-            match describe(row, &build) {
+            match row.describe(&build) {
                 Ok(info) => {
                     let line = serde_json::to_string(&info).context("RowInfo is JSON")?;
                     print(&(line + "\n"))?;
@@ -139,7 +139,7 @@ fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result
                 return Ok(code);
             }
             warn_of_strangers(&spec);
-            let served = row.runner.serve(&spec, Ready::new())?;
+            let served = row.row.serve(&spec, Ready::new())?;
             emit(&Event::Served(served))?;
             Ok(EXIT_OK)
         }
@@ -148,7 +148,7 @@ fn carry_out(rows: &[Row], build: BuildInfo, command: Command) -> anyhow::Result
             if let Some(code) = prepare(row, &build, spec.threads, prepare_client(&spec))? {
                 return Ok(code);
             }
-            let drove = row.runner.drive(&spec, Control::listen())?;
+            let drove = row.row.drive(&spec, Control::listen())?;
             let failed = drove.failed_connections > 0 || drove.panics > 0;
             emit(&Event::Drove(drove))?;
             Ok(if failed { EXIT_FAILED } else { EXIT_OK })
@@ -183,29 +183,38 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Lets a row's client answer what a server sends.
-fn reflect(row: &Row, build: &BuildInfo, spec: &DriveSpec) -> anyhow::Result<u8> {
+fn reflect(row: Chosen, build: &BuildInfo, spec: &DriveSpec) -> anyhow::Result<u8> {
     if let Some(code) = prepare(row, build, spec.threads, prepare_client(spec))? {
         return Ok(code);
     }
-    let drove = row.runner.drive(spec, Control::reflecting())?;
+    let drove = row.row.drive(spec, Control::reflecting())?;
     Ok(if drove.panics > 0 { EXIT_FAILED } else { EXIT_OK })
+}
+
+/// The row that a command is about.
+#[derive(Clone, Copy)]
+struct Chosen {
+    name: &'static str,
+    row: &'static dyn Row,
 }
 
 impl RowArgument {
     /// The row that was asked for; where there is none of that name, says so.
-    fn find<'a>(&self, rows: &'a [Row]) -> Option<&'a Row> {
-        let Some(name) = &self.row else { return rows.first() };
-        let row = rows.iter().find(|row| row.name == name);
-        if row.is_none() {
-            let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+    fn find(&self, rows: &Rows) -> Option<Chosen> {
+        let wanted = |(name, _): &&(&'static str, _)| self.row.as_ref().is_none_or(|row| row == name);
+        let found = rows.iter().find(wanted).map(|(name, row)| Chosen { name, row: *row });
+        if let (None, Some(name)) = (found, &self.row) {
+            let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
             eprintln!("error: this runner has no row `{name}`; it has: {}", names.join(", "));
         }
-        row
+        found
     }
 }
 
-fn describe(row: &Row, build: &BuildInfo) -> anyhow::Result<RowInfo> {
-    Ok(RowInfo { build: Some(build.clone()), ..row.runner.describe()? })
+impl Chosen {
+    fn describe(self, build: &BuildInfo) -> anyhow::Result<RowInfo> {
+        Ok(RowInfo { row: self.name.to_owned(), build: Some(build.clone()), ..self.row.describe()? })
+    }
 }
 
 /// Sound values, and the certificate of a server under TLS.
@@ -228,7 +237,7 @@ fn prepare_client(spec: &DriveSpec) -> Result<(), String> {
 
 /// What has to hold before a row starts: sound values, a possible number of threads, the row's environment.
 fn prepare(
-    row: &Row,
+    row: Chosen,
     build: &BuildInfo,
     threads: u32,
     valid: Result<(), String>,
@@ -238,7 +247,7 @@ fn prepare(
         eprintln!("error: {reason}");
         return Ok(Some(EXIT_USAGE));
     }
-    let info = match describe(row, build) {
+    let info = match row.describe(build) {
         Ok(info) => info,
         Err(reason) => {
             eprintln!("{}: not available here: {reason:#}", row.name);

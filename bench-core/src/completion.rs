@@ -35,6 +35,9 @@ mod transport;
 
 use transport::Transport;
 
+/// How such a row waits for I/O, as it says of itself in [`RowInfo::io_mode`](crate::RowInfo::io_mode).
+pub const IO_MODE: &str = "completion (io_uring send and recv into buffers that are lent; one copy each way)";
+
 /// A stream whose operations own their buffers while they run, and give them back.
 pub trait OwnedStream {
     /// Reads what is there into `buffer`, from its beginning and up to its capacity. 0 bytes are the end of the stream.

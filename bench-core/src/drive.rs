@@ -4,9 +4,6 @@
 //! nothing is in flight.
 
 use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,24 +11,31 @@ use std::{
 use anyhow::{Context, ensure};
 
 use crate::{
-    DriveSpec, Socket, SocketError, Timer,
+    ClientConnection, ClientTask, DriveSpec, Runtime, Socket,
     fanout::Subscription,
     histogram::Recorder,
     pacer::Pacer,
     payload::{Class, PayloadSource},
     protocol::{Command, Control, Measured},
     service::{self, Push},
-    spec::{Load, Pacing, Schedule, SocketSpec, Target, Workload},
+    spec::{Load, Pacing, Schedule, Target, Workload},
     timer::{instant_at, now_ns, within},
     workload::{Audience, Pace, Progress, Script, Stall, Stop, Stretch, WorkloadError, broadcast},
 };
 
 mod connect;
-mod job;
+mod connection;
+mod open;
 mod report;
+mod task;
+mod waits;
 
-pub use job::{Job, Lane};
+pub use connection::Connection;
+use open::Opened;
+pub use open::Opener;
 pub use report::{Counts, Drove, StepReport};
+pub use task::Task;
+use waits::Waits;
 
 /// Time between connecting and the first push of an aligned or staggered schedule: wsbench samples both processes in
 /// it, and every connection has to stand before it ends.
@@ -65,47 +69,6 @@ const PUBLISHER: u32 = 0;
 /// Errors that are quoted; the rest is counted.
 const ERRORS_QUOTED: usize = 5;
 
-/// What a runtime brings for a client: how it connects, spawns and sleeps.
-pub trait Runtime: Clone + 'static {
-    /// The runtime's TCP stream.
-    type Stream;
-    /// The row's WebSocket connection.
-    type Socket: Socket + 'static;
-    /// The runtime's timer.
-    type Timer: Timer;
-
-    /// Opens a TCP connection and sets TCP_NODELAY.
-    fn connect(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
-
-    /// Runs the client's half of the opening handshake for `url`.
-    fn upgrade(
-        &self,
-        stream: Self::Stream,
-        url: &str,
-        spec: &SocketSpec,
-    ) -> impl Future<Output = Result<Self::Socket, SocketError>>;
-
-    /// The runtime's timer.
-    fn timer(&self) -> Self::Timer;
-
-    /// Starts a task at once that runs [`Job::run`]; the future completes with its result, or with `None` when the
-    /// task panicked.
-    fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>>;
-}
-
-async fn open<R: Runtime>(
-    runtime: &R,
-    target: &Target,
-    url: &str,
-    spec: &SocketSpec,
-) -> Result<R::Socket, SocketError> {
-    let opening = async {
-        let stream = runtime.connect(target.addr).await?;
-        runtime.upgrade(stream, url, spec).await
-    };
-    within(&runtime.timer(), spec.handshake_timeout(), "the opening handshake", opening).await
-}
-
 /// Carries out a client's half of a trial on `runtime`, under the control of whoever started the process.
 ///
 /// # Errors
@@ -134,23 +97,27 @@ pub async fn drive<R: Runtime>(runtime: R, spec: &DriveSpec, mut control: Contro
 /// The service `/echo` at the client's end, for conformance tests whose server asks the questions. What such a server
 /// does to the connection is its test and no failure.
 async fn reflect<R: Runtime>(runtime: &R, spec: &DriveSpec) -> anyhow::Result<Drove> {
-    let target = Target::parse(&spec.target)?;
-    let mut socket = open(runtime, &target, &target.url("/echo", spec.socket.tls), &spec.socket).await?;
+    let opener = opener(runtime, spec)?;
+    let mut socket = opener.open(&opener.url("/echo")).await?.socket;
     let mut drove = Drove::default();
     if let Err(error) = service::echo(&mut socket, 0, &mut drove.tally).await {
         drove.errors.push(error.to_string());
     }
-    drove.panics = crate::runner::panics();
+    drove.panics = crate::row::panics();
     Ok(drove)
+}
+
+fn opener<R: Runtime>(runtime: &R, spec: &DriveSpec) -> anyhow::Result<Opener<R::Net, R>> {
+    let target = Target::parse(&spec.target)?;
+    Ok(Opener::new(runtime.clone(), Arc::new(target), Arc::new(spec.socket.clone())))
 }
 
 struct Client<R: Runtime> {
     runtime: R,
-    target: Arc<Target>,
-    spec: Arc<SocketSpec>,
+    opener: Opener<R::Net, R>,
     load: Load,
     payloads: PayloadSource,
-    lanes: Vec<Lane<R::Socket>>,
+    connections: Vec<ClientConnection<R>>,
     /// First due instant of an agreed push schedule.
     first_due_ns: Option<u64>,
     /// Messages a second in a closed loop, where the load has steps.
@@ -164,11 +131,10 @@ impl<R: Runtime> Client<R> {
     async fn connect(runtime: R, spec: &DriveSpec) -> anyhow::Result<Client<R>> {
         let load = spec.load.clone();
         let mut client = Client {
+            opener: opener(&runtime, spec)?,
             runtime,
-            target: Arc::new(Target::parse(&spec.target)?),
-            spec: Arc::new(spec.socket.clone()),
             payloads: PayloadSource::new(load.payload_bytes as usize),
-            lanes: Vec::with_capacity(load.all_connections() as usize),
+            connections: Vec::with_capacity(load.all_connections() as usize),
             first_due_ns: None,
             capacity_per_s: None,
             pacers: match spec.pacing {
@@ -184,13 +150,13 @@ impl<R: Runtime> Client<R> {
             client.first_due_ns = Some(now_ns() + lead.as_nanos() as u64);
         }
         for index in 0..client.load.all_connections() {
-            let lane = client.open_lane(index).await?;
-            client.lanes.push(lane);
+            let connection = client.open(index).await?;
+            client.connections.push(connection);
         }
         Ok(client)
     }
 
-    async fn open_lane(&self, index: u32) -> anyhow::Result<Lane<R::Socket>> {
+    async fn open(&self, index: u32) -> anyhow::Result<ClientConnection<R>> {
         let push = self.push_plan(index);
         let path = match self.load.workload {
             Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced => {
@@ -212,9 +178,9 @@ impl<R: Runtime> Client<R> {
         let socket = match path {
             None => None,
             Some(path) => {
-                let url = self.target.url(&path, self.spec.tls);
+                let url = self.opener.url(&path);
                 let opening = async {
-                    let mut socket = open(&self.runtime, &self.target, &url, &self.spec).await?;
+                    let Opened { mut socket, .. } = self.opener.open(&url).await?;
                     if self.load.workload == Workload::Broadcast && index != PUBLISHER {
                         broadcast::subscribed(&mut socket, &mut progress).await?;
                     }
@@ -224,7 +190,7 @@ impl<R: Runtime> Client<R> {
             }
         };
         let secured = socket.as_ref().and_then(Socket::secured);
-        Ok(Lane { index, socket, push, secured, progress, finished: Instant::now(), error: None })
+        Ok(Connection { index, socket, push, secured, progress, finished: Instant::now(), error: None })
     }
 
     fn push_plan(&self, index: u32) -> Push {
@@ -307,7 +273,7 @@ impl<R: Runtime> Client<R> {
             recorders.iter().for_each(|recorder| recorder.slice(start, length));
         }
         let units = self.phase(self.load.clone(), Class::Measured, start, stop, Some(recorders)).await;
-        let end = self.lanes.iter().map(|lane| lane.finished).max().unwrap_or(start);
+        let end = self.connections.iter().map(|connection| connection.finished).max().unwrap_or(start);
         let elapsed_ns = end.saturating_duration_since(start).as_nanos() as u64;
         Ok(Measured { units, elapsed_ns })
     }
@@ -341,10 +307,10 @@ impl<R: Runtime> Client<R> {
     }
 
     fn units(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.progress.units).sum()
+        self.connections.iter().map(|connection| connection.progress.units).sum()
     }
 
-    /// Runs every sound lane as a task of its own, waits for all and returns the units that were done.
+    /// Runs every sound connection as a task of its own, waits for all and returns the units that were done.
     async fn phase(
         &mut self,
         load: Load,
@@ -368,77 +334,84 @@ impl<R: Runtime> Client<R> {
         });
         let from = start + Duration::from_millis(load.stall_after_ms);
         let stall = Stall { from, until: from + Duration::from_millis(load.stall_for_ms) };
-        let (sound, mut lanes): (Vec<_>, Vec<_>) =
-            self.lanes.drain(..).partition(|lane| lane.error.is_none());
+        let (sound, mut connections): (Vec<_>, Vec<_>) =
+            self.connections.drain(..).partition(|connection| connection.error.is_none());
         let mut tasks = Vec::with_capacity(sound.len());
-        for lane in sound {
+        for connection in sound {
             let recorder =
-                recorders.map(|recorders| recorders[lane.index as usize % recorders.len()].clone());
+                recorders.map(|recorders| recorders[connection.index as usize % recorders.len()].clone());
             let script = Script {
                 load: load.clone(),
                 class,
                 start,
                 stop,
                 recorder,
-                stalled: stalls(lane.index),
-                payloads: self.payloads.for_connection(lane.index.into()),
+                stalled: stalls(connection.index),
+                payloads: self.payloads.for_connection(connection.index.into()),
             };
-            let pacer = self.pacers.get(lane.index as usize % self.pacers.len().max(1)).cloned();
             let pace = stretches.last().map(|last| Pace {
                 start,
                 stretches: stretches.clone(),
                 // One connection publishes everything.
                 connections: if is_broadcast { 1 } else { load.connections.into() },
-                connection: lane.index.into(),
+                connection: connection.index.into(),
                 give_up: start + last.from + last.length + PACE_CATCH_UP,
             });
-            let pace = pace.map(|pace| (pace, pacer));
-            let (target, spec) = (self.target.clone(), self.spec.clone());
-            let job = Job {
-                runtime: self.runtime.clone(),
-                target,
-                spec,
+            let task: ClientTask<R> = Task {
+                opener: self.opener.clone(),
+                waits: self.waits(pace.is_some(), connection.index),
                 pace,
-                audience: audience.clone().filter(|_| lane.index != PUBLISHER),
+                audience: audience.clone().filter(|_| connection.index != PUBLISHER),
                 stall: script.stalled.then_some(stall),
                 script,
-                lane,
+                connection,
             };
-            tasks.push(self.runtime.spawn(job));
+            tasks.push(self.runtime.spawn(task));
         }
         for task in tasks {
             match task.await {
-                Some(lane) => lanes.push(lane),
+                Some(connection) => connections.push(connection),
                 None => self.panicked += 1,
             }
         }
-        self.lanes = lanes;
+        self.connections = connections;
         // A task that panicked has taken its units along.
         let units = self.units().saturating_sub(before);
         if class == Class::WarmUp {
-            self.lanes.iter_mut().for_each(|lane| lane.progress.forget());
+            self.connections.iter_mut().for_each(|connection| connection.progress.forget());
         }
         units
+    }
+
+    /// What a connection waits with: its worker's pacer, where the load has intended instants and a pacer.
+    fn waits(&self, is_paced: bool, index: u32) -> Waits<R> {
+        match self.pacers.get(index as usize % self.pacers.len().max(1)) {
+            Some(pacer) if is_paced => Waits::Pacer(pacer.clone()),
+            _ => Waits::Timer(self.runtime.clone()),
+        }
     }
 
     /// A connection that failed in the warm-up fails the trial before it is measured.
     fn ensure_sound(&self) -> anyhow::Result<()> {
         ensure!(self.panicked == 0, "{} connections panicked in the warm-up", self.panicked);
-        match self.lanes.iter().find_map(|lane| Some((lane.index, lane.error.as_ref()?))) {
+        match self
+            .connections
+            .iter()
+            .find_map(|connection| Some((connection.index, connection.error.as_ref()?)))
+        {
             None => Ok(()),
             Some((index, error)) => anyhow::bail!("warm-up, connection {index}: {error}"),
         }
     }
 
     async fn finish(mut self, total: Measured, recorders: &[Recorder]) -> Drove {
-        let limit = self.spec.close_timeout();
+        let limit = self.opener.spec.close_timeout();
         // The publisher first: the server's end of a subscriber listens to it no sooner than when nothing more can come.
-        self.lanes.sort_by_key(|lane| lane.index);
-        for lane in &mut self.lanes {
-            if let Some(mut socket) = lane.socket.take() {
-                let timer = self.runtime.timer();
-                let closed = within(&timer, limit, "the closing handshake", socket.close()).await;
-                lane.error = closed.err().map(WorkloadError::Socket);
+        self.connections.sort_by_key(|connection| connection.index);
+        for connection in &mut self.connections {
+            if let Some(mut socket) = connection.socket.take() {
+                let closed = within(&self.runtime, limit, "the closing handshake", socket.close()).await;
+                connection.error = closed.err().map(WorkloadError::Socket);
             }
         }
         let mut drove = Drove {
@@ -449,24 +422,27 @@ impl<R: Runtime> Client<R> {
             slices: Recorder::merge_slices(recorders),
             // The publisher has no deliveries.
             counts: Counts::of(
-                self.lanes.iter().filter(|lane| !self.publishes(lane.index)).map(|lane| lane.progress.units),
+                self.connections
+                    .iter()
+                    .filter(|connection| !self.publishes(connection.index))
+                    .map(|connection| connection.progress.units),
             ),
-            panics: crate::runner::panics(),
+            panics: crate::row::panics(),
             failed_connections: self.panicked,
             ..Drove::default()
         };
-        for lane in &self.lanes {
-            drove.tally.add(&lane.progress.tally);
-            drove.not_sent += lane.progress.not_sent;
-            drove.refused += lane.progress.refused;
-            drove.timed_out += lane.progress.timed_out;
-            drove.missed += lane.progress.missed;
-            drove.disconnected += lane.progress.disconnected;
-            drove.tls = drove.tls.or_else(|| lane.secured.clone());
-            if let Some(error) = &lane.error {
+        for connection in &self.connections {
+            drove.tally.add(&connection.progress.tally);
+            drove.not_sent += connection.progress.not_sent;
+            drove.refused += connection.progress.refused;
+            drove.timed_out += connection.progress.timed_out;
+            drove.missed += connection.progress.missed;
+            drove.disconnected += connection.progress.disconnected;
+            drove.tls = drove.tls.or_else(|| connection.secured.clone());
+            if let Some(error) = &connection.error {
                 drove.failed_connections += 1;
                 if drove.errors.len() < ERRORS_QUOTED {
-                    drove.errors.push(format!("connection {}: {error}", lane.index));
+                    drove.errors.push(format!("connection {}: {error}", connection.index));
                 }
             }
         }
@@ -482,8 +458,12 @@ impl<R: Runtime> Client<R> {
         let start = Instant::now();
         let stop = Stop::At(start + Duration::from_millis(self.load.window_ms()));
         let stretches = self.stretches(&self.load, start, stop);
-        let answered =
-            |place| self.lanes.iter().filter_map(|lane| lane.progress.answered.get(place)).sum::<u64>();
+        let answered = |place| {
+            self.connections
+                .iter()
+                .filter_map(|connection| connection.progress.answered.get(place))
+                .sum::<u64>()
+        };
         let report = |(place, stretch): (usize, &Stretch)| StepReport {
             rate_per_s: stretch.rate_per_s,
             duration_ms: stretch.length.as_millis() as u64,

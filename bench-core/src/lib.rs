@@ -5,7 +5,8 @@
 //! the measuring, the runner protocol and the command line of a runner. It depends on no async runtime: a runner
 //! adds only how its runtime starts, listens, accepts, connects, spawns and sleeps.
 //!
-//! The cut between the two is the message, not the byte: see [`Socket`], [`Timer`], [`Runtime`] and [`Runner`].
+//! The cut between the two is the message, not the byte: see [`Socket`], [`Timer`], [`Network`],
+//! [`Runtime`] and [`Row`].
 
 pub mod catalogue;
 pub mod cli;
@@ -18,11 +19,14 @@ pub mod machine;
 pub mod mark;
 pub mod metric;
 pub mod net;
+pub mod network;
 pub mod pacer;
 pub mod payload;
 pub mod protocol;
 pub mod record;
-pub mod runner;
+pub mod row;
+pub mod runtime;
+pub mod serve;
 pub mod service;
 pub mod socket;
 pub mod spec;
@@ -36,10 +40,13 @@ pub mod websocket;
 pub mod workload;
 pub mod write_behind;
 
-pub use drive::{Job, Runtime, drive};
-pub use runner::{Row, RowInfo, Runner};
+pub use drive::drive;
+pub use network::Network;
+pub use row::{Row, RowInfo, Rows};
+pub use runtime::{ClientConnection, ClientTask, Runtime, ServerTask};
+pub use serve::serve;
 pub use service::{ConnectionTally, ServerContext, serve_connection};
-pub use socket::{Kind, Socket, SocketError};
+pub use socket::{Kind, Socket, SocketError, SocketResult};
 pub use spec::{DriveSpec, ServeSpec};
 pub use timer::Timer;
 pub use write_behind::WriteBehind;

@@ -5,7 +5,7 @@ use std::fs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::runner::BuildInfo;
+use crate::row::BuildInfo;
 
 /// One thing about the machine, or this build, that results depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

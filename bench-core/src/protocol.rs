@@ -6,12 +6,15 @@
 use std::{
     io::{self, BufRead, Write},
     net::SocketAddr,
+    pin::Pin,
     sync::mpsc,
+    task::{Context, Poll},
     thread,
 };
 
-use anyhow::Context;
+use anyhow::Context as _;
 use futures_channel::oneshot;
+use futures_util::future::{FutureExt, Shared};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +104,7 @@ impl Ready {
     ///
     /// # Errors
     /// When stdout is closed.
-    pub fn listening(self, addr: SocketAddr) -> anyhow::Result<impl Future<Output = ()> + Send + Unpin> {
+    pub fn listening(self, addr: SocketAddr) -> anyhow::Result<Stop> {
         emit(&Event::Listening { addr, pid: std::process::id() })?;
         let (stop, stopped) = oneshot::channel::<()>();
         // One thread that sleeps in a read for the whole life of the process, the same in every row.
@@ -109,17 +112,30 @@ impl Ready {
             for _ in io::stdin().lock().lines().map_while(Result::ok) {}
             drop(stop);
         });
-        Ok(Stopped(stopped))
+        Ok(Stop(StdinEnds(stopped).shared()))
     }
 }
 
-struct Stopped(oneshot::Receiver<()>);
+/// Completes when a server should stop. A clone is told as well.
+#[derive(Clone, Debug)]
+pub struct Stop(Shared<StdinEnds>);
 
-impl Future for Stopped {
+impl Future for Stop {
     type Output = ();
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        std::pin::Pin::new(&mut self.0).poll(cx).map(drop)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+#[derive(Debug)]
+struct StdinEnds(oneshot::Receiver<()>);
+
+impl Future for StdinEnds {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
     }
 }
 

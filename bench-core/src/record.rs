@@ -20,7 +20,7 @@ use crate::{
     histogram::{Distribution, Series},
     machine,
     mark::{self, Mark},
-    runner::BuildInfo,
+    row::BuildInfo,
     spec::{Load, Pacing},
     tally::Tally,
     tls::Secured,

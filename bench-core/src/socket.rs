@@ -56,6 +56,9 @@ pub enum Kind {
     Binary,
 }
 
+/// What came of an operation on a connection.
+pub type SocketResult<T> = Result<T, SocketError>;
+
 /// Why a connection ended other than in order.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {

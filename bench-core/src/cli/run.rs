@@ -13,11 +13,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{EXIT_FAILED, EXIT_OK, EXIT_USAGE};
 use crate::{
-    Row,
     catalogue::{Catalogue, Scenario},
     metric::{self, Metric, figures, human},
     record::{Line, Machine, Origin, Pair, Position, Record, SCHEMA, Session, Writer, new_session, unix_ms},
-    runner::BuildInfo,
+    row::BuildInfo,
     trial::{
         Program, Role, Setup, execute,
         execute::{expected, limit},
@@ -38,13 +37,13 @@ pub(super) struct RunArguments {
 }
 
 /// Runs and prints the tests. The server and the client are this same program, in processes of their own.
-pub(super) fn run(row: &Row, build: &BuildInfo, arguments: &RunArguments) -> anyhow::Result<u8> {
+pub(super) fn run(row: &str, build: &BuildInfo, arguments: &RunArguments) -> anyhow::Result<u8> {
     let own = std::env::current_exe().context("this program's own file")?;
-    let program = Program::describe(&own, &[], row.name)?;
+    let program = Program::describe(&own, &[], row)?;
     if program.info.workloads.is_empty() {
         eprintln!(
             "error: the row `{0}` has no client to test it with: `wsbench run --rows {0}` measures it as a server",
-            row.name
+            row
         );
         return Ok(EXIT_USAGE);
     }
@@ -76,7 +75,7 @@ pub(super) fn run(row: &Row, build: &BuildInfo, arguments: &RunArguments) -> any
         machine: Machine::this(build),
         build: build.clone(),
     };
-    let pair = Pair { server: row.name.to_owned(), client: row.name.to_owned() };
+    let pair = Pair { server: row.to_owned(), client: row.to_owned() };
     let mut keep = |line: &Line| match &mut writer {
         None => Ok(()),
         Some(writer) => writer.write(line).context("the records cannot be written"),

@@ -1,65 +1,69 @@
-//! The workload `connect`: one connection after the other, or at a rate.
+//! The workload `connect`: connections that are opened, used once and closed, over and over or at a rate.
 
 use std::{io, time::Instant};
 
-use super::{Job, Runtime};
+use super::{
+    connection::Connection,
+    open::{Opened, Opener},
+    waits::Waits,
+};
 use crate::{
-    Socket, SocketError,
+    Network, Socket, SocketError, Timer,
     histogram::Series,
     service::Push,
     timer::within,
-    workload::{self, WorkloadError},
+    workload::{self, Pace, Script, WorkloadError},
 };
 
 /// Connect, upgrade, first push or some echoes, each timed apart; closing is not timed.
-pub(super) async fn repeatedly<R: Runtime>(job: &mut Job<R>) -> Result<(), WorkloadError> {
-    match job.pace.as_ref().map(|(pace, _)| pace.clone()) {
-        None => {
-            let mut done = 0;
-            loop {
-                let start = Instant::now();
-                if job.script.stop.reached(done, start) {
-                    return Ok(());
-                }
-                once(job, start).await?;
-                done += 1;
+pub(super) async fn repeatedly<N: Network, T: Timer>(
+    opener: &Opener<N, T>,
+    waits: &Waits<T>,
+    pace: Option<&Pace>,
+    script: &Script,
+    connection: &mut Connection<N::Socket>,
+) -> Result<(), WorkloadError> {
+    let Some(pace) = pace else {
+        let mut done = 0;
+        loop {
+            let start = Instant::now();
+            if script.stop.reached(done, start) {
+                return Ok(());
             }
+            once(opener, script, connection, start).await?;
+            done += 1;
         }
-        Some(pace) => {
-            for intended in pace.intended() {
-                let now = Instant::now();
-                if now > intended && now >= pace.give_up {
-                    job.lane.progress.not_sent += 1;
-                    job.script.record_at(Series::Handshake, intended, now - intended);
-                    continue;
-                }
-                job.wait(intended).await;
-                let free = now <= intended;
-                let series = if free { Series::GeneratorLag } else { Series::Queued };
-                job.script.record(series, intended.elapsed());
-                once(job, intended).await?;
-            }
-            Ok(())
+    };
+    for intended in pace.intended() {
+        let now = Instant::now();
+        if now > intended && now >= pace.give_up {
+            connection.progress.not_sent += 1;
+            script.record_at(Series::Handshake, intended, now - intended);
+            continue;
         }
+        waits.until(intended).await;
+        let free = now <= intended;
+        let series = if free { Series::GeneratorLag } else { Series::Queued };
+        script.record(series, intended.elapsed());
+        once(opener, script, connection, intended).await?;
     }
+    Ok(())
 }
 
 /// One connection from its start, which may have been intended earlier, to its end.
-async fn once<R: Runtime>(job: &mut Job<R>, intended: Instant) -> Result<(), WorkloadError> {
-    let (script, progress) = (&job.script, &mut job.lane.progress);
-    let push = Push { class: script.class, ..job.lane.push.clone() };
+async fn once<N: Network, T: Timer>(
+    opener: &Opener<N, T>,
+    script: &Script,
+    connection: &mut Connection<N::Socket>,
+    intended: Instant,
+) -> Result<(), WorkloadError> {
+    let progress = &mut connection.progress;
+    let push = Push { class: script.class, ..connection.push.clone() };
     let path = if script.load.exchanges > 0 { "/echo".to_owned() } else { push.path() };
-    let url = job.target.url(&path, job.spec.tls);
-    let limit = job.spec.handshake_timeout();
-    let timer = job.runtime.timer();
+    let url = opener.url(&path);
 
     let start = Instant::now();
-    let opening = async {
-        let stream = job.runtime.connect(job.target.addr).await?;
-        let connected = Instant::now();
-        Ok((job.runtime.upgrade(stream, &url, &job.spec).await?, connected))
-    };
-    let (mut socket, connected) = match within(&timer, limit, "the opening handshake", opening).await {
+    let opened = match opener.open(&url).await {
         Ok(opened) => opened,
         Err(error) if script.load.count_refusals => {
             match refusal(&error) {
@@ -71,12 +75,12 @@ async fn once<R: Runtime>(job: &mut Job<R>, intended: Instant) -> Result<(), Wor
         }
         Err(error) => return Err(error.into()),
     };
-    let upgraded = Instant::now();
-    if job.lane.secured.is_none() {
-        job.lane.secured = socket.secured();
+    let Opened { mut socket, tcp_connect, upgrade, at: upgraded } = opened;
+    if connection.secured.is_none() {
+        connection.secured = socket.secured();
     }
-    script.record(Series::TcpConnect, connected - start);
-    script.record(Series::Upgrade, upgraded - connected);
+    script.record(Series::TcpConnect, tcp_connect);
+    script.record(Series::Upgrade, upgrade);
     script.record_at(Series::Handshake, intended, upgraded - intended);
     if script.load.exchanges == 0 {
         workload::first_push(&mut socket, &push, progress).await?;
@@ -89,8 +93,8 @@ async fn once<R: Runtime>(job: &mut Job<R>, intended: Instant) -> Result<(), Wor
         }
         progress.units += 1;
     }
-    let limit = job.spec.close_timeout();
-    Ok(within(&timer, limit, "the closing handshake", socket.close()).await?)
+    let limit = opener.spec.close_timeout();
+    Ok(within(&opener.timer, limit, "the closing handshake", socket.close()).await?)
 }
 
 enum Refusal {

@@ -112,7 +112,7 @@ impl ServerContext {
     /// The counts as they are: for a server that waits for its last connections by itself.
     pub fn totals(&self) -> Served {
         let open_at_end = self.open.load(Relaxed);
-        Served { open_at_end, panics: crate::runner::panics(), ..self.served().clone() }
+        Served { open_at_end, panics: crate::row::panics(), ..self.served().clone() }
     }
 
     fn served(&self) -> std::sync::MutexGuard<'_, Served> {

@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Names of the rows that are compared, in the order of the report: each runtime on one thread.
 pub const COMPARED: [&str; 3] = ["tokio", "async-std", "smol"];
 
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<(&'static str, &'static dyn Row)> {
     [runner_tokio::ROWS, runner_async_std::ROWS, runner_smol::ROWS].concat()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Only programs depend on this crate: it is built again after every change anywhere in the workspace.
 
-use bench_core::runner::BuildInfo;
+use bench_core::row::BuildInfo;
 
 /// Name and version of every package in Cargo.lock.
 const VERSIONS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/versions.rs"));
@@ -22,6 +22,14 @@ pub fn build() -> BuildInfo {
 /// last one, which Cargo sorts highest.
 pub fn version(package: &str) -> &'static str {
     VERSIONS.iter().rfind(|(name, _)| *name == package).map_or("", |(_, version)| version)
+}
+
+/// The WebSocket stack of a row, with versions: tungstenite, or a crate on top of it.
+pub fn websocket(stack: &str) -> String {
+    match stack {
+        "tungstenite" => format!("tungstenite {}", version("tungstenite")),
+        on_it => format!("{on_it} {} on tungstenite {}", version(on_it), version("tungstenite")),
+    }
 }
 
 #[cfg(test)]

@@ -3,19 +3,14 @@
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use bench_core::{
-    DriveSpec, Job, Runtime, SocketError, Timer,
-    drive::{Drove, Lane},
-    protocol::Control,
-    spec::{Pacing, SocketSpec},
-    websocket::{self, WebSocket},
+    ClientConnection, ClientTask, DriveSpec, Runtime, ServerTask, Timer, drive::Drove, protocol::Control,
+    spec::Pacing,
 };
-use tokio::net::TcpStream;
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+use runner_tokio::Tokio;
 
 /// Far more than what counts as late, and than tokio's own timers are.
 const LATE: Duration = Duration::from_millis(5);
@@ -27,42 +22,25 @@ pub fn drive(spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
     runtime.block_on(bench_core::drive(Late, &spec, control))
 }
 
+/// tokio, with late timers.
 #[derive(Clone)]
 struct Late;
 
 impl Runtime for Late {
-    type Stream = TcpStream;
-    type Socket = WebSocket<Compat<TcpStream>>;
-    type Timer = LateTimer;
+    type Net = Tokio;
 
-    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    fn spawn_detached(&self, task: ServerTask<Self>) -> io::Result<()> {
+        tokio::spawn(task.run());
+        Ok(())
     }
 
-    async fn upgrade(
-        &self,
-        stream: TcpStream,
-        url: &str,
-        spec: &SocketSpec,
-    ) -> Result<Self::Socket, SocketError> {
-        websocket::upgrade(stream.compat(), url, spec).await
-    }
-
-    fn timer(&self) -> LateTimer {
-        LateTimer
-    }
-
-    fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>> {
-        let task = tokio::spawn(job.run());
+    fn spawn(&self, task: ClientTask<Self>) -> impl Future<Output = Option<ClientConnection<Self>>> {
+        let task = tokio::spawn(task.run());
         async { task.await.ok() }
     }
 }
 
-struct LateTimer;
-
-impl Timer for LateTimer {
+impl Timer for Late {
     async fn sleep_until(&self, at: Instant) {
         tokio::time::sleep_until((at + LATE).into()).await;
     }

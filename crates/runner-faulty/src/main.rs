@@ -8,9 +8,11 @@ mod late;
 mod stdout;
 
 use std::{
+    io,
+    net::SocketAddr,
     process::{ExitCode, abort, exit},
     sync::{
-        Arc,
+        Once,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
@@ -18,20 +20,19 @@ use std::{
 };
 
 use bench_core::{
-    DriveSpec, Kind, Row, RowInfo, Runner, ServeSpec, ServerContext, Socket, SocketError, Timer,
+    ClientConnection, ClientTask, DriveSpec, Kind, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
+    Socket, SocketError, SocketResult, Timer,
     drive::Drove,
-    net,
     payload::Class,
     protocol::{Control, Ready},
-    runner::BuildInfo,
-    serve_connection,
-    service::Served,
-    websocket,
+    row::BuildInfo,
+    service::{Served, Service},
+    spec::SocketSpec,
 };
 use bytes::Bytes;
 use nix::sys::signal::{Signal, raise};
-use tokio::net::TcpListener;
-use tokio_util::compat::TokioAsyncReadCompatExt;
+use runner_tokio::Tokio;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A fault inside a connection strikes at this message, so that the readiness check still passes.
 const STRIKES_AT: u64 = 100;
@@ -40,8 +41,7 @@ const STRIKES_AT: u64 = 100;
 const FOREVER: Duration = Duration::from_secs(600);
 
 fn main() -> ExitCode {
-    let rows = ["faulty", "tokio"].map(|name| Row { name, runner: &Faulty });
-    bench_core::cli::main(&rows, build())
+    bench_core::cli::main(&[("faulty", &Faulty), ("tokio", &Faulty)], build())
 }
 
 /// The name of the fault.
@@ -69,11 +69,10 @@ fn build() -> BuildInfo {
 
 struct Faulty;
 
-impl Runner for Faulty {
+impl Row for Faulty {
     fn describe(&self) -> anyhow::Result<RowInfo> {
-        let row = std::env::args().skip_while(|argument| argument != "--row").nth(1);
         let version = if fault() == "no-version" { "" } else { "1" };
-        let info = RowInfo::new(row.as_deref().unwrap_or("faulty"), "faulty", version);
+        let info = RowInfo::new("faulty", version);
         match fault().as_str() {
             "unavailable" => anyhow::bail!("this machine has no faults"),
             "other-protocol" => Ok(RowInfo { protocol: 99, ..info }),
@@ -92,7 +91,7 @@ impl Runner for Faulty {
             fault => stdout::spoil(fault)?,
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut served = runtime.block_on(serve(spec, ready))?;
+        let mut served = runtime.block_on(bench_core::serve(FaultyRuntime, spec, ready))?;
         match fault().as_str() {
             "count" => served.tally.class_mut(Class::Measured).received_messages += 1,
             "bytes" => served.tally.class_mut(Class::Measured).sent_bytes += 1,
@@ -120,7 +119,7 @@ impl Runner for Faulty {
             "client-late" => return late::drive(spec, control),
             fault => stdout::spoil(fault.strip_prefix("client-").unwrap_or_default())?,
         }
-        let mut drove = runner_tokio::ROWS[0].runner.drive(spec, control)?;
+        let mut drove = runner_tokio::ROWS[0].1.drive(spec, control)?;
         match fault().as_str() {
             "client-units" => drove.units += 1,
             "client-count" => drove.tally.class_mut(Class::Measured).sent_messages += 1,
@@ -134,44 +133,73 @@ impl Runner for Faulty {
     }
 }
 
-async fn serve(spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
-    let listener = TcpListener::from_std(net::listen(spec)?)?;
-    let stop = ready.listening(listener.local_addr()?)?;
-    let context = ServerContext::new(spec);
-    match fault().as_str() {
-        "closes-stdout" => stdout::close()?,
-        "flood-later" => drop(thread::spawn(stdout::flood_lines)),
-        _ => {}
-    }
-    let accepting = tokio::spawn(accept_loop(listener, context.clone()));
-    stop.await;
-    accepting.abort();
-    Ok(context.finish(&TokioTimer).await)
-}
+/// tokio, with faulty connections.
+#[derive(Clone)]
+struct FaultyRuntime;
 
-async fn accept_loop(listener: TcpListener, context: Arc<ServerContext>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let context = context.clone();
-        tokio::spawn(async move {
-            let handshake = async {
-                let (service, inner) = websocket::accept(stream.compat(), &context.spec().socket).await?;
-                let (fault, numbers) = (fault(), numbers());
-                Ok((service, FaultySocket { inner, fault, numbers, messages: 0, kept: None }))
-            };
-            serve_connection(handshake, TokioTimer, context.clone()).await;
+impl Network for FaultyRuntime {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+    type Socket = FaultySocket<<Tokio as Network>::Socket>;
+
+    fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        Tokio::listen(listener)
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        // By now the server has said that it listens.
+        static LISTENS: Once = Once::new();
+        LISTENS.call_once(|| match fault().as_str() {
+            "closes-stdout" => stdout::close().expect("stdout is open until here"),
+            "flood-later" => drop(thread::spawn(stdout::flood_lines)),
+            _ => {}
         });
+        Tokio::accept(listener).await
+    }
+
+    async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+        Tokio::connect(addr).await
+    }
+
+    fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
+        Tokio::set_nodelay(stream)
+    }
+
+    async fn server_handshake(stream: TcpStream, spec: &SocketSpec) -> SocketResult<(Service, Self::Socket)> {
+        let (service, inner) = Tokio::server_handshake(stream, spec).await?;
+        Ok((service, FaultySocket::new(inner)))
+    }
+
+    async fn client_handshake(stream: TcpStream, url: &str, spec: &SocketSpec) -> SocketResult<Self::Socket> {
+        Ok(FaultySocket::new(Tokio::client_handshake(stream, url, spec).await?))
     }
 }
 
-struct TokioTimer;
+impl Runtime for FaultyRuntime {
+    type Net = FaultyRuntime;
 
-impl Timer for TokioTimer {
-    async fn sleep_until(&self, at: std::time::Instant) {
-        tokio::time::sleep_until(at.into()).await;
+    fn spawn_detached(&self, task: ServerTask<Self>) -> io::Result<()> {
+        tokio::spawn(task.run());
+        Ok(())
+    }
+
+    fn spawn(&self, task: ClientTask<Self>) -> impl Future<Output = Option<ClientConnection<Self>>> {
+        let task = tokio::spawn(task.run());
+        async { task.await.ok() }
+    }
+}
+
+impl Timer for FaultyRuntime {
+    async fn sleep_until(&self, at: Instant) {
+        Tokio.sleep_until(at).await;
     }
 }
 
 impl<S: Socket> FaultySocket<S> {
+    fn new(inner: S) -> FaultySocket<S> {
+        FaultySocket { inner, fault: fault(), numbers: numbers(), messages: 0, kept: None }
+    }
+
     /// The faults that cost time and nothing else.
     async fn take_time(&self) {
         let answered = ANSWERED.fetch_add(1, Relaxed) + 1;

@@ -3,7 +3,7 @@
 use bench_core::{
     catalogue::Scenario,
     machine::findings,
-    runner::BuildInfo,
+    row::BuildInfo,
     spec::{Load, SocketSpec, Workload},
 };
 use comfy_table::{Table, presets};

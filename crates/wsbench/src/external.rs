@@ -7,7 +7,7 @@ use bench_core::{
     histogram::Series,
     metric::{Unit, human},
     protocol::Event,
-    runner::BuildInfo,
+    row::BuildInfo,
     spec::{Load, Pacing, Scheme, SocketSpec, Target, Workload},
     trial::{Peer, process::Process},
 };

@@ -5,7 +5,7 @@ use std::{io::IsTerminal, path::PathBuf};
 use bench_core::{
     RowInfo,
     catalogue::{BUILT_IN, Catalogue},
-    runner::BuildInfo,
+    row::BuildInfo,
     spec::{Flush, SERVED_CONNECTIONS, SocketSpec},
 };
 use clap::{Args, ValueEnum};

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn program(row: &str, change: impl FnOnce(&mut RowInfo)) -> Program {
-        let mut info = RowInfo::new(row, row, "1");
+        let mut info = RowInfo::new(row, "1");
         change(&mut info);
         Program { row: row.to_owned(), path: row.into(), prefix: Vec::new(), info, sha256: String::new() }
     }

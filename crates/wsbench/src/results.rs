@@ -173,7 +173,7 @@ pub(crate) mod tests {
         RowInfo,
         catalogue::Catalogue,
         record::{End, Machine, Pair},
-        runner::BuildInfo,
+        row::BuildInfo,
         tally::Tally,
         trial::{
             Edges, Role, Sample,
@@ -243,7 +243,7 @@ pub(crate) mod tests {
         let sample = |cpu_ns| Sample { cpu_ns, rss_bytes: 1 << 20, ..Sample::default() };
         let end = |row: &str, cpu_ns| End {
             row: row.to_owned(),
-            info: RowInfo::new(row, row, "1"),
+            info: RowInfo::new(row, "1"),
             binary_sha256: String::new(),
             workers: 1,
             samples: Edges { ready: Some(sample(1_000)), measured: Some(sample(1_000 + cpu_ns)) },

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bench_core::{
-    runner::BuildInfo,
+    row::BuildInfo,
     trial::{DescribeError, Program},
 };
 use serde::Deserialize;

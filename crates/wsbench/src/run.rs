@@ -7,7 +7,7 @@ use bench_core::trial::counters;
 use bench_core::{
     catalogue::{MAX_ROUNDS, Pairing},
     record::{Line, Machine, SCHEMA, Session, new_session, unix_ms},
-    runner::BuildInfo,
+    row::BuildInfo,
     spec::{Load, SocketSpec, parse_millis},
     trial::placement::Placement,
 };

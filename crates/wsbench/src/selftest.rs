@@ -10,7 +10,7 @@ use bench_core::{
     mark::Mark,
     metric,
     record::{Machine, Origin, Pair, Position, Record, new_session},
-    runner::BuildInfo,
+    row::BuildInfo,
     spec::{Load, Workload},
     trial::{
         Program, Role, Setup, execute,

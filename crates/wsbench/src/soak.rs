@@ -15,7 +15,7 @@ use bench_core::{
     DriveSpec, ServeSpec,
     drive::Drove,
     protocol::Event,
-    runner::BuildInfo,
+    row::BuildInfo,
     service::Served,
     spec::{Load, Pacing, SocketSpec, Workload},
     tally::{Tally, reconcile},

@@ -12,7 +12,7 @@ use bench_core::{
     ServeSpec,
     payload::Class,
     protocol::Event,
-    runner::BuildInfo,
+    row::BuildInfo,
     service::Served,
     spec::{SocketSpec, Workload},
     trial::{Peer, Program, probe, process::Process},

@@ -2,17 +2,16 @@
 
 #![cfg(target_os = "linux")]
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{future::Future, io, net::SocketAddr, time::Instant};
 
 use anyhow::{Context, ensure};
 use bench_core::{
-    DriveSpec, Job, Row, RowInfo, Runner, Runtime, ServeSpec, ServerContext, SocketError, Timer,
+    ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
+    SocketResult, Timer,
     completion::{self, OwnedStream, WebSocket},
-    drive::{Drove, Lane},
-    net,
+    drive::Drove,
     protocol::{Control, Ready},
-    serve_connection,
-    service::Served,
+    service::{Served, Service},
     spec::SocketSpec,
 };
 use compio::{
@@ -22,37 +21,24 @@ use compio::{
 };
 
 /// The rows that this runner offers.
-pub const ROWS: &[Row] = &[Row { name: "compio", runner: &SingleThread }];
+pub const ROWS: &Rows = &[("compio", &SingleThread)];
 
 struct SingleThread;
 
-impl Runner for SingleThread {
+impl Row for SingleThread {
     fn describe(&self) -> anyhow::Result<RowInfo> {
         // Only setting up a ring tells whether this process may.
         runtime()?;
         Ok(RowInfo {
             scheduler: "single thread".to_owned(),
-            io_mode: "completion (io_uring send and recv into buffers that are lent; one copy each way)"
-                .to_owned(),
-            websocket: format!("tungstenite {}", build_info::version("tungstenite")),
-            ..RowInfo::new("compio", "compio", build_info::version("compio"))
+            io_mode: completion::IO_MODE.to_owned(),
+            websocket: build_info::websocket("tungstenite"),
+            ..RowInfo::new("compio", build_info::version("monoio"))
         })
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
-        runtime()?.block_on(async {
-            let listener = net::listen(spec)?;
-            // On a non-blocking socket an accept in the ring would fail instead of waiting.
-            listener.set_nonblocking(false)?;
-            let listener = TcpListener::from_std(listener)?;
-            let stop = ready.listening(listener.local_addr()?)?;
-            let context = ServerContext::new(spec);
-            // A task, not part of the main future: that one is polled at every turn of the loop.
-            let accepting = runtime::spawn(accept_loop(listener, context.clone()));
-            stop.await;
-            accepting.cancel().await;
-            Ok(context.finish(&CompioTimer).await)
-        })
+        runtime()?.block_on(bench_core::serve(Compio, spec, ready))
     }
 
     fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
@@ -64,29 +50,6 @@ fn runtime() -> anyhow::Result<runtime::Runtime> {
     let runtime = runtime::Runtime::new().context("io_uring cannot be set up")?;
     ensure!(runtime.driver_type().is_iouring(), "compio chose another driver than io_uring");
     Ok(runtime)
-}
-
-async fn accept_loop(listener: TcpListener, context: Arc<ServerContext>) {
-    loop {
-        let accepted = listener.accept().await;
-        match accepted.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
-            Ok(stream) => {
-                let context = context.clone();
-                let serving = async move {
-                    let spec = &context.spec().socket;
-                    let handshake = completion::accept(Stream(stream), spec);
-                    serve_connection(handshake, CompioTimer, context.clone()).await;
-                };
-                runtime::spawn(serving).detach();
-            }
-            Err(error) => {
-                context.accept_failed();
-                if let Some(pause) = net::accept_back_off(&error) {
-                    CompioTimer.sleep_until(Instant::now() + pause).await;
-                }
-            }
-        }
-    }
 }
 
 struct Stream(TcpStream);
@@ -101,42 +64,57 @@ impl OwnedStream for Stream {
     }
 }
 
+/// A handle to the runtime of this thread.
 #[derive(Clone)]
 struct Compio;
 
-impl Runtime for Compio {
+impl Network for Compio {
+    type Listener = TcpListener;
     type Stream = TcpStream;
     type Socket = WebSocket<Stream>;
-    type Timer = CompioTimer;
 
-    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        // On a non-blocking socket an accept in the ring would fail instead of waiting.
+        listener.set_nonblocking(false)?;
+        TcpListener::from_std(listener)
     }
 
-    async fn upgrade(
-        &self,
-        stream: TcpStream,
-        url: &str,
-        spec: &SocketSpec,
-    ) -> Result<Self::Socket, SocketError> {
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        Ok(listener.accept().await?.0)
+    }
+
+    async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(addr).await
+    }
+
+    fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)
+    }
+
+    async fn server_handshake(stream: TcpStream, spec: &SocketSpec) -> SocketResult<(Service, Self::Socket)> {
+        completion::accept(Stream(stream), spec).await
+    }
+
+    async fn client_handshake(stream: TcpStream, url: &str, spec: &SocketSpec) -> SocketResult<Self::Socket> {
         completion::upgrade(Stream(stream), url, spec).await
     }
+}
 
-    fn timer(&self) -> CompioTimer {
-        CompioTimer
+impl Runtime for Compio {
+    type Net = Compio;
+
+    fn spawn_detached(&self, task: ServerTask<Self>) -> io::Result<()> {
+        runtime::spawn(task.run()).detach();
+        Ok(())
     }
 
-    fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>> {
-        let task = runtime::spawn(job.run());
+    fn spawn(&self, task: ClientTask<Self>) -> impl Future<Output = Option<ClientConnection<Self>>> {
+        let task = runtime::spawn(task.run());
         async { task.await.ok() }
     }
 }
 
-struct CompioTimer;
-
-impl Timer for CompioTimer {
+impl Timer for Compio {
     async fn sleep_until(&self, at: Instant) {
         compio::time::sleep_until(at).await;
     }

@@ -8,18 +8,16 @@ use std::{
     net::SocketAddr,
     os::fd::{FromRawFd, IntoRawFd},
     panic::{self, AssertUnwindSafe},
-    sync::Arc,
     time::Instant,
 };
 
 use anyhow::{Context, anyhow};
 use bench_core::{
-    DriveSpec, Job, Row, RowInfo, Runner, Runtime, ServeSpec, ServerContext, SocketError, Timer,
-    drive::{Drove, Lane},
-    net,
+    ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
+    SocketResult, Timer,
+    drive::Drove,
     protocol::{Control, Ready},
-    serve_connection,
-    service::Served,
+    service::{Served, Service},
     spec::SocketSpec,
     websocket::{self, WebSocket},
 };
@@ -31,7 +29,7 @@ use glommio::{
 use io_uring::IoUring;
 
 /// The rows that this runner offers.
-pub const ROWS: &[Row] = &[Row { name: "glommio", runner: &SingleThread }];
+pub const ROWS: &Rows = &[("glommio", &SingleThread)];
 
 /// Memory that is registered with each of the executor's three rings, for files: sockets never use it. glommio's default
 /// of 10 MiB exceeds the usual memlock limit of 8 MiB and would count as this process's memory; 64 KiB is the least that
@@ -40,7 +38,7 @@ const IO_MEMORY_BYTES: usize = 64 << 10;
 
 struct SingleThread;
 
-impl Runner for SingleThread {
+impl Row for SingleThread {
     fn describe(&self) -> anyhow::Result<RowInfo> {
         // Only setting up the rings tells whether this process may.
         executor()?;
@@ -48,30 +46,13 @@ impl Runner for SingleThread {
             scheduler: "LocalExecutor".to_owned(),
             io_mode: "readiness (io_uring poll, one-shot; send and recv are system calls of their own)"
                 .to_owned(),
-            websocket: format!(
-                "async-tungstenite {} on tungstenite {}",
-                build_info::version("async-tungstenite"),
-                build_info::version("tungstenite")
-            ),
-            ..RowInfo::new("glommio", "glommio", build_info::version("glommio"))
+            websocket: build_info::websocket("async-tungstenite"),
+            ..RowInfo::new("glommio", build_info::version("glommio"))
         })
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
-        executor()?.run(async {
-            let listener = net::listen(spec)?;
-            // On a non-blocking socket an accept in the ring would fail instead of waiting.
-            listener.set_nonblocking(false)?;
-            #[allow(unsafe_code)]
-            // SAFETY: the descriptor is a listening socket's, and `into_raw_fd` has given up its ownership.
-            let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
-            let stop = ready.listening(listener.local_addr().map_err(io_error)?)?;
-            let context = ServerContext::new(spec);
-            let accepting = glommio::spawn_local(accept_loop(listener, context.clone()));
-            stop.await;
-            accepting.cancel().await;
-            Ok(context.finish(&GlommioTimer).await)
-        })
+        executor()?.run(bench_core::serve(Glommio, spec, ready))
     }
 
     fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
@@ -100,65 +81,60 @@ fn io_error(error: glommio::GlommioError<()>) -> io::Error {
     error.into()
 }
 
-async fn accept_loop(listener: TcpListener, context: Arc<ServerContext>) {
-    loop {
-        let accepted = listener.accept().await;
-        match accepted.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(io_error) {
-            Ok(stream) => {
-                let context = context.clone();
-                let serving = async move {
-                    let handshake = websocket::accept(stream, &context.spec().socket);
-                    serve_connection(handshake, GlommioTimer, context.clone()).await;
-                };
-                // glommio lets a task's panic through to whoever runs the executor, which would end the server.
-                glommio::spawn_local(AssertUnwindSafe(serving).catch_unwind()).detach();
-            }
-            Err(error) => {
-                context.accept_failed();
-                if let Some(pause) = net::accept_back_off(&error) {
-                    GlommioTimer.sleep_until(Instant::now() + pause).await;
-                }
-            }
-        }
-    }
-}
-
+/// A handle to the executor of this thread.
 #[derive(Clone)]
 struct Glommio;
 
-impl Runtime for Glommio {
+impl Network for Glommio {
+    type Listener = TcpListener;
     type Stream = TcpStream;
     type Socket = WebSocket<TcpStream>;
-    type Timer = GlommioTimer;
 
-    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(addr).await.map_err(io_error)?;
-        stream.set_nodelay(true).map_err(io_error)?;
-        Ok(stream)
+    fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        // On a non-blocking socket an accept in the ring would fail instead of waiting.
+        listener.set_nonblocking(false)?;
+        #[allow(unsafe_code)]
+        // SAFETY: the descriptor is a listening socket's, and `into_raw_fd` has given up its ownership.
+        Ok(unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) })
     }
 
-    async fn upgrade(
-        &self,
-        stream: TcpStream,
-        url: &str,
-        spec: &SocketSpec,
-    ) -> Result<Self::Socket, SocketError> {
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        listener.accept().await.map_err(io_error)
+    }
+
+    async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(addr).await.map_err(io_error)
+    }
+
+    fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true).map_err(io_error)
+    }
+
+    async fn server_handshake(stream: TcpStream, spec: &SocketSpec) -> SocketResult<(Service, Self::Socket)> {
+        websocket::accept(stream, spec).await
+    }
+
+    async fn client_handshake(stream: TcpStream, url: &str, spec: &SocketSpec) -> SocketResult<Self::Socket> {
         websocket::upgrade(stream, url, spec).await
     }
+}
 
-    fn timer(&self) -> GlommioTimer {
-        GlommioTimer
+impl Runtime for Glommio {
+    type Net = Glommio;
+
+    fn spawn_detached(&self, task: ServerTask<Self>) -> io::Result<()> {
+        // glommio lets a task's panic through to whoever runs the executor, which would end the server.
+        glommio::spawn_local(AssertUnwindSafe(task.run()).catch_unwind()).detach();
+        Ok(())
     }
 
-    fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>> {
-        let task = glommio::spawn_local(AssertUnwindSafe(job.run()).catch_unwind());
+    fn spawn(&self, task: ClientTask<Self>) -> impl Future<Output = Option<ClientConnection<Self>>> {
+        let task = glommio::spawn_local(AssertUnwindSafe(task.run()).catch_unwind());
         async { task.await.ok() }
     }
 }
 
-struct GlommioTimer;
-
-impl Timer for GlommioTimer {
+impl Timer for Glommio {
     async fn sleep_until(&self, at: Instant) {
         glommio::timer::sleep(at.saturating_duration_since(Instant::now())).await;
     }

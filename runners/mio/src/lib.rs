@@ -3,7 +3,7 @@
 
 use anyhow::bail;
 use bench_core::{
-    DriveSpec, Row, RowInfo, Runner, ServeSpec,
+    DriveSpec, Row, RowInfo, Rows, ServeSpec,
     drive::Drove,
     protocol::{Control, Ready},
     service::Served,
@@ -16,18 +16,18 @@ mod server;
 mod stream;
 
 /// The rows that this runner offers.
-pub const ROWS: &[Row] = &[Row { name: "mio", runner: &Loop }];
+pub const ROWS: &Rows = &[("mio", &Loop)];
 
 struct Loop;
 
-impl Runner for Loop {
+impl Row for Loop {
     fn describe(&self) -> anyhow::Result<RowInfo> {
         Ok(RowInfo {
             scheduler: "none: a loop over ready connections".to_owned(),
             io_mode: "readiness (epoll, edge-triggered)".to_owned(),
-            websocket: format!("tungstenite {}", build_info::version("tungstenite")),
+            websocket: build_info::websocket("tungstenite"),
             workloads: Vec::new(),
-            ..RowInfo::new("mio", "mio", build_info::version("mio")).without(&["publish", "subscribe", "tls"])
+            ..RowInfo::new("mio", build_info::version("mio")).without(&["publish", "subscribe", "tls"])
         })
     }
 

@@ -1,14 +1,13 @@
 //! The rows `smol`, one thread that runs a `LocalExecutor`, and `smol-multi`, several that run an `Executor`.
 
-use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Instant};
+use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use bench_core::{
-    DriveSpec, Job, Row, RowInfo, Runner, Runtime, ServeSpec, ServerContext, SocketError, Timer,
-    drive::{Drove, Lane},
-    net,
+    ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
+    SocketResult, Timer,
+    drive::Drove,
     protocol::{Control, Ready},
-    serve_connection,
-    service::Served,
+    service::{Served, Service},
     spec::SocketSpec,
     websocket::{self, WebSocket},
 };
@@ -21,31 +20,18 @@ use smol::{
 mod multi;
 
 /// The rows that this runner offers.
-pub const ROWS: &[Row] = &[
-    Row { name: "smol", runner: &SingleThread },
-    Row { name: "smol-multi", runner: &multi::SeveralThreads },
-];
+pub const ROWS: &Rows = &[("smol", &SingleThread), ("smol-multi", &multi::SeveralThreads)];
 
 struct SingleThread;
 
-impl Runner for SingleThread {
+impl Row for SingleThread {
     fn describe(&self) -> anyhow::Result<RowInfo> {
-        Ok(describe("smol", "LocalExecutor", 1))
+        Ok(describe("LocalExecutor", 1))
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
         let executor = Rc::new(LocalExecutor::new());
-        smol::block_on(executor.run(async {
-            let listener = TcpListener::try_from(net::listen(spec)?)?;
-            let stop = ready.listening(listener.local_addr()?)?;
-            let context = ServerContext::new(spec);
-            // A task, not part of the main future: that one is polled on every wake-up of the executor, and each
-            // poll of an accept costs two system calls.
-            let accepting = executor.spawn(accept_loop(executor.clone(), listener, context.clone()));
-            stop.await;
-            accepting.cancel().await;
-            Ok(context.finish(&SmolTimer).await)
-        }))
+        smol::block_on(executor.run(bench_core::serve(Smol(executor.clone()), spec, ready)))
     }
 
     fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
@@ -54,86 +40,68 @@ impl Runner for SingleThread {
     }
 }
 
-fn describe(row: &str, scheduler: &str, max_threads: u32) -> RowInfo {
+fn describe(scheduler: &str, max_threads: u32) -> RowInfo {
     RowInfo {
         scheduler: scheduler.to_owned(),
         max_threads,
         io_mode: "readiness (epoll, one-shot, by async-io)".to_owned(),
-        websocket: format!(
-            "async-tungstenite {} on tungstenite {}",
-            build_info::version("async-tungstenite"),
-            build_info::version("tungstenite")
-        ),
-        ..RowInfo::new(row, "smol", build_info::version("smol"))
+        websocket: build_info::websocket("async-tungstenite"),
+        ..RowInfo::new("smol", build_info::version("smol"))
     }
 }
 
-async fn accept_loop(
-    executor: Rc<LocalExecutor<'static>>,
-    listener: TcpListener,
-    context: Arc<ServerContext>,
-) {
-    loop {
-        let accepted = listener.accept().await;
-        match accepted.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
-            Ok(stream) => {
-                let context = context.clone();
-                let serving = async move {
-                    let handshake = websocket::accept(stream, &context.spec().socket);
-                    serve_connection(handshake, SmolTimer, context.clone()).await;
-                };
-                executor.spawn(serving).detach();
-            }
-            Err(error) => {
-                context.accept_failed();
-                if let Some(pause) = net::accept_back_off(&error) {
-                    SmolTimer.sleep_until(Instant::now() + pause).await;
-                }
-            }
-        }
-    }
-}
+/// smol's network, the same on both executors.
+struct Net;
 
-#[derive(Clone)]
-struct Smol(Rc<LocalExecutor<'static>>);
-
-impl Runtime for Smol {
+impl Network for Net {
+    type Listener = TcpListener;
     type Stream = TcpStream;
     type Socket = WebSocket<TcpStream>;
-    type Timer = SmolTimer;
 
-    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        connect(addr).await
+    fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        listener.try_into()
     }
 
-    async fn upgrade(
-        &self,
-        stream: TcpStream,
-        url: &str,
-        spec: &SocketSpec,
-    ) -> Result<Self::Socket, SocketError> {
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        Ok(listener.accept().await?.0)
+    }
+
+    async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(addr).await
+    }
+
+    fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)
+    }
+
+    async fn server_handshake(stream: TcpStream, spec: &SocketSpec) -> SocketResult<(Service, Self::Socket)> {
+        websocket::accept(stream, spec).await
+    }
+
+    async fn client_handshake(stream: TcpStream, url: &str, spec: &SocketSpec) -> SocketResult<Self::Socket> {
         websocket::upgrade(stream, url, spec).await
     }
+}
 
-    fn timer(&self) -> SmolTimer {
-        SmolTimer
+/// smol on one of its executors.
+#[derive(Clone)]
+struct Smol<E>(E);
+
+impl Runtime for Smol<Rc<LocalExecutor<'static>>> {
+    type Net = Net;
+
+    fn spawn_detached(&self, task: ServerTask<Self>) -> io::Result<()> {
+        self.0.spawn(task.run()).detach();
+        Ok(())
     }
 
-    fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>> {
-        let task = self.0.spawn(job.run());
+    fn spawn(&self, task: ClientTask<Self>) -> impl Future<Output = Option<ClientConnection<Self>>> {
+        let task = self.0.spawn(task.run());
         async { AssertUnwindSafe(task).catch_unwind().await.ok() }
     }
 }
 
-async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-struct SmolTimer;
-
-impl Timer for SmolTimer {
+impl<E> Timer for Smol<E> {
     async fn sleep_until(&self, at: Instant) {
         smol::Timer::at(at).await;
     }

@@ -1,120 +1,61 @@
 //! The row `smol-multi`: an explicit `Executor` that several threads run, stealing work from each other.
 
-use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, thread, time::Instant};
+use std::{future::Future, io, panic::AssertUnwindSafe, sync::Arc, thread};
 
 use bench_core::{
-    DriveSpec, Job, RowInfo, Runner, Runtime, ServeSpec, ServerContext, SocketError, Timer,
-    drive::{Drove, Lane},
-    net,
+    ClientConnection, ClientTask, DriveSpec, Row, RowInfo, Runtime, ServeSpec, ServerTask,
+    drive::Drove,
     protocol::{Control, Ready},
-    runner::MAX_THREADS,
-    serve_connection,
+    row::MAX_THREADS,
     service::Served,
-    spec::SocketSpec,
-    websocket::{self, WebSocket},
 };
-use smol::{
-    Executor,
-    channel::unbounded,
-    future::FutureExt,
-    net::{TcpListener, TcpStream},
-};
+use smol::{Executor, channel::unbounded, future::FutureExt};
 
-use crate::{SmolTimer, describe};
+use crate::{Net, Smol, describe};
 
 pub(crate) struct SeveralThreads;
 
-impl Runner for SeveralThreads {
+impl Row for SeveralThreads {
     fn describe(&self) -> anyhow::Result<RowInfo> {
-        Ok(describe("smol-multi", "Executor, work-stealing", MAX_THREADS))
+        Ok(describe("Executor, work-stealing", MAX_THREADS))
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
-        let executor = Arc::new(Executor::new());
-        on_threads(&executor, spec.threads, async {
-            let listener = TcpListener::try_from(net::listen(spec)?)?;
-            let stop = ready.listening(listener.local_addr()?)?;
-            let context = ServerContext::new(spec);
-            let accepting = executor.spawn(accept_loop(executor.clone(), listener, context.clone()));
-            stop.await;
-            accepting.cancel().await;
-            Ok(context.finish(&SmolTimer).await)
-        })
+        on_threads(spec.threads, |executor| bench_core::serve(executor, spec, ready))
     }
 
     fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
-        let executor = Arc::new(Executor::new());
-        on_threads(&executor, spec.threads, bench_core::drive(Smol(executor.clone()), spec, control))
+        on_threads(spec.threads, |executor| bench_core::drive(executor, spec, control))
     }
 }
 
-/// Runs the executor on `threads` threads of its own while `main` runs on this one.
-fn on_threads<T>(executor: &Arc<Executor<'static>>, threads: u32, main: impl Future<Output = T>) -> T {
+/// Runs an executor on `threads` threads of its own while `main` runs on this one.
+fn on_threads<T, F: Future<Output = T>>(
+    threads: u32,
+    main: impl FnOnce(Smol<Arc<Executor<'static>>>) -> F,
+) -> T {
+    let executor = Arc::new(Executor::new());
     let (running, ended) = unbounded::<()>();
-    let workers: Vec<_> = (0..threads)
-        .map(|_| {
-            let (executor, ended) = (executor.clone(), ended.clone());
-            thread::spawn(move || smol::block_on(executor.run(async move { ended.recv().await.ok() })))
-        })
-        .collect();
-    let result = smol::block_on(main);
-    drop(running);
-    for worker in workers {
-        // A worker only ends by panicking or by what was said above; panics are counted elsewhere.
-        let _ = worker.join();
-    }
-    result
-}
-
-async fn accept_loop(executor: Arc<Executor<'static>>, listener: TcpListener, context: Arc<ServerContext>) {
-    loop {
-        let accepted = listener.accept().await;
-        match accepted.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
-            Ok(stream) => {
-                let context = context.clone();
-                let serving = async move {
-                    let handshake = websocket::accept(stream, &context.spec().socket);
-                    serve_connection(handshake, SmolTimer, context.clone()).await;
-                };
-                executor.spawn(serving).detach();
-            }
-            Err(error) => {
-                context.accept_failed();
-                if let Some(pause) = net::accept_back_off(&error) {
-                    SmolTimer.sleep_until(Instant::now() + pause).await;
-                }
-            }
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| smol::block_on(executor.run(ended.recv())));
         }
-    }
+        let result = smol::block_on(main(Smol(executor.clone())));
+        running.close();
+        result
+    })
 }
 
-#[derive(Clone)]
-struct Smol(Arc<Executor<'static>>);
+impl Runtime for Smol<Arc<Executor<'static>>> {
+    type Net = Net;
 
-impl Runtime for Smol {
-    type Stream = TcpStream;
-    type Socket = WebSocket<TcpStream>;
-    type Timer = SmolTimer;
-
-    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        crate::connect(addr).await
+    fn spawn_detached(&self, task: ServerTask<Self>) -> io::Result<()> {
+        self.0.spawn(task.run()).detach();
+        Ok(())
     }
 
-    async fn upgrade(
-        &self,
-        stream: TcpStream,
-        url: &str,
-        spec: &SocketSpec,
-    ) -> Result<Self::Socket, SocketError> {
-        websocket::upgrade(stream, url, spec).await
-    }
-
-    fn timer(&self) -> SmolTimer {
-        SmolTimer
-    }
-
-    fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>> {
-        let task = self.0.spawn(job.run());
+    fn spawn(&self, task: ClientTask<Self>) -> impl Future<Output = Option<ClientConnection<Self>>> {
+        let task = self.0.spawn(task.run());
         async { AssertUnwindSafe(task).catch_unwind().await.ok() }
     }
 }

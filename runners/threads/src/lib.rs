@@ -7,18 +7,16 @@ use std::{
     future::Future,
     io,
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use bench_core::{
-    DriveSpec, Job, Row, RowInfo, Runner, Runtime, ServeSpec, ServerContext, SocketError, Timer,
-    drive::{Drove, Lane},
-    net,
+    ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
+    SocketResult, Timer,
+    drive::Drove,
     protocol::{Control, Ready},
-    serve_connection,
-    service::Served,
+    service::{Served, Service},
     spec::SocketSpec,
 };
 use futures_lite::future::block_on;
@@ -32,57 +30,27 @@ mod socket;
 const STACK_BYTES: usize = 256 << 10;
 
 /// The rows that this runner offers.
-pub const ROWS: &[Row] = &[Row { name: "threads", runner: &ThreadPerConnection }];
+pub const ROWS: &Rows = &[("threads", &ThreadPerConnection)];
 
 struct ThreadPerConnection;
 
-impl Runner for ThreadPerConnection {
+impl Row for ThreadPerConnection {
     fn describe(&self) -> anyhow::Result<RowInfo> {
         Ok(RowInfo {
             scheduler: "a thread for each connection".to_owned(),
             io_mode: "blocking".to_owned(),
-            websocket: format!("tungstenite {}", build_info::version("tungstenite")),
+            websocket: build_info::websocket("tungstenite"),
             // The standard library has the compiler's version.
-            ..RowInfo::new("threads", "std", build_info::build().rustc.trim_start_matches("rustc "))
+            ..RowInfo::new("std", build_info::build().rustc.trim_start_matches("rustc "))
         })
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
-        let listener = net::listen(spec)?;
-        listener.set_nonblocking(false)?;
-        let stop = ready.listening(listener.local_addr()?)?;
-        let context = ServerContext::new(spec);
-        let accepting = context.clone();
-        // Nothing ends a thread that blocks in accept: it, and what it serves, ends with the process.
-        thread::Builder::new().spawn(move || accept_loop(&listener, &accepting))?;
-        Ok(block_on(async {
-            stop.await;
-            context.finish(&ThreadTimer).await
-        }))
+        block_on(bench_core::serve(Threads, spec, ready))
     }
 
     fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
         block_on(bench_core::drive(Threads, spec, control))
-    }
-}
-
-fn accept_loop(listener: &TcpListener, context: &Arc<ServerContext>) {
-    loop {
-        let accepted = listener.accept().and_then(|(stream, _)| {
-            stream.set_nodelay(true)?;
-            let context = context.clone();
-            start(async move {
-                let handshake = socket::accept(stream, &context.spec().socket);
-                serve_connection(handshake, ThreadTimer, context.clone()).await;
-            })
-        });
-        // A thread that cannot be started is a failed accept: its connection is gone.
-        if let Err(error) = accepted {
-            context.accept_failed();
-            if let Some(pause) = net::accept_back_off(&error) {
-                thread::sleep(pause);
-            }
-        }
     }
 }
 
@@ -91,35 +59,50 @@ fn start<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> i
     thread::Builder::new().stack_size(STACK_BYTES).spawn(|| block_on(work))
 }
 
+/// A handle to what starts threads, which is the system.
 #[derive(Clone)]
 struct Threads;
 
-impl Runtime for Threads {
+impl Network for Threads {
+    type Listener = TcpListener;
     type Stream = TcpStream;
     type Socket = BlockingSocket;
-    type Timer = ThreadTimer;
 
-    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(addr)?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    fn listen(listener: TcpListener) -> io::Result<TcpListener> {
+        listener.set_nonblocking(false)?;
+        Ok(listener)
     }
 
-    async fn upgrade(
-        &self,
-        stream: TcpStream,
-        url: &str,
-        spec: &SocketSpec,
-    ) -> Result<Self::Socket, SocketError> {
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        Ok(listener.accept()?.0)
+    }
+
+    async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(addr)
+    }
+
+    fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)
+    }
+
+    async fn server_handshake(stream: TcpStream, spec: &SocketSpec) -> SocketResult<(Service, Self::Socket)> {
+        socket::accept(stream, spec)
+    }
+
+    async fn client_handshake(stream: TcpStream, url: &str, spec: &SocketSpec) -> SocketResult<Self::Socket> {
         socket::upgrade(stream, url, spec)
     }
+}
 
-    fn timer(&self) -> ThreadTimer {
-        ThreadTimer
+impl Runtime for Threads {
+    type Net = Threads;
+
+    fn spawn_detached(&self, task: ServerTask<Self>) -> io::Result<()> {
+        start(task.run()).map(drop)
     }
 
-    fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>> {
-        let thread = start(job.run());
+    fn spawn(&self, task: ClientTask<Self>) -> impl Future<Output = Option<ClientConnection<Self>>> {
+        let thread = start(task.run());
         async {
             match thread {
                 Ok(thread) => thread.join().ok(),
@@ -132,10 +115,7 @@ impl Runtime for Threads {
     }
 }
 
-/// Sleeps on the calling thread.
-struct ThreadTimer;
-
-impl Timer for ThreadTimer {
+impl Timer for Threads {
     const BLOCKS: bool = true;
 
     async fn sleep_until(&self, at: Instant) {

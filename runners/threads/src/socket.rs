@@ -33,7 +33,7 @@ pub struct BlockingSocket {
 }
 
 /// Runs the server's half of the opening handshake; the request path chooses the service.
-pub async fn accept(stream: TcpStream, spec: &SocketSpec) -> Result<(Service, BlockingSocket), SocketError> {
+pub fn accept(stream: TcpStream, spec: &SocketSpec) -> Result<(Service, BlockingSocket), SocketError> {
     let limit = spec.handshake_timeout();
     let mut requested = None;
     // The size of the error is tungstenite's choice.

@@ -7,12 +7,15 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bench_core::{
-    Job, Kind, Runtime, Socket, SocketError,
-    drive::Lane,
-    service::Service,
+    ClientConnection, ClientTask, DriveSpec, Kind, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
+    Socket, SocketError, SocketResult, Timer,
+    drive::Drove,
+    protocol::{Control, Ready},
+    service::{Served, Service},
     spec::{Flush, SocketSpec},
     websocket::{self, handshake_error, request_not_seen, service_of, socket_error},
     write_behind::{Held, polled},
@@ -21,7 +24,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async_with_config, client_async_with_config,
@@ -31,65 +34,96 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::TokioTimer;
+use crate::{Tokio, current_thread, describe};
 
 /// A WebSocket connection of tokio-tungstenite.
-pub(crate) struct NativeSocket {
+struct NativeSocket {
     stream: WebSocketStream<NativeStream>,
     flush: Flush,
 }
 
-/// Runs the server's half of the opening handshake; the request path chooses the service.
-pub(crate) async fn accept(
-    stream: TcpStream,
-    spec: &SocketSpec,
-) -> Result<(Service, NativeSocket), SocketError> {
-    let mut requested = None;
-    // The size of the error is tungstenite's choice: it is the HTTP response itself.
-    #[allow(clippy::result_large_err)]
-    let choose = |request: &Request, response: Response| {
-        requested = Some(service_of(request)?);
-        Ok(response)
-    };
-    let stream = NativeStream { inner: stream, held: Held::new(spec) };
-    let stream = accept_hdr_async_with_config(stream, choose, Some(websocket::config(spec)))
-        .await
-        .map_err(handshake_error)?;
-    Ok((requested.ok_or_else(request_not_seen)?, NativeSocket { stream, flush: spec.flush }))
+pub(crate) struct CurrentThread;
+
+impl Row for CurrentThread {
+    fn describe(&self) -> anyhow::Result<RowInfo> {
+        // The control shows what the adapter costs, and TLS lies above the adapter.
+        Ok(describe("current_thread", 1, "tokio-tungstenite").without(&["tls"]))
+    }
+
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+        current_thread()?.block_on(bench_core::serve(TokioNative, spec, ready))
+    }
+
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+        current_thread()?.block_on(bench_core::drive(TokioNative, spec, control))
+    }
 }
 
 #[derive(Clone)]
-pub(crate) struct TokioNative;
+struct TokioNative;
 
-impl Runtime for TokioNative {
+impl Network for TokioNative {
+    type Listener = TcpListener;
     type Stream = TcpStream;
     type Socket = NativeSocket;
-    type Timer = TokioTimer;
 
-    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        crate::connect(addr).await
+    fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        Tokio::listen(listener)
     }
 
-    async fn upgrade(
-        &self,
-        stream: TcpStream,
-        url: &str,
-        spec: &SocketSpec,
-    ) -> Result<NativeSocket, SocketError> {
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        Tokio::accept(listener).await
+    }
+
+    async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+        Tokio::connect(addr).await
+    }
+
+    fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
+        Tokio::set_nodelay(stream)
+    }
+
+    async fn server_handshake(stream: TcpStream, spec: &SocketSpec) -> SocketResult<(Service, NativeSocket)> {
+        let mut requested = None;
+        // The size of the error is tungstenite's choice: it is the HTTP response itself.
+        #[allow(clippy::result_large_err)]
+        let choose = |request: &Request, response: Response| {
+            requested = Some(service_of(request)?);
+            Ok(response)
+        };
+        let stream = NativeStream { inner: stream, held: Held::new(spec) };
+        let stream = accept_hdr_async_with_config(stream, choose, Some(websocket::config(spec)))
+            .await
+            .map_err(handshake_error)?;
+        Ok((requested.ok_or_else(request_not_seen)?, NativeSocket { stream, flush: spec.flush }))
+    }
+
+    async fn client_handshake(stream: TcpStream, url: &str, spec: &SocketSpec) -> SocketResult<NativeSocket> {
         let stream = NativeStream { inner: stream, held: Held::new(spec) };
         let (stream, _) = client_async_with_config(url, stream, Some(websocket::config(spec)))
             .await
             .map_err(handshake_error)?;
         Ok(NativeSocket { stream, flush: spec.flush })
     }
+}
 
-    fn timer(&self) -> TokioTimer {
-        TokioTimer
+impl Runtime for TokioNative {
+    type Net = TokioNative;
+
+    fn spawn_detached(&self, task: ServerTask<Self>) -> io::Result<()> {
+        tokio::spawn(task.run());
+        Ok(())
     }
 
-    fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<NativeSocket>>> {
-        let task = tokio::spawn(job.run());
+    fn spawn(&self, task: ClientTask<Self>) -> impl Future<Output = Option<ClientConnection<Self>>> {
+        let task = tokio::spawn(task.run());
         async { task.await.ok() }
+    }
+}
+
+impl Timer for TokioNative {
+    async fn sleep_until(&self, at: Instant) {
+        Tokio.sleep_until(at).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use bench_core::{
     record::{Line, Machine, Orphaned},
-    runner::BuildInfo,
+    row::BuildInfo,
 };
 
 use super::{

@@ -9,7 +9,7 @@ use bench_core::{
     histogram::{Recorder, Series},
     mark::Mark,
     record::{End, Line, Machine, Pair, Record, SCHEMA, Session},
-    runner::BuildInfo,
+    row::BuildInfo,
     spec::Workload,
     tally::Tally,
     trial::{
@@ -176,7 +176,8 @@ impl Run<'_> {
             instructions: None,
         };
         let end = |row: &str, cpu_ns: u64, rss: u64| {
-            let mut info = RowInfo::new(row, row.split('-').next().unwrap_or(row), "1.2.3");
+            let mut info = RowInfo::new(row.split('-').next().unwrap_or(row), "1.2.3");
+            info.row = row.to_owned();
             info.scheduler = "one thread".to_owned();
             info.io_mode = "epoll".to_owned();
             info.websocket = "tungstenite 0.30".to_owned();

@@ -1,4 +1,4 @@
-//! Runners and the rows they offer.
+//! Rows: what a runner offers.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,11 @@ use crate::{
     spec::{FEATURES, Flush, Workload},
 };
 
-/// One runtime configuration as a server and as a client.
+/// One runtime configuration as a server and as a client: a row of the table.
 ///
-/// Synchronous, hence object-safe: a row of the table is a value of this type. Each method starts the runtime and
-/// blocks until it has ended.
-pub trait Runner: Sync {
+/// Synchronous, so that it is object-safe. Each method starts the runtime and blocks until it has ended. A row of an async
+/// runtime calls [`serve`](crate::serve()) and [`drive`](crate::drive()) on it; `threads` and `mio` show that it need not have one.
+pub trait Row: Sync {
     /// What this row is.
     ///
     /// # Errors
@@ -43,21 +43,15 @@ pub trait Runner: Sync {
 /// Most worker threads of a row that takes several: more than any machine has cores.
 pub const MAX_THREADS: u32 = 1024;
 
-/// A named row of a runner.
-#[derive(Clone, Copy)]
-pub struct Row {
-    /// Name of the row, as in `runners/rows.toml`.
-    pub name: &'static str,
-    /// What runs it.
-    pub runner: &'static dyn Runner,
-}
+/// The rows of a runner with their names, as in `runners/rows.toml`.
+pub type Rows = [(&'static str, &'static dyn Row)];
 
 /// What a row says of itself: the answer to `describe`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RowInfo {
     /// Version of the runner protocol.
     pub protocol: u32,
-    /// Name of the row.
+    /// Name of the row. The runner's command line fills it in.
     pub row: String,
     /// Name of the runtime.
     pub runtime: String,
@@ -90,10 +84,10 @@ pub struct RowInfo {
 
 impl RowInfo {
     /// A single-thread row with everything that this crate offers; the caller overwrites what differs.
-    pub fn new(row: &str, runtime: &str, runtime_version: &str) -> RowInfo {
+    pub fn new(runtime: &str, runtime_version: &str) -> RowInfo {
         RowInfo {
             protocol: protocol::VERSION,
-            row: row.to_owned(),
+            row: String::new(),
             runtime: runtime.to_owned(),
             runtime_version: runtime_version.to_owned(),
             scheduler: String::new(),
@@ -170,7 +164,7 @@ pub(crate) fn panics() -> u64 {
     PANICS.load(Relaxed)
 }
 
-/// Counts panics from now on: all three runtimes are silent about one in a connection's task. What was printed for a
+/// Counts panics from now on: runtimes are silent about one in a connection's task. What was printed for a
 /// panic before still is.
 pub(crate) fn count_panics() {
     let print = std::panic::take_hook();
@@ -186,12 +180,12 @@ mod tests {
 
     #[test]
     fn a_row_with_one_policy_keeps_it_where_policies_do_not_differ() {
-        let row = RowInfo { flush: vec![Flush::Each], ..RowInfo::new("row", "runtime", "1") };
+        let row = RowInfo { flush: vec![Flush::Each], ..RowInfo::new("runtime", "1") };
         assert_eq!(row.flush_for(Flush::BeforeWait), Flush::Each);
         assert!(row.offers_flush(Workload::PingPong, Flush::BeforeWait));
         assert!(!row.offers_flush(Workload::Window, Flush::BeforeWait));
         assert!(row.offers_flush(Workload::OneWay, Flush::Each));
-        let both = RowInfo::new("row", "runtime", "1");
+        let both = RowInfo::new("runtime", "1");
         assert_eq!(both.flush_for(Flush::Each), Flush::Each);
     }
 }

@@ -1,0 +1,21 @@
+//! One connection of a client, between two phases.
+
+use std::time::Instant;
+
+use crate::{
+    service::Push,
+    tls::Secured,
+    workload::{Progress, WorkloadError},
+};
+
+/// One connection of a client, between two phases.
+#[derive(Debug)]
+pub struct Connection<S> {
+    pub(super) index: u32,
+    pub(super) socket: Option<S>,
+    pub(super) push: Push,
+    pub(super) secured: Option<Secured>,
+    pub(super) progress: Progress,
+    pub(super) finished: Instant,
+    pub(super) error: Option<WorkloadError>,
+}
