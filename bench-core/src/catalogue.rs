@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     metric,
     runner::MAX_THREADS,
-    spec::{Load, Schedule, SocketSpec, Workload},
-    trial::{Role, placement::Placement},
+    spec::{Load, Role, Schedule, SocketSpec, Workload},
+    trial::placement::Placement,
 };
 
 /// The catalogue that every program carries, as its TOML text.

@@ -11,23 +11,11 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    DriveSpec, Row, RowInfo, ServeSpec,
-    protocol::{Control, Event, Ready, emit},
-    runner::{self, BuildInfo},
+    DriveSpec, Row, RowInfo, ServeSpec, panics,
+    protocol::{Control, EXIT_FAILED, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, Event, PARENT, Ready, emit},
+    runner::BuildInfo,
     tls::{Acceptor, Connector},
 };
-
-/// Exit code: done.
-pub const EXIT_OK: u8 = 0;
-/// Exit code: it was tried and failed.
-pub const EXIT_FAILED: u8 = 1;
-/// Exit code: the command line asks for something that does not exist or makes no sense.
-pub const EXIT_USAGE: u8 = 2;
-/// Exit code: this row is not available on this machine.
-pub const EXIT_UNAVAILABLE: u8 = 3;
-
-/// Environment variable with the process that starts a runner, which ends without it.
-pub(crate) const PARENT: &str = "WSBENCH_PARENT";
 
 mod run;
 
@@ -102,7 +90,7 @@ pub fn main(rows: &[Row], build: BuildInfo) -> ExitCode {
 
 /// The same with other arguments than the process's own; the first one is the name of the program.
 pub fn main_from(arguments: impl IntoIterator<Item = OsString>, rows: &[Row], build: BuildInfo) -> ExitCode {
-    runner::count_panics();
+    panics::count_panics();
     let Arguments { command, row, run } = Arguments::parse_from(arguments);
     match carry_out(rows, build, command.unwrap_or(Command::Run { row, run })) {
         Ok(code) => ExitCode::from(code),

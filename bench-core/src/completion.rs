@@ -24,8 +24,8 @@ use tungstenite::{
 use crate::{
     Kind, Socket, SocketError,
     service::Service,
+    socket::Secured,
     spec::{Flush, SocketSpec},
-    tls::Secured,
     websocket::{
         config, handshake_error, is_data, kind, message, payload, request_not_seen, service_of, socket_error,
     },
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn under_tls_a_send_stays_one_write() {
-        crate::tls::install_a_new_identity();
+        crate::tls::tests::install_a_new_identity();
         let (server, client) = pair();
         let client = Blocking { stream: client, writes: Vec::new() };
         let spec = SocketSpec { tls: true, ..SocketSpec::default() };

@@ -18,6 +18,7 @@ use crate::{
     fanout::Subscription,
     histogram::Recorder,
     pacer::Pacer,
+    panics::panics,
     payload::{Class, PayloadSource},
     protocol::{Command, Control, Measured},
     service::{self, Push},
@@ -28,10 +29,10 @@ use crate::{
 
 mod connect;
 mod job;
-mod report;
 
 pub use job::{Job, Lane};
-pub use report::{Counts, Drove, StepReport};
+
+pub use crate::protocol::{Counts, Drove, StepReport};
 
 /// Time between connecting and the first push of an aligned or staggered schedule: wsbench samples both processes in
 /// it, and every connection has to stand before it ends.
@@ -140,7 +141,7 @@ async fn reflect<R: Runtime>(runtime: &R, spec: &DriveSpec) -> anyhow::Result<Dr
     if let Err(error) = service::echo(&mut socket, 0, &mut drove.tally).await {
         drove.errors.push(error.to_string());
     }
-    drove.panics = crate::runner::panics();
+    drove.panics = panics();
     Ok(drove)
 }
 
@@ -451,7 +452,7 @@ impl<R: Runtime> Client<R> {
             counts: Counts::of(
                 self.lanes.iter().filter(|lane| !self.publishes(lane.index)).map(|lane| lane.progress.units),
             ),
-            panics: crate::runner::panics(),
+            panics: panics(),
             failed_connections: self.panicked,
             ..Drove::default()
         };

@@ -15,8 +15,8 @@ use futures_lite::future;
 use crate::{
     Kind, Socket, SocketError,
     payload::Class,
-    service::{MAX_QUEUE, number},
-    spec::WhenFull,
+    query::number,
+    spec::{MAX_QUEUE, WhenFull},
     tally::Tally,
 };
 

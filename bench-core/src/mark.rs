@@ -10,8 +10,8 @@ use crate::{
     histogram::Series,
     metric::{self, Metric, Unit},
     record::{End, Record},
-    spec::Workload,
-    trial::{MachineSample, Role, placement::Placement},
+    spec::{Role, Workload},
+    trial::{MachineSample, placement::Placement},
 };
 
 /// Share of the measured window from which a client's core counts as full: the rest is lost between its system calls.

@@ -6,8 +6,7 @@ use crate::{
     catalogue::Scenario,
     histogram::{Distribution, Series},
     record::Record,
-    spec::Workload,
-    trial::Role,
+    spec::{Role, Workload},
 };
 
 mod course;

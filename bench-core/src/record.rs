@@ -16,16 +16,16 @@ use serde::{Deserialize, Serialize};
 use crate::{
     RowInfo,
     catalogue::Scenario,
-    drive::{Counts, Drove, StepReport},
     histogram::{Distribution, Series},
     machine,
     mark::{self, Mark},
+    protocol::{Counts, Drove, StepReport},
     runner::BuildInfo,
-    spec::{Load, Pacing},
+    socket::Secured,
+    spec::{Load, Pacing, Role},
     tally::Tally,
-    tls::Secured,
     trial::{
-        BesideOutcome, Edges, Failure, MachineSample, Outcome, Program, Role, Sample, Setup,
+        BesideOutcome, Edges, Failure, MachineSample, Outcome, Program, Sample, Setup,
         placement::{Cores, Placement},
     },
 };

@@ -1,18 +1,14 @@
 //! Runners and the rows they offer.
 
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     DriveSpec, ServeSpec,
-    drive::Drove,
-    protocol::{self, Control, Ready},
-    service::{Served, Service},
+    protocol::{self, Control, Drove, Ready, Served},
+    service::Service,
     spec::{FEATURES, Flush, Workload},
 };
 
@@ -161,23 +157,6 @@ impl BuildInfo {
     pub fn is_release(&self) -> bool {
         self.profile == "release"
     }
-}
-
-static PANICS: AtomicU64 = AtomicU64::new(0);
-
-/// Panics in this process since [`count_panics`].
-pub(crate) fn panics() -> u64 {
-    PANICS.load(Relaxed)
-}
-
-/// Counts panics from now on: all three runtimes are silent about one in a connection's task. What was printed for a
-/// panic before still is.
-pub(crate) fn count_panics() {
-    let print = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        PANICS.fetch_add(1, Relaxed);
-        print(info);
-    }));
 }
 
 #[cfg(test)]

@@ -23,22 +23,9 @@ use rustls::{
     server::NoServerSessionStorage,
     version::TLS13,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tungstenite::http::Uri;
 
-use crate::{SocketError, spec::SocketSpec, write_behind::Held};
-
-/// What two ends have agreed on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Secured {
-    /// Version of the protocol, such as `TLSv1_3`.
-    pub protocol: String,
-    /// Cipher suite, such as `TLS13_AES_128_GCM_SHA256`.
-    pub cipher_suite: String,
-    /// Group of the key exchange, such as `X25519`.
-    pub key_exchange: String,
-}
+use crate::{SocketError, socket::Secured, spec::SocketSpec, write_behind::Held};
 
 /// A process is one end of one trial, so that it has one certificate, for all its connections.
 static ACCEPTOR: OnceLock<Acceptor> = OnceLock::new();
@@ -235,13 +222,23 @@ impl Session {
     }
 }
 
-/// Gives this process a certificate that it trusts itself, once for all tests.
 #[cfg(test)]
-pub(crate) fn install_a_new_identity() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let identity = crate::trial::identity::Identity::make().unwrap();
-        Acceptor::from_files(&identity.certificate(), &identity.key()).unwrap().install();
-        Connector::from_file(&identity.certificate()).unwrap().install();
-    });
+pub(crate) mod tests {
+    use std::sync::Once;
+
+    use super::*;
+
+    /// Gives this process a certificate that it trusts itself, once for all tests.
+    pub(crate) fn install_a_new_identity() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.path().join(name));
+            fs::write(&certificate, made.cert.pem()).unwrap();
+            fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+            Acceptor::from_files(&certificate, &key).unwrap().install();
+            Connector::from_file(&certificate).unwrap().install();
+        });
+    }
 }

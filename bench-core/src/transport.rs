@@ -10,8 +10,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::{
     SocketError,
+    socket::Secured,
     spec::SocketSpec,
-    tls::{self, Secured, Session},
+    tls::{self, Session},
     write_behind::polled,
 };
 
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
     use crate::{
         Kind, Socket,
-        tls::{Connector, install_a_new_identity},
+        tls::{Connector, tests::install_a_new_identity},
         trial::identity::Identity,
         websocket::{self, WebSocket},
     };

@@ -4,17 +4,16 @@
 //! The order of steps is written once, in [`run`], over [`Stage`]: the real stage starts processes, and a scripted one
 //! tests the order without any process or clock.
 
-use std::{fmt, net::SocketAddr};
+use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     DriveSpec, ServeSpec,
-    drive::Drove,
     payload::Class,
-    protocol::{Event, Measured},
-    service::Served,
+    protocol::{Drove, Event, Measured, Served},
+    spec::Role,
     tally::reconcile,
 };
 
@@ -32,37 +31,6 @@ pub mod sample;
 pub use execute::{Setup, execute};
 pub use program::{DescribeError, Program};
 pub use sample::{MachineSample, Sample};
-
-/// The two ends of a trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// The end that listens.
-    Server,
-    /// The end that connects and measures.
-    Client,
-}
-
-impl Role {
-    /// What belongs to this end, of what belongs to the server and to the client.
-    pub fn own<T>(self, server: T, client: T) -> T {
-        match self {
-            Role::Server => server,
-            Role::Client => client,
-        }
-    }
-
-    /// What belongs to the other end.
-    pub fn other<T>(self, server: T, client: T) -> T {
-        self.own(client, server)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.own("server", "client"))
-    }
-}
 
 /// Where a trial stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

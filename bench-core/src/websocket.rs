@@ -17,8 +17,8 @@ use tungstenite::{
 use crate::{
     Kind, Socket, SocketError,
     service::Service,
+    socket::Secured,
     spec::{Flush, SocketSpec},
-    tls::Secured,
     transport::Transport,
     write_behind::WriteBehind,
 };

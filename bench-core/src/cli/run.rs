@@ -11,15 +11,16 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{EXIT_FAILED, EXIT_OK, EXIT_USAGE};
 use crate::{
     Row,
     catalogue::{Catalogue, Scenario},
     metric::{self, Metric, figures, human},
+    protocol::{EXIT_FAILED, EXIT_OK, EXIT_USAGE},
     record::{Line, Machine, Origin, Pair, Position, Record, SCHEMA, Session, Writer, new_session, unix_ms},
     runner::BuildInfo,
+    spec::Role,
     trial::{
-        Program, Role, Setup, execute,
+        Program, Setup, execute,
         execute::{expected, limit},
         placement::{self, Placement},
         sample::MachineSampler,

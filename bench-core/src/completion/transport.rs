@@ -5,8 +5,9 @@ use std::io::{self, Read, Write};
 use super::OwnedStream;
 use crate::{
     SocketError,
+    socket::Secured,
     spec::SocketSpec,
-    tls::{self, Secured, Session},
+    tls::{self, Session},
 };
 
 /// Around a stream. Without TLS it adds nothing; with it, what is received and what is sealed lie in buffers of its own,

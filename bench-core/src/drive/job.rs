@@ -8,8 +8,8 @@ use crate::{
     pacer::Pacer,
     payload::Class,
     service::Push,
+    socket::Secured,
     spec::{SocketSpec, Target, Workload},
-    tls::Secured,
     workload::{self, Audience, Pace, Progress, Script, Stall, Stop, WorkloadError, broadcast},
 };
 

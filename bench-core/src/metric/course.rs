@@ -8,8 +8,8 @@ use super::{
     REFUSED, TIMED_OUT, quantiles_of,
 };
 use crate::{
-    drive::Drove,
     histogram::{Distribution, Series, quantile_of_all},
+    protocol::Drove,
     record::Record,
     spec::{Load, Workload},
 };

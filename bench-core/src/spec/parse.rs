@@ -1,6 +1,6 @@
 //! Values on the command line: sizes, times, ranges and back to flags.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 
@@ -55,4 +55,8 @@ pub(super) fn flags(pairs: &[(&str, String)]) -> Vec<String> {
 
 pub(super) fn flag_value<V: ValueEnum>(value: V) -> String {
     value.to_possible_value().map_or_else(String::new, |possible| possible.get_name().to_owned())
+}
+
+pub(super) fn file(flag: &str, path: Option<&PathBuf>) -> Vec<String> {
+    path.map_or_else(Vec::new, |path| flags(&[(flag, path.display().to_string())]))
 }

@@ -11,7 +11,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{RowInfo, cli, protocol};
+use crate::{RowInfo, protocol};
 
 /// `describe` starts no runtime and prints one line.
 const DESCRIBE_LIMIT: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ impl Program {
         let mut command = Command::new(path);
         command.args(prefix).args(["describe", "--row", row]);
         let output = output_within(command, DESCRIBE_LIMIT).map_err(|error| broken(error.to_string()))?;
-        if output.code == Some(cli::EXIT_UNAVAILABLE.into()) {
+        if output.code == Some(protocol::EXIT_UNAVAILABLE.into()) {
             return Err(DescribeError::Unavailable(output.stderr.trim().to_owned()));
         }
         if output.code != Some(0) {
@@ -99,7 +99,7 @@ impl Program {
         command.envs(self.info.environment_for(threads.unwrap_or(1)));
         // An error quotes the last lines of stderr: they should be the panic's message and not its backtrace.
         command.env("RUST_BACKTRACE", "0");
-        command.env(cli::PARENT, std::process::id().to_string());
+        command.env(protocol::PARENT, std::process::id().to_string());
         command
     }
 }

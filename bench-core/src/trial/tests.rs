@@ -4,9 +4,9 @@ use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
 use super::*;
 use crate::{
+    socket::Secured,
     spec::{Load, Pacing, SocketSpec},
     tally::Tally,
-    tls::Secured,
 };
 
 type Log = Rc<RefCell<Vec<String>>>;

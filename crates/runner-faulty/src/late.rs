@@ -9,8 +9,8 @@ use std::{
 
 use bench_core::{
     DriveSpec, Job, Runtime, SocketError, Timer,
-    drive::{Drove, Lane},
-    protocol::Control,
+    drive::Lane,
+    protocol::{Control, Drove},
     spec::{Pacing, SocketSpec},
     websocket::{self, WebSocket},
 };

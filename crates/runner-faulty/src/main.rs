@@ -18,15 +18,11 @@ use std::{
 };
 
 use bench_core::{
-    DriveSpec, Kind, Row, RowInfo, Runner, ServeSpec, ServerContext, Socket, SocketError, Timer,
-    drive::Drove,
-    net,
+    DriveSpec, Kind, Row, RowInfo, Runner, ServeSpec, ServerContext, Socket, SocketError, Timer, net,
     payload::Class,
-    protocol::{Control, Ready},
+    protocol::{Control, Drove, Ready, Served},
     runner::BuildInfo,
-    serve_connection,
-    service::Served,
-    websocket,
+    serve_connection, websocket,
 };
 use bytes::Bytes;
 use nix::sys::signal::{Signal, raise};

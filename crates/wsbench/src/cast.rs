@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::{
-    catalogue::Pairing,
-    record::Pair,
-    trial::{Program, Role},
-};
+use bench_core::{catalogue::Pairing, record::Pair, spec::Role, trial::Program};
 
 use crate::{
     exit::{Stop, unknown},

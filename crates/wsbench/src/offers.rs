@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use bench_core::{
     catalogue::{Pairing, Scenario},
     record::Pair,
-    trial::{Program, Role},
+    spec::Role,
+    trial::Program,
 };
 use clap::ValueEnum;
 

@@ -6,7 +6,8 @@
 use bench_core::{
     catalogue::{Pairing, Scenario},
     record::{FoundPoint, Pair, Session},
-    trial::{Role, execute::expected},
+    spec::Role,
+    trial::execute::expected,
 };
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64;

@@ -174,9 +174,10 @@ pub(crate) mod tests {
         catalogue::Catalogue,
         record::{End, Machine, Pair},
         runner::BuildInfo,
+        spec::Role,
         tally::Tally,
         trial::{
-            Edges, Role, Sample,
+            Edges, Sample,
             placement::{Cores, Placement},
         },
     };

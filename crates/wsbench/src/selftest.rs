@@ -11,9 +11,9 @@ use bench_core::{
     metric,
     record::{Machine, Origin, Pair, Position, Record, new_session},
     runner::BuildInfo,
-    spec::{Load, Workload},
+    spec::{Load, Role, Workload},
     trial::{
-        Program, Role, Setup, execute,
+        Program, Setup, execute,
         execute::limit,
         placement::{self, Cores, Placement},
         sample::MachineSampler,

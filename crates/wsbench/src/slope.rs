@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bench_core::{
     metric::{self, figures},
     record::Record,
-    spec::{SocketSpec, Workload},
-    trial::{Role, placement::Placement},
+    spec::{Role, SocketSpec, Workload},
+    trial::placement::Placement,
 };
 use statrs::distribution::{ContinuousCDF, StudentsT};
 

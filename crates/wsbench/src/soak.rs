@@ -13,10 +13,8 @@ use std::{
 
 use bench_core::{
     DriveSpec, ServeSpec,
-    drive::Drove,
-    protocol::Event,
+    protocol::{Drove, Event, Served},
     runner::BuildInfo,
-    service::Served,
     spec::{Load, Pacing, SocketSpec, Workload},
     tally::{Tally, reconcile},
     trial::{Peer, Program, probe, process::Process},

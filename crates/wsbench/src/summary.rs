@@ -7,10 +7,8 @@ use bench_core::{
     mark::Mark,
     metric::{self, Metric},
     record::{Machine, Record},
-    trial::{
-        Role,
-        placement::{Cores, Placement},
-    },
+    spec::Role,
+    trial::placement::{Cores, Placement},
 };
 
 use crate::{

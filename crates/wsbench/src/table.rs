@@ -1,6 +1,6 @@
 //! Tables: the same summary for a terminal, in Markdown, CSV and JSON.
 
-use bench_core::{mark::Mark, metric, trial::Role};
+use bench_core::{mark::Mark, metric, spec::Role};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 

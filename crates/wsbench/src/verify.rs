@@ -11,9 +11,8 @@ use std::{
 use bench_core::{
     ServeSpec,
     payload::Class,
-    protocol::Event,
+    protocol::{Event, Served},
     runner::BuildInfo,
-    service::Served,
     spec::{SocketSpec, Workload},
     trial::{Peer, Program, probe, process::Process},
 };

@@ -10,10 +10,9 @@ use bench_core::{
     catalogue::Scenario,
     histogram::Series,
     record::{Machine, Origin, Pair, Position},
-    spec::{Flush, Load, Schedule, SocketSpec, Step, WhenFull, Workload},
+    spec::{Flush, Load, Role, Schedule, SocketSpec, Step, WhenFull, Workload},
     trial::{
-        DescribeError, Program, Role, Setup, execute, execute::limit, placement::Cores,
-        sample::MachineSampler,
+        DescribeError, Program, Setup, execute, execute::limit, placement::Cores, sample::MachineSampler,
     },
 };
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -10,5 +10,5 @@ fn main() -> ExitCode {
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
     eprintln!("glommio: not available here: this row runs on io_uring, which only Linux has");
-    ExitCode::from(bench_core::cli::EXIT_UNAVAILABLE)
+    ExitCode::from(bench_core::protocol::EXIT_UNAVAILABLE)
 }

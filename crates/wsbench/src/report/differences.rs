@@ -2,7 +2,7 @@
 
 use bench_core::{
     metric::{self, Metric, human},
-    trial::Role,
+    spec::Role,
 };
 
 use super::charts::Card;

@@ -7,8 +7,9 @@ use std::{
 
 use bench_core::{
     record::{Origin, Pair, Position, Record, Session},
+    spec::Role,
     trial::{
-        Program, Role, Setup, execute,
+        Program, Setup, execute,
         execute::limit,
         placement::{self, Cores, Placement},
         sample::MachineSampler,

@@ -6,10 +6,10 @@ use std::{
 };
 
 use bench_core::{
-    drive::Drove,
     histogram::Series,
     metric::{Unit, human},
     payload::Class,
+    protocol::Drove,
     tally::Tally,
     trial::{Peer, process::Process},
 };

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bench_core::{metric, trial::Role};
+use bench_core::{metric, spec::Role};
 use schemars::JsonSchema;
 use serde::Serialize;
 

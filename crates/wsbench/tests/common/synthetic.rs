@@ -10,10 +10,10 @@ use bench_core::{
     mark::Mark,
     record::{End, Line, Machine, Pair, Record, SCHEMA, Session},
     runner::BuildInfo,
-    spec::Workload,
+    spec::{Role, Workload},
     tally::Tally,
     trial::{
-        Edges, Failure, MachineSample, Role, Sample, Step,
+        Edges, Failure, MachineSample, Sample, Step,
         placement::{Cores, Placement},
     },
 };

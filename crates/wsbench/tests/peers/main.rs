@@ -23,7 +23,8 @@ use std::{
 use attacks::{FILES, MOST, Outcome, PANICS, Size};
 use bench_core::{
     ServeSpec,
-    service::{PANICS_ON_REQUEST, Served},
+    protocol::Served,
+    service::PANICS_ON_REQUEST,
     spec::SocketSpec,
     trial::{DescribeError, Program},
 };

@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::{ServeSpec, protocol::Event, service::Served, trial::Program};
+use bench_core::{
+    ServeSpec,
+    protocol::{Event, Served},
+    trial::Program,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

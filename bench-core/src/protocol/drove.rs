@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     histogram::{Distribution, Series},
+    socket::Secured,
     tally::Tally,
-    tls::Secured,
 };
 
 /// What a client reports when it ends.
