@@ -11,15 +11,15 @@ use std::{
     mem,
 };
 
-use bytes::Bytes;
-use tungstenite::{
-    Error, HandshakeError, Message,
+use async_tungstenite::tungstenite::{
+    self, Error, HandshakeError, Message,
     handshake::{
         HandshakeRole, MidHandshake,
         server::{Request, Response, ServerHandshake},
     },
     protocol::Role,
 };
+use bytes::Bytes;
 
 use crate::{
     Kind, Socket, SocketError,

@@ -12,11 +12,11 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use histogram::Recorder;
 
 use crate::{
     DriveSpec, Socket, SocketError, Timer,
     fanout::Subscription,
-    histogram::Recorder,
     pacer::Pacer,
     panics::panics,
     payload::{Class, PayloadSource},
@@ -43,7 +43,7 @@ const PUSH_LEAD: Duration = Duration::from_secs(1);
 const PUSH_LEAD_PER_CONNECTION: Duration = Duration::from_millis(1);
 
 /// Time between the start of a client and the first push of its schedule, where one is agreed; zero where none is.
-pub(crate) fn push_lead(load: &Load) -> Duration {
+pub fn push_lead(load: &Load) -> Duration {
     match (load.workload, load.schedule) {
         (Workload::Push, Schedule::Aligned | Schedule::Staggered) => {
             PUSH_LEAD + PUSH_LEAD_PER_CONNECTION * load.connections

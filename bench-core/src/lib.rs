@@ -7,23 +7,15 @@
 //!
 //! The cut between the two is the message, not the byte: see [`Socket`], [`Timer`], [`Runtime`] and [`Runner`].
 
-pub mod catalogue;
-pub mod cli;
-pub mod clock;
 pub mod completion;
 pub mod drive;
 pub mod fanout;
-pub mod histogram;
-pub mod machine;
-pub mod mark;
-pub mod metric;
 pub mod net;
 pub mod pacer;
 pub mod panics;
 pub mod payload;
 pub mod protocol;
 mod query;
-pub mod record;
 pub mod runner;
 pub mod service;
 pub mod socket;
@@ -32,7 +24,6 @@ pub mod tally;
 pub mod timer;
 pub mod tls;
 pub mod transport;
-pub mod trial;
 pub mod watch;
 pub mod websocket;
 pub mod workload;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
-use futures_channel::oneshot;
+use futures::channel::oneshot;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -4,10 +4,10 @@
 //! is equal for all rows of a comparison.
 
 mod drive;
+mod flags;
 mod full;
 pub mod limits;
 mod load;
-mod parse;
 mod role;
 mod serve;
 mod socket;
@@ -19,7 +19,6 @@ pub use drive::{DriveSpec, Pacing};
 pub use full::WhenFull;
 pub use limits::{MAX_BURN_US, MAX_CONNECTIONS, MAX_IN_FLIGHT_BYTES, MAX_QUEUE, SERVED_CONNECTIONS};
 pub use load::{FEATURES, Load, Schedule, Workload};
-pub use parse::{parse_bytes, parse_micros, parse_millis};
 pub use role::Role;
 pub use serve::ServeSpec;
 pub use socket::{Flush, SocketSpec};

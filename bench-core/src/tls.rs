@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
+use async_tungstenite::tungstenite::http::Uri;
 use rustls::{
     ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
     client::Resumption,
@@ -23,7 +24,6 @@ use rustls::{
     server::NoServerSessionStorage,
     version::TLS13,
 };
-use tungstenite::http::Uri;
 
 use crate::{SocketError, socket::Secured, spec::SocketSpec, write_behind::Held};
 
@@ -224,21 +224,42 @@ impl Session {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::Once;
+    use std::{path::PathBuf, sync::Once};
+
+    use tempfile::TempDir;
 
     use super::*;
+
+    /// A certificate and its private key, in files that are gone with this value.
+    pub(crate) struct Identity {
+        folder: TempDir,
+    }
+
+    impl Identity {
+        pub(crate) fn make() -> Identity {
+            let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+            let identity = Identity { folder: tempfile::tempdir().unwrap() };
+            fs::write(identity.certificate(), made.cert.pem()).unwrap();
+            fs::write(identity.key(), made.signing_key.serialize_pem()).unwrap();
+            identity
+        }
+
+        pub(crate) fn certificate(&self) -> PathBuf {
+            self.folder.path().join("certificate.pem")
+        }
+
+        fn key(&self) -> PathBuf {
+            self.folder.path().join("key.pem")
+        }
+    }
 
     /// Gives this process a certificate that it trusts itself, once for all tests.
     pub(crate) fn install_a_new_identity() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
-            let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-            let folder = tempfile::tempdir().unwrap();
-            let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.path().join(name));
-            fs::write(&certificate, made.cert.pem()).unwrap();
-            fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-            Acceptor::from_files(&certificate, &key).unwrap().install();
-            Connector::from_file(&certificate).unwrap().install();
+            let identity = Identity::make();
+            Acceptor::from_files(&identity.certificate(), &identity.key()).unwrap().install();
+            Connector::from_file(&identity.certificate()).unwrap().install();
         });
     }
 }

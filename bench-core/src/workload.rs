@@ -9,9 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use histogram::{Recorder, Series};
+
 use crate::{
     Kind, Socket, SocketError, Timer,
-    histogram::{Recorder, Series},
     payload::{self, Class, HEADER_BYTES, PayloadSource},
     service::Push,
     spec::Load,

@@ -2,10 +2,11 @@
 
 use std::{io, time::Instant};
 
+use histogram::Series;
+
 use super::{Job, Runtime};
 use crate::{
     Socket, SocketError,
-    histogram::Series,
     service::Push,
     timer::within,
     workload::{self, WorkloadError},

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use histogram::{Distribution, Series};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    histogram::{Distribution, Series},
-    socket::Secured,
-    tally::Tally,
-};
+use crate::{socket::Secured, tally::Tally};
 
 /// What a client reports when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

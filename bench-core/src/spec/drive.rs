@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    flags::{file, flag_value, flags, in_range},
     load::Load,
-    parse::{file, flag_value, flags, in_range},
     socket::SocketSpec,
     target::{Scheme, Target},
 };

@@ -5,10 +5,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::{parse_bytes, parse_micros, parse_millis};
 
 use super::{
+    flags::{flag_value, flags},
     full::WhenFull,
-    parse::{flag_value, flags, parse_bytes, parse_micros, parse_millis},
     role::Role,
     socket::SocketSpec,
     step::Step,

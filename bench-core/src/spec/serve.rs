@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    flags::{file, flags, in_range},
     limits::SERVED_CONNECTIONS,
-    parse::{file, flags, in_range},
     socket::SocketSpec,
 };
 

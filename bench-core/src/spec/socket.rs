@@ -5,10 +5,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::{parse_bytes, parse_millis};
 
 use super::{
+    flags::{flag_value, flags, in_range},
     limits::{MAX_DURATION_MS, MAX_IDLE_MS},
-    parse::{flag_value, flags, in_range, parse_bytes, parse_millis},
 };
 
 /// When messages that were fed are written to the connection.

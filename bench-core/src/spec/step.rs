@@ -4,11 +4,9 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::parse_millis;
 
-use super::{
-    limits::MAX_DURATION_MS,
-    parse::{in_range, parse_millis},
-};
+use super::{flags::in_range, limits::MAX_DURATION_MS};
 
 /// Most that a step may offer of what the server can do.
 const MAX_PERCENT: u32 = 1_000;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{
+    flags::in_range,
     full::WhenFull,
     limits::{
         MAX_BURN_US, MAX_CONNECTIONS, MAX_DURATION_MS, MAX_IN_FLIGHT_BYTES, MAX_QUEUE, MAX_RATE, MAX_SLICES,
         MAX_TIMERS,
     },
     load::{Load, Workload},
-    parse::in_range,
     socket::SocketSpec,
 };
 use crate::payload::{HEADER_BYTES, PUSH_HEADER_BYTES, SEQUENCES};

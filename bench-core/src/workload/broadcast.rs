@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use histogram::Series;
+
 use super::{Pace, Progress, Script, WorkloadError, shown};
 use crate::{
     Kind, Socket, Timer,
     fanout::GREETING,
-    histogram::Series,
     payload::{self, Class},
     spec::WhenFull,
     timer::{instant_at, now_ns, ns_at},

@@ -37,7 +37,7 @@ const FOREVER: Duration = Duration::from_secs(600);
 
 fn main() -> ExitCode {
     let rows = ["faulty", "tokio"].map(|name| Row { name, runner: &Faulty });
-    bench_core::cli::main(&rows, build())
+    runner_cli::main(&rows, build())
 }
 
 /// The name of the fault.

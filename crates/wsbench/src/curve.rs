@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use bench_core::{
-    mark::Mark,
-    metric::{self, Metric, Unit, human},
-    trial::placement::Placement,
-};
 use comfy_table::{CellAlignment, Table, TableStyle};
+use trial::{
+    mark::Mark,
+    metric::{self, Metric},
+    placement::Placement,
+};
+use units::{Unit, human};
 
 use crate::{
     summary::{Group, RowFigures},

@@ -17,9 +17,9 @@ use bench_core::{
     runner::BuildInfo,
     spec::{Load, Pacing, SocketSpec, Workload},
     tally::{Tally, reconcile},
-    trial::{Peer, Program, probe, process::Process},
 };
 use clap::Args;
+use trial::{Peer, Program, probe, process::Process};
 
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},

@@ -14,9 +14,9 @@ use bench_core::{
     protocol::{Event, Served},
     runner::BuildInfo,
     spec::{SocketSpec, Workload},
-    trial::{Peer, Program, probe, process::Process},
 };
 use clap::Args;
+use trial::{Peer, Program, probe, process::Process};
 
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},

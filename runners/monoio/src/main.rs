@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    bench_core::cli::main(runner_monoio::ROWS, build_info::build())
+    runner_cli::main(runner_monoio::ROWS, build_info::build())
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -12,12 +12,12 @@ use std::{
 use bench_core::{
     ServeSpec,
     protocol::{Event, Served},
-    trial::Program,
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use trial::Program;
 
 /// Longest time for anything that should be over soon: for a machine that stalls.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -4,15 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bench_core::{
+    runner::MAX_THREADS,
+    spec::{Load, Role, Schedule, SocketSpec, Workload},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    metric,
-    runner::MAX_THREADS,
-    spec::{Load, Role, Schedule, SocketSpec, Workload},
-    trial::placement::Placement,
-};
+use crate::{metric, placement::Placement};
 
 /// The catalogue that every program carries, as its TOML text.
 pub const BUILT_IN: &str =
@@ -80,7 +79,7 @@ impl Scenario {
     }
 
     /// What the row at this end has to offer beside services, workloads and flush policies: names of
-    /// [`crate::spec::FEATURES`].
+    /// [`bench_core::spec::FEATURES`].
     pub fn needs(&self, role: Role) -> BTreeSet<&'static str> {
         let counts = [metric::LEAST_SHARE.name, metric::JAIN.name];
         let by_connection = self.ranked_by.as_ref().is_some_and(|name| counts.contains(&name.as_str()));
@@ -139,26 +138,27 @@ impl Scenario {
     pub fn summary(&self) -> String {
         let beside =
             self.beside.as_ref().map_or(String::new(), |load| format!(" · beside {}", summary(load)));
-        let send_buffer = self.socket.send_buffer_bytes.map_or(String::new(), |bytes| {
-            format!(" · send buffer {}", bytesize::ByteSize(bytes).display().iec())
-        });
+        let send_buffer = self
+            .socket
+            .send_buffer_bytes
+            .map_or(String::new(), |bytes| format!(" · send buffer {}", units::bytes(bytes)));
         let tls = if self.socket.tls { " · TLS" } else { "" };
         format!("{}{beside}{send_buffer}{tls}", summary(&self.load))
     }
 }
 
 fn summary(load: &Load) -> String {
-    use crate::spec::Workload::{Broadcast, Connect, Idle, OneWay, Paced, PingPong, Push, Window};
+    use bench_core::spec::Workload::{Broadcast, Connect, Idle, OneWay, Paced, PingPong, Push, Window};
 
     let connections = match load.connections {
         1 => "1 connection".to_owned(),
         many => format!("{many} connections"),
     };
     let kind = match load.kind {
-        crate::Kind::Text => "text",
-        crate::Kind::Binary => "binary",
+        bench_core::Kind::Text => "text",
+        bench_core::Kind::Binary => "binary",
     };
-    let size = bytesize::ByteSize(load.payload_bytes).display().iec().to_string();
+    let size = units::bytes(load.payload_bytes);
     let time = std::time::Duration::from_micros;
     let burn = match load.burn_us {
         0 => String::new(),

@@ -2,17 +2,18 @@
 
 use std::{num::NonZeroU64, ops::Range};
 
+use bench_core::{
+    protocol::Drove,
+    spec::{Load, Workload},
+};
+use histogram::{Distribution, Series, quantile_of_all};
+
 use super::{
     BESIDE_RATE, CAPACITY, HANDSHAKE_P50, HANDSHAKE_P99, HANDSHAKE_RATE, LAG_DRIFT, Metric, OVERLOAD_KEPT,
     OVERLOAD_OFFERED, P99_9_AFTER, P99_9_BEFORE, P99_9_DURING, P99_AFTER, P99_BEFORE, P99_DURING, RECOVERY,
     REFUSED, TIMED_OUT, quantiles_of,
 };
-use crate::{
-    histogram::{Distribution, Series, quantile_of_all},
-    protocol::Drove,
-    record::Record,
-    spec::{Load, Workload},
-};
+use crate::record::Record;
 
 /// A slice belongs to the recovered state where its p99 is at most this much of what it was before.
 const RECOVERED: f64 = 1.1;
@@ -149,7 +150,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::histogram::Recorder;
+    use histogram::Recorder;
 
     /// Slices of 1,000 equal samples each.
     fn slices(milliseconds: &[u64]) -> Vec<Distribution> {

@@ -10,24 +10,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::{
+use bench_core::{
     RowInfo,
-    catalogue::Scenario,
-    histogram::{Distribution, Series},
-    machine,
-    mark::{self, Mark},
     protocol::{Counts, Drove, StepReport},
     runner::BuildInfo,
     socket::Secured,
     spec::{Load, Pacing, Role},
     tally::Tally,
-    trial::{
-        BesideOutcome, Edges, Failure, MachineSample, Outcome, Program, Sample, Setup,
-        placement::{Cores, Placement},
-    },
+};
+use histogram::{Distribution, Series};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BesideOutcome, Edges, Failure, MachineSample, Outcome, Program, Sample, Setup,
+    catalogue::Scenario,
+    machine::Machine,
+    mark::{self, Mark},
+    placement::{Cores, Placement},
 };
 
 mod seal;
@@ -275,70 +275,6 @@ pub struct Beside {
 impl From<BesideOutcome> for Beside {
     fn from(outcome: BesideOutcome) -> Beside {
         Beside { samples: outcome.samples, drove: outcome.drove }
-    }
-}
-
-/// The machine that a trial ran on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Machine {
-    /// Host name.
-    pub host: String,
-    /// Processor model.
-    pub cpu: String,
-    /// Logical CPUs that are online.
-    pub cpus: u32,
-    /// Memory in bytes.
-    pub memory_bytes: u64,
-    /// Operating system.
-    pub os: String,
-    /// Kernel version.
-    pub kernel: String,
-    /// Processor architecture.
-    pub arch: String,
-    /// What about it, and about the build that measures, spoils results.
-    #[serde(default)]
-    pub warnings: Vec<String>,
-}
-
-impl Machine {
-    /// The machine that this program runs on, as it is now.
-    pub fn this(build: &BuildInfo) -> Machine {
-        let mut system = sysinfo::System::new().ok();
-        if let Some(system) = &mut system {
-            system.refresh_memory();
-            system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
-        }
-        let cpus = system.as_ref().map_or(&[][..], |system| system.cpus());
-        let cpu = cpus.first().map_or(String::new(), |cpu| cpu.brand().trim().to_owned());
-        let unknown = || "unknown".to_owned();
-        Machine {
-            host: sysinfo::System::host_name().unwrap_or_else(|_| unknown()),
-            cpu: if cpu.is_empty() { unknown() } else { cpu },
-            cpus: cpus.len() as u32,
-            memory_bytes: system.as_ref().map_or(0, |system| system.total_memory()),
-            os: sysinfo::System::long_os_version().unwrap_or_else(|_| unknown()),
-            kernel: sysinfo::System::kernel_version().unwrap_or_else(|_| unknown()),
-            arch: sysinfo::System::cpu_arch(),
-            warnings: machine::findings(build)
-                .into_iter()
-                .filter_map(|finding| {
-                    Some(format!("{}: {}: {}", finding.what, finding.value, finding.warning?))
-                })
-                .collect(),
-        }
-    }
-
-    /// One line for a person.
-    pub fn summary(&self) -> String {
-        format!(
-            "{} · {} CPUs · {:.0} GiB · {} · kernel {} · {}",
-            self.cpu,
-            self.cpus,
-            self.memory_bytes as f64 / (1_u64 << 30) as f64,
-            self.os,
-            self.kernel,
-            self.arch
-        )
     }
 }
 

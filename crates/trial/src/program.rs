@@ -9,9 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bench_core::{RowInfo, protocol};
 use sha2::{Digest, Sha256};
-
-use crate::{RowInfo, protocol};
 
 /// `describe` starts no runtime and prints one line.
 const DESCRIBE_LIMIT: Duration = Duration::from_secs(10);

@@ -7,25 +7,27 @@ use std::{
 };
 
 use anyhow::Context;
+use bench_core::{
+    Row,
+    protocol::{EXIT_FAILED, EXIT_OK, EXIT_USAGE},
+    runner::BuildInfo,
+    spec::Role,
+};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::{
-    Row,
+use trial::{
+    Program, Setup,
     catalogue::{Catalogue, Scenario},
-    metric::{self, Metric, figures, human},
-    protocol::{EXIT_FAILED, EXIT_OK, EXIT_USAGE},
-    record::{Line, Machine, Origin, Pair, Position, Record, SCHEMA, Session, Writer, new_session, unix_ms},
-    runner::BuildInfo,
-    spec::Role,
-    trial::{
-        Program, Setup, execute,
-        execute::{expected, limit},
-        placement::{self, Placement},
-        sample::MachineSampler,
-    },
+    execute,
+    execute::{expected, limit},
+    machine::Machine,
+    metric::{self, Metric, figures},
+    placement::{self, Placement},
+    record::{Line, Origin, Pair, Position, Record, SCHEMA, Session, Writer, new_session, unix_ms},
+    sample::MachineSampler,
 };
+use units::human;
 
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use bench_core::spec::{Role, Workload};
+use histogram::Series;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::Unit;
 
 use crate::{
+    MachineSample,
     clock::{self, Ahead},
-    histogram::Series,
-    metric::{self, Metric, Unit},
+    metric::{self, Metric},
+    placement::Placement,
     record::{End, Record},
-    spec::{Role, Workload},
-    trial::{MachineSample, placement::Placement},
 };
 
 /// Share of the measured window from which a client's core counts as full: the rest is lost between its system calls.

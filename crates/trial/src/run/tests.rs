@@ -2,12 +2,13 @@
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
-use super::*;
-use crate::{
+use bench_core::{
     socket::Secured,
     spec::{Load, Pacing, SocketSpec},
     tally::Tally,
 };
+
+use super::*;
 
 type Log = Rc<RefCell<Vec<String>>>;
 

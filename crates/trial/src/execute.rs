@@ -2,6 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use bench_core::{
+    DriveSpec, ServeSpec,
+    drive::push_lead,
+    spec::{Load, Pacing, SocketSpec},
+};
+
 use super::{
     Failure, Outcome, Program, Step,
     identity::Identity,
@@ -11,11 +17,8 @@ use super::{
     sample::MachineSampler,
 };
 use crate::{
-    DriveSpec, ServeSpec,
     catalogue::Scenario,
-    drive::push_lead,
     record::{Origin, Pair, Position, Record, unix_ms},
-    spec::{Load, Pacing, SocketSpec},
 };
 
 /// Time that a trial may take beyond its load: starting two processes and closing, on a machine that does other things

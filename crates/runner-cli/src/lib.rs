@@ -8,14 +8,13 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
-
-use crate::{
+use bench_core::{
     DriveSpec, Row, RowInfo, ServeSpec, panics,
     protocol::{Control, EXIT_FAILED, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, Event, PARENT, Ready, emit},
     runner::BuildInfo,
     tls::{Acceptor, Connector},
 };
+use clap::{Args, Parser, Subcommand};
 
 mod run;
 

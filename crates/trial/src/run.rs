@@ -6,31 +6,17 @@
 
 use std::net::SocketAddr;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::{
+use bench_core::{
     DriveSpec, ServeSpec,
     payload::Class,
     protocol::{Drove, Event, Measured, Served},
     spec::Role,
     tally::reconcile,
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-#[cfg(target_os = "linux")]
-pub mod counters;
-pub mod execute;
-pub mod identity;
-pub mod interrupt;
-pub mod placement;
-pub mod probe;
-pub mod process;
-pub mod program;
-pub mod sample;
-
-pub use execute::{Setup, execute};
-pub use program::{DescribeError, Program};
-pub use sample::{MachineSample, Sample};
+use crate::sample::{MachineSample, Sample};
 
 /// Where a trial stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

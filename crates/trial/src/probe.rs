@@ -6,14 +6,13 @@ use std::{
     time::Duration,
 };
 
-use tungstenite::Message;
-
-use crate::{
+use bench_core::{
     payload::{Class, header},
     spec::SocketSpec,
     tls::Connector,
     transport::Transport,
 };
+use tungstenite::Message;
 
 /// Longest time for each read and write of the check.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -29,7 +28,7 @@ pub fn echo_nonce(addr: SocketAddr, tls: Option<&Connector>, limit: Duration) ->
         "{}{}-{}-{}",
         String::from_utf8_lossy(&header(Class::Probe, 0)),
         std::process::id(),
-        crate::timer::now_ns(),
+        bench_core::timer::now_ns(),
         NONCE.fetch_add(1, Relaxed)
     );
     let limit = limit.clamp(Duration::from_millis(1), LIMIT);

@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[cfg(target_os = "linux")]
 use super::counters::Counters;
 use super::{
     MachineSample, Peer, Program, Sample, Stage, interrupt,
@@ -19,7 +18,8 @@ use super::{
     probe,
     sample::{MachineSampler, sample},
 };
-use crate::{DriveSpec, ServeSpec, protocol::Event, tls::Connector};
+#[cfg(target_os = "linux")]
+use bench_core::{DriveSpec, ServeSpec, protocol::Event, tls::Connector};
 
 /// Longest line a runner may print. A report with its histograms takes some ten kilobytes.
 const LONGEST_LINE: u64 = 4 << 20;
