@@ -6,7 +6,6 @@
 
 use std::{
     borrow::BorrowMut,
-    future::Future,
     io::{self, Read, Write},
     mem,
 };
@@ -31,18 +30,11 @@ use crate::{
     },
 };
 
+mod stream;
 mod transport;
 
+pub use stream::OwnedStream;
 use transport::Transport;
-
-/// A stream whose operations own their buffers while they run, and give them back.
-pub trait OwnedStream {
-    /// Reads what is there into `buffer`, from its beginning and up to its capacity. 0 bytes are the end of the stream.
-    fn read(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<usize>, Vec<u8>)>;
-
-    /// Writes all of `buffer`.
-    fn write_all(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)>;
-}
 
 /// A WebSocket connection over an [`OwnedStream`].
 ///

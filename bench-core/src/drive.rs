@@ -22,6 +22,7 @@ use crate::{
     payload::{Class, PayloadSource},
     protocol::{Command, Control, Measured},
     service::{self, Push},
+    socket::Secured,
     spec::{Load, Pacing, Schedule, SocketSpec, Target, Workload},
     timer::{instant_at, now_ns, within},
     workload::{Audience, Pace, Progress, Script, Stall, Stop, Stretch, WorkloadError, broadcast},
@@ -29,8 +30,6 @@ use crate::{
 
 mod connect;
 mod job;
-
-pub use job::{Job, Lane};
 
 pub use crate::protocol::{Counts, Drove, StepReport};
 
@@ -92,6 +91,43 @@ pub trait Runtime: Clone + 'static {
     /// Starts a task at once that runs [`Job::run`]; the future completes with its result, or with `None` when the
     /// task panicked.
     fn spawn(&self, job: Job<Self>) -> impl Future<Output = Option<Lane<Self::Socket>>>;
+}
+
+/// One connection of a client, between phases.
+#[derive(Debug)]
+pub struct Lane<S> {
+    index: u32,
+    socket: Option<S>,
+    push: Push,
+    secured: Option<Secured>,
+    progress: Progress,
+    finished: Instant,
+    error: Option<WorkloadError>,
+}
+
+/// One phase of one connection: what a runtime spawns.
+#[derive(Debug)]
+pub struct Job<R: Runtime> {
+    runtime: R,
+    target: Arc<Target>,
+    spec: Arc<SocketSpec>,
+    script: Script,
+    pace: Option<(Pace, Option<Arc<Pacer>>)>,
+    audience: Option<Arc<Audience>>,
+    stall: Option<Stall>,
+    lane: Lane<R::Socket>,
+}
+
+impl<R: Runtime> Job<R> {
+    /// Waits for an instant: with the pacer, where the load has one.
+    async fn wait(&self, at: Instant) {
+        while Instant::now() < at {
+            match self.pace.as_ref().and_then(|(_, pacer)| pacer.as_ref()) {
+                Some(pacer) => pacer.sleep_until(at).await,
+                None => self.runtime.timer().sleep_until(at).await,
+            }
+        }
+    }
 }
 
 async fn open<R: Runtime>(

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::OwnedStream;
+use super::stream::OwnedStream;
 use crate::{
     SocketError,
     socket::Secured,

@@ -1,42 +1,14 @@
 //! One connection's part of a client: what a runtime spawns.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
-use super::{Runtime, connect, open};
+use super::{Job, Lane, Runtime, connect, open};
 use crate::{
     Socket, Timer,
-    pacer::Pacer,
     payload::Class,
-    service::Push,
-    socket::Secured,
-    spec::{SocketSpec, Target, Workload},
-    workload::{self, Audience, Pace, Progress, Script, Stall, Stop, WorkloadError, broadcast},
+    spec::Workload,
+    workload::{self, Stop, WorkloadError, broadcast},
 };
-
-/// One connection of a client, between phases.
-#[derive(Debug)]
-pub struct Lane<S> {
-    pub(super) index: u32,
-    pub(super) socket: Option<S>,
-    pub(super) push: Push,
-    pub(super) secured: Option<Secured>,
-    pub(super) progress: Progress,
-    pub(super) finished: Instant,
-    pub(super) error: Option<WorkloadError>,
-}
-
-/// One phase of one connection: what a runtime spawns.
-#[derive(Debug)]
-pub struct Job<R: Runtime> {
-    pub(super) runtime: R,
-    pub(super) target: Arc<Target>,
-    pub(super) spec: Arc<SocketSpec>,
-    pub(super) script: Script,
-    pub(super) pace: Option<(Pace, Option<Arc<Pacer>>)>,
-    pub(super) audience: Option<Arc<Audience>>,
-    pub(super) stall: Option<Stall>,
-    pub(super) lane: Lane<R::Socket>,
-}
 
 impl<R: Runtime> Job<R> {
     /// Runs the phase to its end. An error ends this connection only and stays in its lane.
@@ -122,15 +94,5 @@ impl<R: Runtime> Job<R> {
             self.lane.socket = None;
         }
         Ok(())
-    }
-
-    /// Waits for an instant: with the pacer, where the load has one.
-    pub(super) async fn wait(&self, at: Instant) {
-        while Instant::now() < at {
-            match self.pace.as_ref().and_then(|(_, pacer)| pacer.as_ref()) {
-                Some(pacer) => pacer.sleep_until(at).await,
-                None => self.runtime.timer().sleep_until(at).await,
-            }
-        }
     }
 }
