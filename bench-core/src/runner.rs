@@ -9,7 +9,7 @@ use crate::{
     DriveSpec, ServeSpec,
     protocol::{self, Control, Drove, Ready, Served},
     service::Service,
-    spec::{FEATURES, Flush, Workload},
+    spec::{FEATURES, Flush, Pacing, Workload},
 };
 
 /// One runtime configuration as a server and as a client.
@@ -128,6 +128,12 @@ impl RowInfo {
     /// a trial leaves the row out ([`Workload::needs_flush_policy`]).
     pub fn flush_for(&self, wanted: Flush) -> Flush {
         if self.flush.contains(&wanted) { wanted } else { self.flush.first().copied().unwrap_or(wanted) }
+    }
+
+    /// Whether this row's client can wait for intended instants with `pacing`. Only `sleep` came later than the others, so
+    /// that a row says by a feature of that name whether it has it.
+    pub fn offers_pacing(&self, pacing: Pacing) -> bool {
+        pacing != Pacing::Sleep || self.features.contains(&pacing.name())
     }
 
     /// Whether this row's flush policies allow a load of `workload` under the policy `flush`.

@@ -26,6 +26,13 @@ pub enum Pacing {
     Sleep,
 }
 
+impl Pacing {
+    /// The name as on the command line.
+    pub fn name(self) -> String {
+        flag_value(self)
+    }
+}
+
 /// Everything that decides what a client does.
 #[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize, JsonSchema)]
 pub struct DriveSpec {

@@ -78,12 +78,16 @@ impl Scenario {
         self.loads().map(Load::all_connections).sum()
     }
 
+    /// Whether its rows are ranked by how evenly they serve the connections.
+    pub fn is_about_fairness(&self) -> bool {
+        let ranking = self.ranked_by.as_deref().and_then(metric::by_name);
+        ranking.is_some_and(|metric| [metric::LEAST_SHARE, metric::JAIN].contains(&metric))
+    }
+
     /// What the row at this end has to offer beside services, workloads and flush policies: names of
     /// [`bench_core::spec::FEATURES`].
     pub fn needs(&self, role: Role) -> BTreeSet<&'static str> {
-        let counts = [metric::LEAST_SHARE.name, metric::JAIN.name];
-        let by_connection = self.ranked_by.as_ref().is_some_and(|name| counts.contains(&name.as_str()));
-        let counts = (by_connection && role == Role::Client).then_some("counts");
+        let counts = (self.is_about_fairness() && role == Role::Client).then_some("counts");
         let tls = self.socket.tls.then_some("tls");
         let send_buffer =
             self.socket.send_buffer_bytes.filter(|_| role == Role::Server).map(|_| "send-buffer");

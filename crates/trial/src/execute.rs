@@ -2,23 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use bench_core::{
-    DriveSpec, ServeSpec,
-    drive::push_lead,
-    spec::{Load, Pacing, SocketSpec},
-};
+use bench_core::{drive::push_lead, spec::Load};
 
-use super::{
-    Failure, Outcome, Program, Step,
-    identity::Identity,
-    placement::{Cores, Placement},
-    process::Processes,
-    run,
-    sample::MachineSampler,
-};
 use crate::{
     catalogue::Scenario,
-    record::{Origin, Pair, Position, Record, unix_ms},
+    identity::Identity,
+    outcome::{Failure, Outcome, Step},
+    process::Processes,
+    record::{Origin, Position, Record, unix_ms},
+    run::run,
+    sample::MachineSampler,
+    setup::Setup,
 };
 
 /// Time that a trial may take beyond its load: starting two processes and closing, on a machine that does other things
@@ -27,67 +21,6 @@ const SLACK: Duration = Duration::from_secs(20);
 
 /// Time that each connection may add: opening and closing, several times what the slowest row takes.
 const SLACK_PER_CONNECTION: Duration = Duration::from_millis(5);
-
-/// What a trial is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Setup<'a> {
-    /// The scenario.
-    pub scenario: &'a Scenario,
-    /// Names of the two rows in the results.
-    pub pair: &'a Pair,
-    /// Program of the server.
-    pub server: &'a Program,
-    /// Program of the client.
-    pub client: &'a Program,
-    /// Where they run.
-    pub placement: Placement,
-    /// Cores they run on.
-    pub cores: &'a Cores,
-    /// Worker threads of rows that take several.
-    pub threads: u32,
-}
-
-impl Setup<'_> {
-    fn serve_spec(&self, identity: Option<&Identity>) -> ServeSpec {
-        let threads = self.server.threads(self.threads);
-        ServeSpec {
-            tls_cert: identity.map(Identity::certificate),
-            tls_key: identity.map(Identity::key),
-            ..ServeSpec::on_loopback(threads, self.socket(self.server))
-        }
-    }
-
-    fn drive_spec(&self, load: &Load, pacing: Pacing, identity: Option<&Identity>) -> DriveSpec {
-        DriveSpec {
-            target: String::new(),
-            threads: self.client.threads(self.threads),
-            pacing,
-            tls_cert: identity.map(Identity::certificate),
-            load: load.clone(),
-            // It is the server's.
-            socket: SocketSpec { send_buffer_bytes: None, ..self.socket(self.client) },
-        }
-    }
-
-    /// What the client of a paced load waits with. Where clients are compared, their runtimes' timers are part of it; on
-    /// a core that it shares with the server, spinning would take the server's time, and on one that it shares with a
-    /// second client, that one's.
-    pub(crate) fn pacing(&self, origin: &Origin) -> Pacing {
-        let apart = self.placement == Placement::Split && !self.cores.cores_shared;
-        let sleeps = self.client.info.features.iter().any(|feature| feature == "sleep");
-        match (apart && !origin.compares_clients, &self.scenario.beside) {
-            (false, _) => Pacing::Timers,
-            (true, Some(_)) if sleeps => Pacing::Sleep,
-            (true, _) => Pacing::Spin,
-        }
-    }
-
-    /// The scenario's settings; an end that lacks its flush policy has its own.
-    fn socket(&self, end: &Program) -> SocketSpec {
-        let socket = &self.scenario.socket;
-        SocketSpec { flush: end.info.flush_for(socket.flush), ..socket.clone() }
-    }
-}
 
 /// How long a trial of `scenario` takes, roughly: for estimates.
 pub fn expected(scenario: &Scenario) -> Duration {

@@ -11,15 +11,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::counters::Counters;
-use super::{
-    MachineSample, Peer, Program, Sample, Stage, interrupt,
+use bench_core::{DriveSpec, ServeSpec, protocol::Event, tls::Connector};
+
+#[cfg(target_os = "linux")]
+use crate::counters::Counters;
+use crate::{
+    interrupt,
     placement::{Cores, spawn_on},
     probe,
-    sample::{MachineSampler, sample},
+    program::Program,
+    sample::{MachineSample, MachineSampler, Sample, sample},
+    stage::{Peer, Stage},
 };
-#[cfg(target_os = "linux")]
-use bench_core::{DriveSpec, ServeSpec, protocol::Event, tls::Connector};
 
 /// Longest line a runner may print. A report with its histograms takes some ten kilobytes.
 const LONGEST_LINE: u64 = 4 << 20;

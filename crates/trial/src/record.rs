@@ -3,19 +3,14 @@
 //! Numbers are integers with their unit in the key, and absolutes only: whatever is a ratio or a rate is derived when
 //! it is printed. docs/RESULTS.md is the reference, and the JSON Schema beside it is made from these types.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::{File, OpenOptions},
-    io::{self, Seek, Write},
-    path::{Path, PathBuf},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
     RowInfo,
     protocol::{Counts, Drove, StepReport},
     runner::BuildInfo,
     socket::Secured,
-    spec::{Load, Pacing, Role},
+    spec::{Pacing, Role},
     tally::Tally,
 };
 use histogram::{Distribution, Series};
@@ -23,16 +18,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BesideOutcome, Edges, Failure, MachineSample, Outcome, Program, Sample, Setup,
     catalogue::Scenario,
     machine::Machine,
-    mark::{self, Mark},
+    mark::Mark,
+    outcome::{BesideOutcome, Edges, Failure},
     placement::{Cores, Placement},
+    sample::{MachineSample, Sample},
 };
 
+mod assemble;
+mod origin;
 mod seal;
+mod writer;
 
+pub use origin::{Origin, Pair, Position, new_session, unix_ms};
 pub use seal::check_seal;
+pub use writer::Writer;
 
 /// Version of the record format. A reader refuses any other.
 pub const SCHEMA: u32 = 1;
@@ -119,15 +120,6 @@ pub struct FoundPoint {
     pub scenario: Scenario,
     /// The compared rows that it is measured for.
     pub rows: BTreeSet<String>,
-}
-
-/// A server row and a client row that meet in a trial.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct Pair {
-    /// Name of the server's row; the twin of a row `R` is `R#aa`.
-    pub server: String,
-    /// Name of the client's row.
-    pub client: String,
 }
 
 /// What was left out of a result file's evaluation.
@@ -276,179 +268,4 @@ impl From<BesideOutcome> for Beside {
     fn from(outcome: BesideOutcome) -> Beside {
         Beside { samples: outcome.samples, drove: outcome.drove }
     }
-}
-
-/// Where a trial stands in its run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Round, from 0.
-    pub round: u32,
-    /// Block, counted through the run from 0.
-    pub block: u32,
-    /// Attempt at this block, from 0.
-    pub attempt: u32,
-    /// Place in the block, from 0.
-    pub order: u32,
-}
-
-/// What is the same for all trials of a run.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// Identifies the run.
-    pub session: String,
-    /// Seed of the shuffled order.
-    pub seed: u64,
-    /// Which side is compared.
-    pub role: Role,
-    /// Whether its clients are of different rows, so that what a client is slow with belongs to the comparison.
-    pub compares_clients: bool,
-    /// Whether system calls and instructions are counted.
-    pub counts: bool,
-    /// The machine.
-    pub machine: Machine,
-    /// The build of the program that runs the trials.
-    pub build: BuildInfo,
-}
-
-impl Record {
-    /// The record of a trial.
-    pub fn new(
-        origin: &Origin,
-        position: Position,
-        setup: Setup<'_>,
-        started_unix_ms: u64,
-        took_ns: u64,
-        outcome: Outcome,
-    ) -> Record {
-        let drove = outcome.drove.unwrap_or_default();
-        let served = outcome.served.unwrap_or_default();
-        let end = |row: &str, program: &Program, samples, tally| End {
-            row: row.to_owned(),
-            info: program.info.clone(),
-            binary_sha256: program.sha256.clone(),
-            workers: program.threads(setup.threads),
-            samples,
-            tally,
-        };
-        let is_paced = setup.scenario.loads().any(Load::is_paced);
-        let mut record = Record {
-            schema: SCHEMA,
-            session: origin.session.clone(),
-            round: position.round,
-            block: position.block,
-            attempt: position.attempt,
-            order: position.order,
-            seed: origin.seed,
-            scenario: setup.scenario.clone(),
-            role: origin.role,
-            placement: setup.placement,
-            cores: setup.cores.clone(),
-            server: end(&setup.pair.server, setup.server, outcome.server_samples, served.tally),
-            client: end(&setup.pair.client, setup.client, outcome.client_samples, drove.tally),
-            started_unix_ms,
-            took_ns,
-            units: drove.units,
-            elapsed_ns: drove.elapsed_ns,
-            not_sent: drove.not_sent,
-            refused: drove.refused,
-            timed_out: drove.timed_out,
-            capacity_per_s: drove.capacity_per_s,
-            steps: drove.steps,
-            pacing: is_paced.then(|| setup.pacing(origin)),
-            dropped: served.dropped_messages,
-            disconnected: served.disconnected,
-            memory_bound_bytes: memory_bound(setup, outcome.server_samples.ready.as_ref()),
-            tls: drove.tls,
-            // Those of a failed trial are no figures, and may not even decode.
-            series: if outcome.failure.is_none() { drove.series } else { BTreeMap::new() },
-            slices: drove.slices,
-            counts: drove.counts,
-            beside: outcome.beside.map(Beside::from),
-            machine_samples: outcome.machine_samples,
-            machine: origin.machine.clone(),
-            build: origin.build.clone(),
-            marks: BTreeSet::new(),
-            error: outcome.failure,
-        };
-        record.marks = mark::marks(&record);
-        record
-    }
-}
-
-/// See [`Record::memory_bound_bytes`].
-fn memory_bound(setup: Setup<'_>, ready: Option<&Sample>) -> Option<u64> {
-    let scenario = setup.scenario;
-    let stalls = scenario.loads().any(|load| load.stall_percent > 0);
-    let held: u64 = scenario.loads().map(|load| load.memory_bound_bytes(&scenario.socket)).sum();
-    ready.filter(|_| stalls).map(|ready| ready.rss_bytes + held)
-}
-
-/// Appends lines to a result file, each whole and flushed, so that what is finished is never lost.
-#[derive(Debug)]
-pub struct Writer {
-    file: File,
-    path: PathBuf,
-}
-
-impl Writer {
-    /// Opens `path` for appending and creates it where it does not exist.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn append(path: &Path) -> io::Result<Writer> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        Ok(Writer { file, path: path.to_owned() })
-    }
-
-    /// Writes one line.
-    ///
-    /// # Errors
-    /// When the file cannot be written, for instance because the disk is full.
-    pub fn write(&mut self, line: &Line) -> io::Result<()> {
-        let json = seal::seal(&serde_json::to_string(line)?) + "\n";
-        let before = self.file.metadata()?;
-        // One write, so that an interruption leaves at most one line without its end.
-        let written = self.file.write_all(json.as_bytes()).and_then(|()| self.file.flush());
-        if written.is_err() && before.is_file() {
-            // A disk that is full has taken a part of the line. Where cutting fails as well, `--resume` does it.
-            let _ = self.file.set_len(before.len());
-        }
-        written
-    }
-
-    /// Whether the file is still what its path leads to: one whose folder was deleted goes on taking lines, and is gone
-    /// when it is closed.
-    pub fn is_in_place(&self) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-
-            let of = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-            let (own, there) = (self.file.metadata().map(of), std::fs::metadata(&self.path).map(of));
-            own.is_ok_and(|own| there.is_ok_and(|there| own == there))
-        }
-        #[cfg(not(unix))]
-        self.path.exists()
-    }
-
-    /// Copies everything that the file holds to a new file.
-    ///
-    /// # Errors
-    /// When it cannot be read, or the other one cannot be written or exists already.
-    pub fn copy_to(&mut self, path: &Path) -> io::Result<()> {
-        let mut copy = OpenOptions::new().write(true).create_new(true).open(path)?;
-        self.file.rewind()?;
-        io::copy(&mut self.file, &mut copy)?;
-        copy.sync_all()
-    }
-}
-
-/// Milliseconds since 1970-01-01 UTC.
-pub fn unix_ms() -> u64 {
-    jiff::Timestamp::now().as_millisecond().unsigned_abs()
-}
-
-/// A new session's identity: when it started and which process ran it.
-pub fn new_session() -> String {
-    format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), std::process::id())
 }

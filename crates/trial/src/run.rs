@@ -4,8 +4,6 @@
 //! The order of steps is written once, in [`run`], over [`Stage`]: the real stage starts processes, and a scripted one
 //! tests the order without any process or clock.
 
-use std::net::SocketAddr;
-
 use bench_core::{
     DriveSpec, ServeSpec,
     payload::Class,
@@ -13,144 +11,12 @@ use bench_core::{
     spec::Role,
     tally::reconcile,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::sample::{MachineSample, Sample};
-
-/// Where a trial stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// Starting the server until it listens.
-    Listen,
-    /// The verified echo of a nonce.
-    Probe,
-    /// Starting the client until it is connected and warmed up.
-    Ready,
-    /// The measured window.
-    Measure,
-    /// Closing the connections, until the client has reported.
-    Finish,
-    /// Stopping the server, until it has reported.
-    Stop,
-    /// Comparing what both ends counted.
-    Accounting,
-}
-
-/// Why a trial failed: part of its record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
-#[error("{step:?}: {message}")]
-pub struct Failure {
-    /// Where it stopped.
-    pub step: Step,
-    /// What happened, with the last lines that the processes wrote to stderr.
-    pub message: String,
-}
-
-/// Everything a trial yields; what was not reached is absent.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// Cost of the server at both edges of the measured window.
-    pub server_samples: Edges<Sample>,
-    /// Cost of the client at both edges of the measured window.
-    pub client_samples: Edges<Sample>,
-    /// The whole machine at both edges of the measured window.
-    pub machine_samples: Edges<MachineSample>,
-    /// The client's report.
-    pub drove: Option<Drove>,
-    /// The second client, where there is one.
-    pub beside: Option<BesideOutcome>,
-    /// The server's report.
-    pub served: Option<Served>,
-    /// Why the trial failed; absent when it counts.
-    pub failure: Option<Failure>,
-}
-
-/// What the second client of a trial yields.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct BesideOutcome {
-    /// Its cost at both edges of the measured window.
-    pub samples: Edges<Sample>,
-    /// Its report.
-    pub drove: Option<Drove>,
-}
-
-/// Readings at the two quiescent edges of the measured window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Edges<T> {
-    /// Before it.
-    pub ready: Option<T>,
-    /// After it.
-    pub measured: Option<T>,
-}
-
-impl<T> Edges<T> {
-    /// Both readings, where both exist.
-    pub fn both(&self) -> Option<(&T, &T)> {
-        self.ready.as_ref().zip(self.measured.as_ref())
-    }
-}
-
-/// Where the two ends of one trial come from. Everything that takes time has a limit of its own there.
-pub trait Stage {
-    /// A started process.
-    type Peer: Peer;
-
-    /// Starts the server.
-    ///
-    /// # Errors
-    /// When there is no such program or it cannot be started.
-    fn start_server(&mut self, spec: &ServeSpec) -> Result<Self::Peer, String>;
-
-    /// Starts the client.
-    ///
-    /// # Errors
-    /// When there is no such program or it cannot be started.
-    fn start_client(&mut self, spec: &DriveSpec) -> Result<Self::Peer, String>;
-
-    /// A full handshake and a verified echo of a nonce that no other trial has.
-    ///
-    /// # Errors
-    /// When the server does not answer, or wrongly.
-    fn probe(&mut self, addr: SocketAddr) -> Result<(), String>;
-
-    /// Reads the whole machine's state.
-    fn sample_machine(&mut self) -> Option<MachineSample>;
-}
-
-/// One end of a trial, as wsbench sees it. Dropping it leaves no process behind.
-pub trait Peer {
-    /// The next event that the process prints.
-    ///
-    /// # Errors
-    /// When it prints anything else, ends, or takes too long.
-    fn event(&mut self) -> Result<Event, String>;
-
-    /// Writes a line to its stdin.
-    ///
-    /// # Errors
-    /// When it has closed it.
-    fn tell(&mut self, line: &str) -> Result<(), String>;
-
-    /// Reads its cost so far.
-    fn sample(&mut self) -> Option<Sample>;
-
-    /// Ends its stdin.
-    fn end_input(&mut self);
-
-    /// Waits for its end.
-    ///
-    /// # Errors
-    /// When it takes too long or does not exit with code 0.
-    fn wait(&mut self) -> Result<(), String>;
-
-    /// How it ended, if it has by itself.
-    fn ended(&mut self) -> Option<String>;
-
-    /// Ends it at once and returns the last lines that it wrote to stderr.
-    fn abandon(&mut self) -> String;
-}
+use crate::{
+    outcome::{BesideOutcome, Edges, Failure, Outcome, Step},
+    sample::Sample,
+    stage::{Peer, Stage},
+};
 
 /// Runs one trial, with a second client where `beside` says what it does. A trial that fails is a result too: see
 /// [`Outcome::failure`].

@@ -11,7 +11,7 @@ use histogram::{Distribution, Series, quantile_of_all};
 use super::{
     BESIDE_RATE, CAPACITY, HANDSHAKE_P50, HANDSHAKE_P99, HANDSHAKE_RATE, LAG_DRIFT, Metric, OVERLOAD_KEPT,
     OVERLOAD_OFFERED, P99_9_AFTER, P99_9_BEFORE, P99_9_DURING, P99_AFTER, P99_BEFORE, P99_DURING, RECOVERY,
-    REFUSED, TIMED_OUT, quantiles_of,
+    REFUSED, TIMED_OUT, quantiles::quantiles_of,
 };
 use crate::record::Record;
 

@@ -1,6 +1,6 @@
 //! The order of a trial's steps, against a script: no process, no clock.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+use std::{cell::RefCell, collections::VecDeque, net::SocketAddr, rc::Rc};
 
 use bench_core::{
     socket::Secured,
@@ -9,6 +9,7 @@ use bench_core::{
 };
 
 use super::*;
+use crate::sample::MachineSample;
 
 type Log = Rc<RefCell<Vec<String>>>;
 
