@@ -6,46 +6,38 @@
 
 use std::{
     borrow::BorrowMut,
-    future::Future,
     io::{self, Read, Write},
     mem,
 };
 
-use bytes::Bytes;
-use tungstenite::{
-    Error, HandshakeError, Message,
+use async_tungstenite::tungstenite::{
+    self, Error, HandshakeError, Message,
     handshake::{
         HandshakeRole, MidHandshake,
         server::{Request, Response, ServerHandshake},
     },
     protocol::Role,
 };
+use bytes::Bytes;
 
 use crate::{
     Kind, Socket, SocketError,
     service::Service,
+    socket::Secured,
     spec::{Flush, SocketSpec},
-    tls::Secured,
     websocket::{
         config, handshake_error, is_data, kind, message, payload, request_not_seen, service_of, socket_error,
     },
 };
 
+mod stream;
 mod transport;
 
+pub use stream::OwnedStream;
 use transport::Transport;
 
 /// How such a row waits for I/O, as it says of itself in [`RowInfo::io_mode`](crate::RowInfo::io_mode).
 pub const IO_MODE: &str = "completion (io_uring send and recv into buffers that are lent; one copy each way)";
-
-/// A stream whose operations own their buffers while they run, and give them back.
-pub trait OwnedStream {
-    /// Reads what is there into `buffer`, from its beginning and up to its capacity. 0 bytes are the end of the stream.
-    fn read(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<usize>, Vec<u8>)>;
-
-    /// Writes all of `buffer`.
-    fn write_all(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)>;
-}
 
 /// A WebSocket connection over an [`OwnedStream`].
 ///
@@ -357,7 +349,7 @@ mod tests {
 
     #[test]
     fn under_tls_a_send_stays_one_write() {
-        crate::tls::install_a_new_identity();
+        crate::tls::tests::install_a_new_identity();
         let (server, client) = pair();
         let client = Blocking { stream: client, writes: Vec::new() };
         let spec = SocketSpec { tls: true, ..SocketSpec::default() };

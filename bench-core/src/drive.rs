@@ -9,12 +9,13 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use histogram::Recorder;
 
 use crate::{
     ClientConnection, ClientTask, DriveSpec, Runtime, Socket,
     fanout::Subscription,
-    histogram::Recorder,
     pacer::Pacer,
+    panics::panics,
     payload::{Class, PayloadSource},
     protocol::{Command, Control, Measured},
     service::{self, Push},
@@ -26,14 +27,13 @@ use crate::{
 mod connect;
 mod connection;
 mod open;
-mod report;
 mod task;
 mod waits;
 
+pub use crate::protocol::{Counts, Drove, StepReport};
 pub use connection::Connection;
 use open::Opened;
 pub use open::Opener;
-pub use report::{Counts, Drove, StepReport};
 pub use task::Task;
 use waits::Waits;
 
@@ -46,7 +46,7 @@ const PUSH_LEAD: Duration = Duration::from_secs(1);
 const PUSH_LEAD_PER_CONNECTION: Duration = Duration::from_millis(1);
 
 /// Time between the start of a client and the first push of its schedule, where one is agreed; zero where none is.
-pub(crate) fn push_lead(load: &Load) -> Duration {
+pub fn push_lead(load: &Load) -> Duration {
     match (load.workload, load.schedule) {
         (Workload::Push, Schedule::Aligned | Schedule::Staggered) => {
             PUSH_LEAD + PUSH_LEAD_PER_CONNECTION * load.connections
@@ -103,7 +103,7 @@ async fn reflect<R: Runtime>(runtime: &R, spec: &DriveSpec) -> anyhow::Result<Dr
     if let Err(error) = service::echo(&mut socket, 0, &mut drove.tally).await {
         drove.errors.push(error.to_string());
     }
-    drove.panics = crate::row::panics();
+    drove.panics = panics();
     Ok(drove)
 }
 
@@ -427,7 +427,7 @@ impl<R: Runtime> Client<R> {
                     .filter(|connection| !self.publishes(connection.index))
                     .map(|connection| connection.progress.units),
             ),
-            panics: crate::row::panics(),
+            panics: panics(),
             failed_connections: self.panicked,
             ..Drove::default()
         };

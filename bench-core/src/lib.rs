@@ -8,22 +8,16 @@
 //! The cut between the two is the message, not the byte: see [`Socket`], [`Timer`], [`Network`],
 //! [`Runtime`] and [`Row`].
 
-pub mod catalogue;
-pub mod cli;
-pub mod clock;
 pub mod completion;
 pub mod drive;
 pub mod fanout;
-pub mod histogram;
-pub mod machine;
-pub mod mark;
-pub mod metric;
 pub mod net;
 pub mod network;
 pub mod pacer;
+pub mod panics;
 pub mod payload;
 pub mod protocol;
-pub mod record;
+mod query;
 pub mod row;
 pub mod runtime;
 pub mod serve;
@@ -34,7 +28,6 @@ pub mod tally;
 pub mod timer;
 pub mod tls;
 pub mod transport;
-pub mod trial;
 pub mod watch;
 pub mod websocket;
 pub mod workload;

@@ -13,15 +13,33 @@ use std::{
 };
 
 use anyhow::Context as _;
-use futures_channel::oneshot;
-use futures_util::future::{FutureExt, Shared};
+use futures::{
+    channel::oneshot,
+    future::{FutureExt, Shared},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{drive::Drove, service::Served};
+mod drove;
+mod served;
+
+pub use drove::{Counts, Drove, StepReport};
+pub use served::Served;
 
 /// Version of the protocol that this crate speaks.
 pub const VERSION: u32 = 1;
+
+/// Exit code: done.
+pub const EXIT_OK: u8 = 0;
+/// Exit code: it was tried and failed.
+pub const EXIT_FAILED: u8 = 1;
+/// Exit code: the command line asks for something that does not exist or makes no sense.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit code: this row is not available on this machine.
+pub const EXIT_UNAVAILABLE: u8 = 3;
+
+/// Environment variable with the process that starts a runner, which ends without it.
+pub const PARENT: &str = "WSBENCH_PARENT";
 
 /// What a runner prints, one object a line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,7 +114,9 @@ pub fn emit(event: &Event) -> anyhow::Result<()> {
 pub struct Ready(());
 
 impl Ready {
-    pub(crate) fn new() -> Ready {
+    /// For a process that has printed nothing yet.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Ready {
         Ready(())
     }
 
@@ -151,7 +171,7 @@ pub struct Control {
 impl Control {
     /// Listens to stdin from now on. When it ends before `finish`, the process ends at once: whoever started it is
     /// gone.
-    pub(crate) fn listen() -> Control {
+    pub fn listen() -> Control {
         let (sender, commands) = mpsc::channel();
         thread::spawn(move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -168,7 +188,7 @@ impl Control {
     }
 
     /// For a client that is told nothing: it answers the server's messages until the server closes.
-    pub(crate) fn reflecting() -> Control {
+    pub fn reflecting() -> Control {
         let (_, commands) = mpsc::channel();
         Control { commands, reflects: true }
     }

@@ -1,19 +1,15 @@
 //! Rows: what a runner offers.
 
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     DriveSpec, ServeSpec,
-    drive::Drove,
-    protocol::{self, Control, Ready},
-    service::{Served, Service},
-    spec::{FEATURES, Flush, Workload},
+    protocol::{self, Control, Drove, Ready, Served},
+    service::Service,
+    spec::{FEATURES, Flush, Pacing, Workload},
 };
 
 /// One runtime configuration as a server and as a client: a row of the table.
@@ -128,6 +124,12 @@ impl RowInfo {
         if self.flush.contains(&wanted) { wanted } else { self.flush.first().copied().unwrap_or(wanted) }
     }
 
+    /// Whether this row's client can wait for intended instants with `pacing`. Only `sleep` came later than the others, so
+    /// that a row says by a feature of that name whether it has it.
+    pub fn offers_pacing(&self, pacing: Pacing) -> bool {
+        pacing != Pacing::Sleep || self.features.contains(&pacing.name())
+    }
+
     /// Whether this row's flush policies allow a load of `workload` under the policy `flush`.
     pub fn offers_flush(&self, workload: Workload, flush: Flush) -> bool {
         !workload.needs_flush_policy() || self.flush.contains(&flush)
@@ -155,23 +157,6 @@ impl BuildInfo {
     pub fn is_release(&self) -> bool {
         self.profile == "release"
     }
-}
-
-static PANICS: AtomicU64 = AtomicU64::new(0);
-
-/// Panics in this process since [`count_panics`].
-pub(crate) fn panics() -> u64 {
-    PANICS.load(Relaxed)
-}
-
-/// Counts panics from now on: runtimes are silent about one in a connection's task. What was printed for a
-/// panic before still is.
-pub(crate) fn count_panics() {
-    let print = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        PANICS.fetch_add(1, Relaxed);
-        print(info);
-    }));
 }
 
 #[cfg(test)]

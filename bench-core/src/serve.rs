@@ -2,11 +2,13 @@
 
 use std::{io, time::Instant};
 
+use futures::future::Either;
 use futures_lite::future;
-use futures_util::future::Either;
 
 use crate::{
-    Network, Runtime, ServeSpec, ServerContext, net, protocol::Ready, runtime::ServerTask, service::Served,
+    Network, Runtime, ServeSpec, ServerContext, net,
+    protocol::{Ready, Served},
+    runtime::ServerTask,
 };
 
 mod task;

@@ -16,6 +16,8 @@ use crate::{
     Kind, Socket, SocketError, Timer,
     fanout::{self, Subscription},
     payload::{self, Class, PUSH_HEADER_BYTES, SEQUENCES},
+    query::number,
+    spec::MAX_BURN_US,
     tally::Tally,
     timer::{self, instant_at, now_ns},
     watch::Watch,
@@ -23,13 +25,9 @@ use crate::{
 
 mod accounting;
 
-pub use accounting::{ConnectionTally, DRAIN, Served, ServerContext};
+pub use accounting::{ConnectionTally, DRAIN, ServerContext};
 
-/// Longest time that a handler burns: what is longer than a second stops a service and is no neighbour.
-pub const MAX_BURN_US: u64 = 1_000_000;
-
-/// Longest queue of a subscriber.
-pub const MAX_QUEUE: u64 = 1 << 20;
+pub use crate::protocol::Served;
 
 /// A service with its parameters, as the request path and query give them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,11 +207,6 @@ pub const PANICS_ON_REQUEST: &str = "WSBENCH_PANICS_ON_REQUEST";
 
 fn panics_on_request() -> bool {
     std::env::var(PANICS_ON_REQUEST).is_ok_and(|value| value == "1")
-}
-
-pub(crate) fn number(name: &str, value: &str, least: u64, most: u64) -> Result<u64, String> {
-    let number = value.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("{name}={value}: a whole number from {least} to {most} is needed"))
 }
 
 /// Serves one accepted connection to its end: handshake, service, accounting, under the limits of the specification.

@@ -6,8 +6,6 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::tls::Secured;
-
 /// One established WebSocket connection, as a workload or a service sees it.
 ///
 /// The futures carry no `Send` bound on purpose: a workload only awaits them, and the runner, where the type is
@@ -54,6 +52,17 @@ pub enum Kind {
     Text,
     /// Bytes, opcode 2.
     Binary,
+}
+
+/// What two ends of a connection under TLS have agreed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Secured {
+    /// Version of the protocol, such as `TLSv1_3`.
+    pub protocol: String,
+    /// Cipher suite, such as `TLS13_AES_128_GCM_SHA256`.
+    pub cipher_suite: String,
+    /// Group of the key exchange, such as `X25519`.
+    pub key_exchange: String,
 }
 
 /// What came of an operation on a connection.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
+use async_tungstenite::tungstenite::http::Uri;
 use rustls::{
     ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
     client::Resumption,
@@ -23,22 +24,8 @@ use rustls::{
     server::NoServerSessionStorage,
     version::TLS13,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tungstenite::http::Uri;
 
-use crate::{SocketError, spec::SocketSpec, write_behind::Held};
-
-/// What two ends have agreed on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Secured {
-    /// Version of the protocol, such as `TLSv1_3`.
-    pub protocol: String,
-    /// Cipher suite, such as `TLS13_AES_128_GCM_SHA256`.
-    pub cipher_suite: String,
-    /// Group of the key exchange, such as `X25519`.
-    pub key_exchange: String,
-}
+use crate::{SocketError, socket::Secured, spec::SocketSpec, write_behind::Held};
 
 /// A process is one end of one trial, so that it has one certificate, for all its connections.
 static ACCEPTOR: OnceLock<Acceptor> = OnceLock::new();
@@ -235,13 +222,44 @@ impl Session {
     }
 }
 
-/// Gives this process a certificate that it trusts itself, once for all tests.
 #[cfg(test)]
-pub(crate) fn install_a_new_identity() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let identity = crate::trial::identity::Identity::make().unwrap();
-        Acceptor::from_files(&identity.certificate(), &identity.key()).unwrap().install();
-        Connector::from_file(&identity.certificate()).unwrap().install();
-    });
+pub(crate) mod tests {
+    use std::{path::PathBuf, sync::Once};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A certificate and its private key, in files that are gone with this value.
+    pub(crate) struct Identity {
+        folder: TempDir,
+    }
+
+    impl Identity {
+        pub(crate) fn make() -> Identity {
+            let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+            let identity = Identity { folder: tempfile::tempdir().unwrap() };
+            fs::write(identity.certificate(), made.cert.pem()).unwrap();
+            fs::write(identity.key(), made.signing_key.serialize_pem()).unwrap();
+            identity
+        }
+
+        pub(crate) fn certificate(&self) -> PathBuf {
+            self.folder.path().join("certificate.pem")
+        }
+
+        fn key(&self) -> PathBuf {
+            self.folder.path().join("key.pem")
+        }
+    }
+
+    /// Gives this process a certificate that it trusts itself, once for all tests.
+    pub(crate) fn install_a_new_identity() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let identity = Identity::make();
+            Acceptor::from_files(&identity.certificate(), &identity.key()).unwrap().install();
+            Connector::from_file(&identity.certificate()).unwrap().install();
+        });
+    }
 }

@@ -6,12 +6,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures_io::{AsyncRead, AsyncWrite};
+use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     SocketError,
+    socket::Secured,
     spec::SocketSpec,
-    tls::{self, Secured, Session},
+    tls::{self, Session},
     write_behind::polled,
 };
 
@@ -171,8 +172,10 @@ mod tests {
     use super::*;
     use crate::{
         Kind, Socket,
-        tls::{Connector, install_a_new_identity},
-        trial::identity::Identity,
+        tls::{
+            Connector,
+            tests::{Identity, install_a_new_identity},
+        },
         websocket::{self, WebSocket},
     };
 
@@ -263,7 +266,7 @@ mod tests {
     fn another_certificate_is_not_trusted() {
         install_a_new_identity();
         let spec = SocketSpec { tls: true, ..SocketSpec::default() };
-        let other = Identity::make().unwrap();
+        let other = Identity::make();
         let stranger = Connector::from_file(&other.certificate()).unwrap();
         let (one, two) = UnixStream::pair().unwrap();
         let serving = thread::spawn(move || {

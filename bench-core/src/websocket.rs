@@ -2,23 +2,24 @@
 
 use std::future::poll_fn;
 
-use async_tungstenite::WebSocketStream;
-use bytes::Bytes;
-use futures_io::{AsyncRead, AsyncWrite};
-use futures_lite::AsyncWriteExt;
-use futures_util::{SinkExt, StreamExt};
-use tungstenite::{
-    Error, Message, Utf8Bytes,
-    handshake::server::{ErrorResponse, Request, Response},
-    http::StatusCode,
-    protocol::WebSocketConfig,
+use async_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message, Utf8Bytes,
+        handshake::server::{ErrorResponse, Request, Response},
+        http::StatusCode,
+        protocol::WebSocketConfig,
+    },
 };
+use bytes::Bytes;
+use futures::{AsyncRead, AsyncWrite, SinkExt, StreamExt};
+use futures_lite::AsyncWriteExt;
 
 use crate::{
     Kind, Socket, SocketError,
     service::Service,
+    socket::Secured,
     spec::{Flush, SocketSpec},
-    tls::Secured,
     transport::Transport,
     write_behind::WriteBehind,
 };

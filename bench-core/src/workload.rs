@@ -9,9 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use histogram::{Recorder, Series};
+
 use crate::{
     Kind, Socket, SocketError, Timer,
-    histogram::{Recorder, Series},
     payload::{self, Class, HEADER_BYTES, PayloadSource},
     service::Push,
     spec::Load,
@@ -21,7 +22,7 @@ use crate::{
 
 pub mod broadcast;
 
-pub use broadcast::{Audience, Stall};
+pub use broadcast::Audience;
 
 /// One pass over a load: the warm-up or the measured window.
 #[derive(Clone, Debug)]
@@ -77,6 +78,15 @@ impl Script {
             Some(recorder) => recorder.record_at(series, instant, duration),
         }
     }
+}
+
+/// When a connection stops reading, and until when.
+#[derive(Clone, Copy, Debug)]
+pub struct Stall {
+    /// The first instant at which nothing more is read.
+    pub from: Instant,
+    /// The instant at which reading goes on.
+    pub until: Instant,
 }
 
 /// What one connection has done so far.

@@ -2,11 +2,12 @@
 
 use std::io::{self, Read, Write};
 
-use super::OwnedStream;
+use super::stream::OwnedStream;
 use crate::{
     SocketError,
+    socket::Secured,
     spec::SocketSpec,
-    tls::{self, Secured, Session},
+    tls::{self, Session},
 };
 
 /// Around a stream. Without TLS it adds nothing; with it, what is received and what is sealed lie in buffers of its own,

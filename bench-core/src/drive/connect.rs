@@ -2,6 +2,8 @@
 
 use std::{io, time::Instant};
 
+use histogram::Series;
+
 use super::{
     connection::Connection,
     open::{Opened, Opener},
@@ -9,7 +11,6 @@ use super::{
 };
 use crate::{
     Network, Socket, SocketError, Timer,
-    histogram::Series,
     service::Push,
     timer::within,
     workload::{self, Pace, Script, WorkloadError},

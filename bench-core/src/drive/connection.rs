@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{
     service::Push,
-    tls::Secured,
+    socket::Secured,
     workload::{Progress, WorkloadError},
 };
 

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::Subscription;
+use super::subscription::Subscription;
 use crate::{Kind, payload::Class, spec::WhenFull};
 
 /// A message on its way to all subscribers: they share its payload.

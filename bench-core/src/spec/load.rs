@@ -5,12 +5,16 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::{parse_bytes, parse_micros, parse_millis};
 
 use super::{
-    SocketSpec, Step, WhenFull,
-    parse::{flag_value, flags, parse_bytes, parse_micros, parse_millis},
+    flags::{flag_value, flags},
+    full::WhenFull,
+    role::Role,
+    socket::SocketSpec,
+    step::Step,
 };
-use crate::{Kind, trial::Role};
+use crate::Kind;
 
 /// What a row may offer beside services and workloads: fields of a load that older or other runners need not know.
 ///
@@ -39,13 +43,6 @@ const STALLED_BYTES: u64 = 1 << 20;
 
 /// What a message may take beside its payload: its frame's header and what a queue knows about it.
 const MESSAGE_OVERHEAD_BYTES: u64 = 128;
-
-/// Largest product of window and payload for windows over one: an echo pair whose messages in flight exceed the
-/// socket buffers of both directions stops for good, each side blocked in a write.
-pub const MAX_IN_FLIGHT_BYTES: u64 = 256 * 1024;
-
-/// Most connections of one client: the ephemeral ports that one source address has towards one server, roughly.
-pub const MAX_CONNECTIONS: u32 = 28_000;
 
 /// What the client asks of the server: the workload with all its parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize, JsonSchema)]

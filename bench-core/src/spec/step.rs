@@ -4,8 +4,9 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::parse_millis;
 
-use super::parse::{in_range, parse_millis};
+use super::{flags::in_range, limits::MAX_DURATION_MS};
 
 /// Most that a step may offer of what the server can do.
 const MAX_PERCENT: u32 = 1_000;
@@ -36,7 +37,7 @@ impl Step {
 
     pub(super) fn validate(self) -> Result<(), String> {
         in_range("share of the capacity", self.percent_of_capacity.into(), 1, MAX_PERCENT.into(), "%")?;
-        in_range("duration of a step", self.duration_ms, 1, super::MAX_DURATION_MS, "ms")
+        in_range("duration of a step", self.duration_ms, 1, MAX_DURATION_MS, "ms")
     }
 }
 

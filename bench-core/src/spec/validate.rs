@@ -3,22 +3,16 @@
 use std::time::Duration;
 
 use super::{
-    Load, MAX_CONNECTIONS, MAX_DURATION_MS, MAX_IN_FLIGHT_BYTES, SocketSpec, WhenFull, Workload,
-    parse::in_range,
+    flags::in_range,
+    full::WhenFull,
+    limits::{
+        MAX_BURN_US, MAX_CONNECTIONS, MAX_DURATION_MS, MAX_IN_FLIGHT_BYTES, MAX_QUEUE, MAX_RATE, MAX_SLICES,
+        MAX_TIMERS,
+    },
+    load::{Load, Workload},
+    socket::SocketSpec,
 };
-use crate::{
-    payload::{HEADER_BYTES, PUSH_HEADER_BYTES, SEQUENCES},
-    service::{MAX_BURN_US, MAX_QUEUE},
-};
-
-/// Highest rate that can be asked for: beyond what any pair of processes reaches.
-const MAX_RATE: u64 = 100_000_000;
-
-/// Most schedules of pushes on one connection.
-const MAX_TIMERS: u64 = 100_000;
-
-/// Most slices of a window: each is a histogram in the client's memory and in the record.
-const MAX_SLICES: u64 = 600;
+use crate::payload::{HEADER_BYTES, PUSH_HEADER_BYTES, SEQUENCES};
 
 impl Load {
     /// Checks the load against itself and against the limits of its connections.
@@ -67,7 +61,7 @@ impl Load {
         }
         self.validate_rate()?;
         self.validate_fields()?;
-        socket.allows_silence_of(self)?;
+        self.validate_silence(socket)?;
         in_range("duration", self.window_ms(), 1, MAX_DURATION_MS, "ms")?;
         in_range("warm-up", self.warm_up_ms, 0, MAX_DURATION_MS, "ms")?;
         in_range("period of pushes", self.every_us, 1, MAX_DURATION_MS * 1_000, "µs")?;
@@ -82,6 +76,28 @@ impl Load {
             ));
         }
         Ok(())
+    }
+
+    /// A server would end a connection that is still for longer than its idle timeout.
+    fn validate_silence(&self, socket: &SocketSpec) -> Result<(), String> {
+        let silence_ms = match self.workload {
+            Workload::Idle => self.duration_ms,
+            Workload::Push => self.every_us / 1_000,
+            // A subscriber is still between two messages, or for as long as it does not read.
+            Workload::Broadcast => (1_000 / self.rate_per_s.unwrap_or(1).max(1)).max(self.stall_for_ms),
+            Workload::Paced => {
+                self.rate_per_s.map_or(0, |rate| u64::from(self.connections) * 1_000 / rate.max(1))
+            }
+            _ => 0,
+        };
+        if silence_ms < socket.idle_timeout_ms {
+            return Ok(());
+        }
+        Err(format!(
+            "this load keeps a connection still for {silence_ms} ms, and a server ends one that is still for {} ms: give a \
+             longer --idle-timeout",
+            socket.idle_timeout_ms
+        ))
     }
 
     fn validate_rate(&self) -> Result<(), String> {

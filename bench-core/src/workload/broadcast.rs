@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Pace, Progress, Script, WorkloadError, shown};
+use histogram::Series;
+
+use super::{Pace, Progress, Script, Stall, WorkloadError, shown};
 use crate::{
     Kind, Socket, Timer,
     fanout::GREETING,
-    histogram::Series,
     payload::{self, Class},
     spec::WhenFull,
     timer::{instant_at, now_ns, ns_at},
@@ -46,15 +47,6 @@ impl Audience {
         .into_iter()
         .filter_map(move |(wanted, series)| (place == wanted).then_some(series))
     }
-}
-
-/// When a connection stops reading, and until when.
-#[derive(Clone, Copy, Debug)]
-pub struct Stall {
-    /// The first instant at which nothing more is read.
-    pub from: Instant,
-    /// The instant at which reading goes on.
-    pub until: Instant,
 }
 
 /// Publishes every message at its intended instant, which it carries; one that is late is sent at once, and none is left

@@ -6,16 +6,16 @@
 use std::{process::ExitCode, time::Duration};
 
 use bench_core::{
-    DriveSpec, Row, ServeSpec, cli,
+    DriveSpec, Row, ServeSpec,
     protocol::Event,
     spec::{Load, Pacing, SocketSpec},
     tally::reconcile,
-    trial::{
-        Peer, Program,
-        placement::{self, Placement},
-        probe,
-        process::Process,
-    },
+};
+use trial::{
+    Peer, Program,
+    placement::{self, Placement},
+    probe,
+    process::Process,
 };
 
 /// The hidden argument.
@@ -35,8 +35,9 @@ fn rows() -> Vec<(&'static str, &'static dyn Row)> {
 pub fn runner_main() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     let program = arguments.next()?;
-    (arguments.next()? == RUNNER)
-        .then(|| cli::main_from(std::iter::once(program).chain(arguments), &rows(), build_info::build()))
+    (arguments.next()? == RUNNER).then(|| {
+        runner_cli::main_from(std::iter::once(program).chain(arguments), &rows(), build_info::build())
+    })
 }
 
 /// A server and a client of one row, connected, on one core.

@@ -4,11 +4,9 @@
 use std::process::ExitCode;
 
 use bench_compare::{COMPARED, Pair, runner_main};
-use bench_core::{
-    spec::{Load, Workload},
-    trial::sample::sample,
-};
+use bench_core::spec::{Load, Workload};
 use libtest_mimic::{Arguments, Failed, Trial};
+use trial::sample::sample;
 
 fn main() -> ExitCode {
     if let Some(code) = runner_main() {

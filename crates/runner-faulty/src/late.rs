@@ -7,7 +7,8 @@ use std::{
 };
 
 use bench_core::{
-    ClientConnection, ClientTask, DriveSpec, Runtime, ServerTask, Timer, drive::Drove, protocol::Control,
+    ClientConnection, ClientTask, DriveSpec, Runtime, ServerTask, Timer,
+    protocol::{Control, Drove},
     spec::Pacing,
 };
 use runner_tokio::Tokio;

@@ -22,11 +22,10 @@ use std::{
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Kind, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
     Socket, SocketError, SocketResult, Timer,
-    drive::Drove,
     payload::Class,
-    protocol::{Control, Ready},
+    protocol::{Control, Drove, Ready, Served},
     row::BuildInfo,
-    service::{Served, Service},
+    service::Service,
     spec::SocketSpec,
 };
 use bytes::Bytes;
@@ -41,7 +40,7 @@ const STRIKES_AT: u64 = 100;
 const FOREVER: Duration = Duration::from_secs(600);
 
 fn main() -> ExitCode {
-    bench_core::cli::main(&[("faulty", &Faulty), ("tokio", &Faulty)], build())
+    runner_cli::main(&[("faulty", &Faulty), ("tokio", &Faulty)], build())
 }
 
 /// The name of the fault.

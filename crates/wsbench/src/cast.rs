@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::{
-    catalogue::Pairing,
-    record::Pair,
-    trial::{Program, Role},
-};
+use bench_core::spec::Role;
+use trial::{Program, catalogue::Pairing, record::Pair};
 
 use crate::{
     exit::{Stop, unknown},

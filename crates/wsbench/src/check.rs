@@ -1,12 +1,11 @@
 //! What has to hold before anything is measured, and what the machine means for the results.
 
 use bench_core::{
-    catalogue::Scenario,
-    machine::findings,
     row::BuildInfo,
     spec::{Load, SocketSpec, Workload},
 };
 use comfy_table::{Table, presets};
+use trial::{catalogue::Scenario, machine::findings};
 
 use crate::exit::Stop;
 

@@ -8,12 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bench_core::{
+use clap::{Args, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use trial::{
     metric::{self, Metric},
     record::Record,
 };
-use clap::{Args, ValueEnum};
-use comfy_table::{CellAlignment, Table, presets};
 
 use crate::{
     exit::{FAILED, OK, REGRESSION, Stop},

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use bench_core::{
-    mark::Mark,
-    metric::{self, Metric, Unit, human},
-    trial::placement::Placement,
-};
 use comfy_table::{CellAlignment, Table, TableStyle};
+use trial::{
+    mark::Mark,
+    metric::{self, Metric},
+    placement::Placement,
+};
+use units::{Unit, human};
 
 use crate::{
     summary::{Group, RowFigures},
@@ -83,7 +84,7 @@ impl Point<'_> {
 
     /// What ended the row's way up, where this is the first point that does not hold.
     fn limit(&self) -> Limit {
-        let busy = self.median(metric::SERVER_IDLE_CPU);
+        let busy = self.median(metric::SERVER_CPU_SHARE);
         if self.has(Mark::GeneratorLate) {
             Limit::Generator
         } else if self.has(Mark::ServerSaturated) && busy.is_some_and(|busy| busy < BUSY) {
@@ -374,7 +375,7 @@ pub(crate) mod tests {
         assert_eq!(highest(&points[..2], Slo::default()), Highest::Rate { holds: 2, fails: None });
         assert_eq!(highest(&points[2..], Slo::default()), Highest::None);
         let mut idle = row(9.0, &[Mark::ServerSaturated]);
-        idle.figures.insert(metric::SERVER_IDLE_CPU.name, Figure::new(&[60.0], &[], 0.95));
+        idle.figures.insert(metric::SERVER_CPU_SHARE.name, Figure::new(&[60.0], &[], 0.95));
         let points = [Point { rate_per_s: 1, row: &rows[0] }, Point { rate_per_s: 2, row: &idle }];
         assert_eq!(shown(highest(&points, Slo::default())), "≥ 1.00 /s (client)");
         let saturated = row(0.1, &[Mark::ServerSaturated]);

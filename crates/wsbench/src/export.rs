@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::metric::{self, Metric};
 use serde::Serialize;
+use trial::metric::{self, Metric};
 
 use crate::summary::{Figure, Group, RowFigures, Summary};
 

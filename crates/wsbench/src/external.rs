@@ -4,14 +4,14 @@ use std::{path::PathBuf, time::Duration};
 
 use bench_core::{
     DriveSpec,
-    histogram::Series,
-    metric::{Unit, human},
     protocol::Event,
     row::BuildInfo,
     spec::{Load, Pacing, Scheme, SocketSpec, Target, Workload},
-    trial::{Peer, process::Process},
 };
 use clap::Args;
+use histogram::Series;
+use trial::{Peer, process::Process};
+use units::{Unit, human};
 
 use crate::{
     check,

@@ -2,13 +2,13 @@
 
 use std::{fs, path::PathBuf};
 
-use bench_core::{
-    histogram::Series,
+use clap::{Args, ValueEnum};
+use histogram::Series;
+use serde::Serialize;
+use trial::{
     metric::{self, figures},
     record::Record,
 };
-use clap::{Args, ValueEnum};
-use serde::Serialize;
 
 use crate::{
     curve::Slo,

@@ -2,8 +2,9 @@
 //!
 //! Each takes any bytes. What is wrong with them is said somewhere else; here it must not panic, hang or take all memory.
 
-use bench_core::{RowInfo, catalogue::Catalogue, protocol::Event, tally::reconcile};
+use bench_core::{RowInfo, protocol::Event, tally::reconcile};
 use clap::ValueEnum;
+use trial::catalogue::Catalogue;
 
 use crate::{
     curve::Slo,
@@ -48,7 +49,7 @@ pub fn profile(bytes: &[u8]) {
     for name in names {
         let scenarios = catalogue.of_profile(&catalogue.profiles[&name]);
         for scenario in &scenarios {
-            let _ = (scenario.summary(), bench_core::trial::execute::limit(scenario));
+            let _ = (scenario.summary(), trial::execute::limit(scenario));
         }
     }
 }

@@ -4,12 +4,12 @@ use std::{io::IsTerminal, path::PathBuf};
 
 use bench_core::{
     RowInfo,
-    catalogue::{BUILT_IN, Catalogue},
     row::BuildInfo,
     spec::{Flush, SERVED_CONNECTIONS, SocketSpec},
 };
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
+use trial::catalogue::{BUILT_IN, Catalogue};
 
 use crate::{
     exit::Stop,

@@ -9,9 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bench_core::record::unix_ms;
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use trial::record::unix_ms;
 
 use crate::{exit::Stop, inert::say};
 

@@ -5,12 +5,12 @@ use std::{
     process::ExitCode,
 };
 
-use bench_core::{
+use bench_core::spec::{Load, SocketSpec};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use trial::{
     metric::{self, Metric},
     record::Line,
-    spec::{Load, SocketSpec},
 };
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use wsbench::{
     check,
     compare::{self, CompareArguments},

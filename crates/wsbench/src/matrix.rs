@@ -1,7 +1,8 @@
 //! Every server with every client: servers down, clients across.
 
-use bench_core::metric::{Metric, human};
 use comfy_table::{CellAlignment, Table, TableStyle};
+use trial::metric::Metric;
+use units::human;
 
 use crate::{
     summary::{Group, RowFigures},
@@ -75,7 +76,7 @@ fn names(group: &Group, side: fn(&RowFigures) -> &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use bench_core::trial::{Failure, Step};
+    use trial::{Failure, Step};
 
     use super::*;
     use crate::curve::Slo;

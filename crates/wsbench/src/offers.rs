@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::{
+use bench_core::spec::Role;
+use clap::ValueEnum;
+use trial::{
+    Program,
     catalogue::{Pairing, Scenario},
     record::Pair,
-    trial::{Program, Role},
 };
-use clap::ValueEnum;
 
 use crate::{
     exit::Stop,
@@ -114,7 +115,8 @@ pub fn is_of_servers(what: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bench_core::{RowInfo, catalogue::Catalogue, spec::Flush};
+    use bench_core::{RowInfo, spec::Flush};
+    use trial::catalogue::Catalogue;
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bench_core::record::{Line, Writer, unix_ms};
+use trial::record::{Line, Writer, unix_ms};
 
 use crate::exit::Stop;
 

@@ -3,14 +3,15 @@
 //! A block is one scenario with all its pairs and the twin, back to back; a round is all blocks. Ratios are formed
 //! only inside a block, where the machine has had the least time to change.
 
-use bench_core::{
-    catalogue::{Pairing, Scenario},
-    record::{FoundPoint, Pair, Session},
-    trial::{Role, execute::expected},
-};
+use bench_core::spec::Role;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64;
 use std::time::Duration;
+use trial::{
+    catalogue::{Pairing, Scenario},
+    execute::expected,
+    record::{FoundPoint, Pair, Session},
+};
 
 use crate::offers;
 
@@ -157,7 +158,7 @@ pub fn duration(blocks: &[Block]) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use bench_core::catalogue::Catalogue;
+    use trial::catalogue::Catalogue;
 
     use super::*;
     use crate::results::tests::session;

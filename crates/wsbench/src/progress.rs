@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::record::{Pair, Record, Session};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use trial::record::{Pair, Record, Session};
 
 use crate::{
     inert::{inert, say},

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench_core::{mark::Mark, record::FoundPoint};
+use trial::{mark::Mark, record::FoundPoint};
 
 use crate::{
     curve::{Point, Slo, held, points_of_rows, rate},

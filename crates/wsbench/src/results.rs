@@ -6,8 +6,11 @@ use std::{
     path::Path,
 };
 
-use bench_core::record::{Line, Machine, Orphaned, Partial, Record, SCHEMA, Session, check_seal};
 use serde::Deserialize;
+use trial::{
+    machine::Machine,
+    record::{Line, Orphaned, Partial, Record, SCHEMA, Session, check_seal},
+};
 
 mod sound;
 
@@ -169,16 +172,13 @@ pub fn cut_unfinished_line(path: &Path) -> std::io::Result<bool> {
 pub(crate) mod tests {
     use std::{collections::BTreeMap, io::Write};
 
-    use bench_core::{
-        RowInfo,
+    use bench_core::{RowInfo, row::BuildInfo, spec::Role, tally::Tally};
+    use trial::{
+        Edges, Sample,
         catalogue::Catalogue,
-        record::{End, Machine, Pair},
-        row::BuildInfo,
-        tally::Tally,
-        trial::{
-            Edges, Role, Sample,
-            placement::{Cores, Placement},
-        },
+        machine::Machine,
+        placement::{Cores, Placement},
+        record::{End, Pair},
     };
 
     use super::*;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::{
-    histogram::Series,
+use bench_core::spec::Workload;
+use hdrhistogram::Histogram;
+use histogram::Series;
+use trial::{
     metric::{self, Metric},
     record::Record,
-    spec::Workload,
 };
-use hdrhistogram::Histogram;
 
 use crate::{results::Results, summary::Group};
 

@@ -5,11 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bench_core::{
-    row::BuildInfo,
-    trial::{DescribeError, Program},
-};
+use bench_core::row::BuildInfo;
 use serde::Deserialize;
+use trial::{DescribeError, Program};
 
 use crate::exit::{Stop, unknown};
 

@@ -3,15 +3,19 @@
 use std::{path::PathBuf, time::Duration};
 
 #[cfg(target_os = "linux")]
-use bench_core::trial::counters;
 use bench_core::{
-    catalogue::{MAX_ROUNDS, Pairing},
-    record::{Line, Machine, SCHEMA, Session, new_session, unix_ms},
     row::BuildInfo,
-    spec::{Load, SocketSpec, parse_millis},
-    trial::placement::Placement,
+    spec::{Load, SocketSpec},
 };
 use clap::Args;
+use trial::{
+    catalogue::{MAX_ROUNDS, Pairing},
+    counters,
+    machine::Machine,
+    placement::Placement,
+    record::{Line, SCHEMA, Session, new_session, unix_ms},
+};
+use units::parse_millis;
 
 use crate::{
     cast::cast,

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use bench_core::{
+use bench_core::spec::{Load, SocketSpec, Workload};
+use trial::{
     catalogue::{Catalogue, Pairing, Scenario},
-    spec::{Load, SocketSpec, Workload},
-    trial::placement::Placement,
+    placement::Placement,
 };
 
 use crate::exit::{Stop, unknown};

@@ -5,22 +5,24 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use bench_core::{
-    catalogue::Scenario,
-    histogram::Series,
-    mark::Mark,
-    metric,
-    record::{Machine, Origin, Pair, Position, Record, new_session},
     row::BuildInfo,
-    spec::{Load, Workload},
-    trial::{
-        Program, Role, Setup, execute,
-        execute::limit,
-        placement::{self, Cores, Placement},
-        sample::MachineSampler,
-    },
+    spec::{Load, Role, Workload},
 };
 use clap::Args;
 use comfy_table::{Table, presets};
+use histogram::Series;
+use trial::{
+    Program, Setup,
+    catalogue::Scenario,
+    execute,
+    execute::limit,
+    machine::Machine,
+    mark::Mark,
+    metric,
+    placement::{self, Cores, Placement},
+    record::{Origin, Pair, Position, Record, new_session},
+    sample::MachineSampler,
+};
 
 use crate::{
     exit::{OK, Stop, VERIFICATION},

@@ -57,7 +57,7 @@ pub(crate) fn listen() -> Result<(), Stop> {
                 "{}: this trial is given up and what is finished is printed; once more ends at once",
                 Signal(signal).name()
             ));
-            bench_core::trial::interrupt::interrupt();
+            trial::interrupt::interrupt();
         }
     });
     Ok(())

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench_core::{
-    metric::{self, figures},
-    record::Record,
-    spec::{SocketSpec, Workload},
-    trial::{Role, placement::Placement},
-};
+use bench_core::spec::{Role, SocketSpec, Workload};
 use statrs::distribution::{ContinuousCDF, StudentsT};
+use trial::{
+    metric::{self, figures},
+    placement::Placement,
+    record::Record,
+};
 
 use crate::{
     plan::{TWIN, row_of},

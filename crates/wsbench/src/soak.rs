@@ -13,15 +13,13 @@ use std::{
 
 use bench_core::{
     DriveSpec, ServeSpec,
-    drive::Drove,
-    protocol::Event,
+    protocol::{Drove, Event, Served},
     row::BuildInfo,
-    service::Served,
     spec::{Load, Pacing, SocketSpec, Workload},
     tally::{Tally, reconcile},
-    trial::{Peer, Program, probe, process::Process},
 };
 use clap::Args;
+use trial::{Peer, Program, probe, process::Process};
 
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},

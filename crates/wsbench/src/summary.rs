@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench_core::{
+use bench_core::spec::Role;
+use trial::{
     catalogue::Scenario,
+    machine::Machine,
     mark::Mark,
     metric::{self, Metric},
-    record::{Machine, Record},
-    trial::{
-        Role,
-        placement::{Cores, Placement},
-    },
+    placement::{Cores, Placement},
+    record::Record,
 };
 
 use crate::{
@@ -522,10 +521,8 @@ mod tests {
     #[test]
     fn a_failed_trial_counts_as_failed_and_not_as_a_figure() {
         let mut failed = trial("smol", 0, 1, 7_500_000);
-        failed.error = Some(bench_core::trial::Failure {
-            step: bench_core::trial::Step::Measure,
-            message: "the server ended early".to_owned(),
-        });
+        failed.error =
+            Some(trial::Failure { step: trial::Step::Measure, message: "the server ended early".to_owned() });
         let summary = summary(vec![trial("tokio", 0, 0, 5_000_000), failed]);
         let smol = &summary.groups[0].rows[1];
         assert_eq!((smol.server.as_str(), smol.failed, smol.figures.len()), ("smol", 1, 0));

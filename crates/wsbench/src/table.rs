@@ -1,8 +1,9 @@
 //! Tables: the same summary for a terminal, in Markdown, CSV and JSON.
 
-use bench_core::{mark::Mark, metric, trial::Role};
+use bench_core::spec::Role;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
+use trial::{mark::Mark, metric};
 
 use crate::{
     curve::{self, Slo},
@@ -346,10 +347,8 @@ mod tests {
     #[test]
     fn a_row_whose_baseline_failed_is_not_called_the_baseline() {
         let mut failed = trial("tokio", 0, 0, 5_000_000);
-        failed.error = Some(bench_core::trial::Failure {
-            step: bench_core::trial::Step::Measure,
-            message: "the server ended early".to_owned(),
-        });
+        failed.error =
+            Some(trial::Failure { step: trial::Step::Measure, message: "the server ended early".to_owned() });
         let trials = vec![failed, trial("smol", 0, 1, 6_000_000)];
         let results = Results { sessions: vec![session()], trials, ..Results::default() };
         let text = render_plain(&results, Format::Terminal);

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench_core::{
+use bench_core::spec::Pacing;
+use trial::{
     metric::{self, Metric},
     record::Record,
-    spec::Pacing,
 };
 
 use crate::statistics::{Test, holm, interval, median, p_value, rounds_needed};

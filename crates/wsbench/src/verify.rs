@@ -11,13 +11,12 @@ use std::{
 use bench_core::{
     ServeSpec,
     payload::Class,
-    protocol::Event,
+    protocol::{Event, Served},
     row::BuildInfo,
-    service::Served,
     spec::{SocketSpec, Workload},
-    trial::{Peer, Program, probe, process::Process},
 };
 use clap::Args;
+use trial::{Peer, Program, probe, process::Process};
 
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},

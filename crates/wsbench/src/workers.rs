@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::{catalogue::Scenario, trial::placement};
+use trial::{catalogue::Scenario, placement};
 
 use crate::{cast::Cast, exit::Stop, plan::row_of, select::Selection};
 
@@ -60,7 +60,8 @@ fn reason(scenario: &Scenario, servers: &[u32], usable: Option<u32>) -> Option<S
 
 #[cfg(test)]
 mod tests {
-    use bench_core::{catalogue::Pairing, spec::Load};
+    use bench_core::spec::Load;
+    use trial::catalogue::Pairing;
 
     use super::*;
 

@@ -4,8 +4,8 @@ mod common;
 
 use std::{io::Read, process::Stdio};
 
-use bench_core::record::Line;
 use common::{SHORT, lines, run, trials, wsbench};
+use trial::record::Line;
 
 #[test]
 fn bad_input_ends_with_2_and_one_clear_line_before_anything_runs() {
@@ -272,12 +272,8 @@ fn verify_passes_on_every_row() {
 
 #[test]
 fn any_echo_server_can_be_driven() {
-    use bench_core::{
-        ServeSpec,
-        protocol::Event,
-        spec::SocketSpec,
-        trial::{Peer, Program, process::Process},
-    };
+    use bench_core::{ServeSpec, protocol::Event, spec::SocketSpec};
+    use trial::{Peer, Program, process::Process};
 
     let program = Program::describe(&common::programs().join("runner-smol"), &[], "smol").unwrap();
     let spec = ServeSpec::on_loopback(1, SocketSpec::default());

@@ -16,13 +16,13 @@ use std::{
     process::Command,
 };
 
-use bench_core::record::Line;
 use common::{SHORT, lines, programs, run, trials, wsbench};
 use nix::sys::signal::Signal;
 use survey::{
     READ_ONLY_DISK, RUN, TOO_FEW_PORTS, ended, faulty, has_namespaces, runners_of, send, shell, started,
     until,
 };
+use trial::record::Line;
 use wsbench::{
     lock::{Lock, LockArguments},
     results::Results,

@@ -7,8 +7,8 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use bench_core::histogram::Series;
 use common::{run, trials, wsbench};
+use histogram::Series;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The oldest version that has everything the example needs.

@@ -241,7 +241,7 @@ fn verify_names_what_is_wrong() {
 }
 
 fn killing_wsbench_leaves_no_process_and_a_file_that_resumes() {
-    use bench_core::record::Line;
+    use trial::record::Line;
 
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("out.ndjson");

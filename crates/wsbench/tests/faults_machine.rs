@@ -14,7 +14,6 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use bench_core::record::Line;
 use common::{SHORT, lines, own_lock, programs, run, trials, wsbench};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::Signal;
@@ -22,6 +21,7 @@ use survey::{
     READ_ONLY_DISK, RUN, Running, TOO_FEW_PORTS, ended, faulty, has_namespaces, send, shell, started, survey,
     until,
 };
+use trial::record::Line;
 
 type Test = fn() -> Result<(), Failed>;
 

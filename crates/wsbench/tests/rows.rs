@@ -7,16 +7,20 @@ use std::ops::RangeInclusive;
 
 use bench_core::{
     Kind,
-    catalogue::Scenario,
-    histogram::Series,
-    record::{Machine, Origin, Pair, Position},
-    spec::{Flush, Load, Schedule, SocketSpec, Step, WhenFull, Workload},
-    trial::{
-        DescribeError, Program, Role, Setup, execute, execute::limit, placement::Cores,
-        sample::MachineSampler,
-    },
+    spec::{Flush, Load, Role, Schedule, SocketSpec, Step, WhenFull, Workload},
 };
+use histogram::Series;
 use libtest_mimic::{Arguments, Failed, Trial};
+use trial::{
+    DescribeError, Program, Setup,
+    catalogue::Scenario,
+    execute,
+    execute::limit,
+    machine::Machine,
+    placement::Cores,
+    record::{Origin, Pair, Position},
+    sample::MachineSampler,
+};
 use wsbench::rows::registry;
 
 fn main() -> std::process::ExitCode {

@@ -10,10 +10,9 @@ use async_std::{
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    drive::Drove,
-    protocol::{Control, Ready},
+    protocol::{Control, Drove, Ready, Served},
     row::MAX_THREADS,
-    service::{Served, Service},
+    service::Service,
     spec::SocketSpec,
     websocket::{self, WebSocket},
 };

@@ -9,9 +9,8 @@ use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
     completion::{self, OwnedStream, WebSocket},
-    drive::Drove,
-    protocol::{Control, Ready},
-    service::{Served, Service},
+    protocol::{Control, Drove, Ready, Served},
+    service::Service,
     spec::SocketSpec,
 };
 use compio::{

@@ -4,9 +4,7 @@
 use anyhow::bail;
 use bench_core::{
     DriveSpec, Row, RowInfo, Rows, ServeSpec,
-    drive::Drove,
-    protocol::{Control, Ready},
-    service::Served,
+    protocol::{Control, Drove, Ready, Served},
 };
 
 mod alarm;

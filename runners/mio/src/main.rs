@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bench_core::cli::main(runner_mio::ROWS, build_info::build())
+    runner_cli::main(runner_mio::ROWS, build_info::build())
 }

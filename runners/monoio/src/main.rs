@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    bench_core::cli::main(runner_monoio::ROWS, build_info::build())
+    runner_cli::main(runner_monoio::ROWS, build_info::build())
 }
 
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
     eprintln!("monoio: not available here: this row runs on io_uring, which only Linux has");
-    ExitCode::from(bench_core::cli::EXIT_UNAVAILABLE)
+    ExitCode::from(bench_core::protocol::EXIT_UNAVAILABLE)
 }

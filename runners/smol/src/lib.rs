@@ -5,9 +5,8 @@ use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, 
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    drive::Drove,
-    protocol::{Control, Ready},
-    service::{Served, Service},
+    protocol::{Control, Drove, Ready, Served},
+    service::Service,
     spec::SocketSpec,
     websocket::{self, WebSocket},
 };

@@ -4,10 +4,8 @@ use std::{future::Future, io, panic::AssertUnwindSafe, sync::Arc, thread};
 
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Row, RowInfo, Runtime, ServeSpec, ServerTask,
-    drive::Drove,
-    protocol::{Control, Ready},
+    protocol::{Control, Drove, Ready, Served},
     row::MAX_THREADS,
-    service::Served,
 };
 use smol::{Executor, channel::unbounded, future::FutureExt};
 

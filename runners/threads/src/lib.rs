@@ -14,9 +14,8 @@ use std::{
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    drive::Drove,
-    protocol::{Control, Ready},
-    service::{Served, Service},
+    protocol::{Control, Drove, Ready, Served},
+    service::Service,
     spec::SocketSpec,
 };
 use futures_lite::future::block_on;

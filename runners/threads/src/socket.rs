@@ -9,8 +9,8 @@ use std::{
 use bench_core::{
     Kind, Socket, SocketError, WriteBehind,
     service::Service,
+    socket::Secured,
     spec::{Flush, SocketSpec},
-    tls::Secured,
     transport::Transport,
     websocket::{self, config, handshake_error, is_data, request_not_seen, service_of, socket_error},
 };

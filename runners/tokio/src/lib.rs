@@ -6,9 +6,8 @@ use std::{future::Future, io, net::SocketAddr, time::Instant};
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    drive::Drove,
-    protocol::{Control, Ready},
-    service::{Served, Service},
+    protocol::{Control, Drove, Ready, Served},
+    service::Service,
     spec::SocketSpec,
     websocket::{self, WebSocket},
 };

@@ -2,10 +2,8 @@
 
 use bench_core::{
     DriveSpec, Row, RowInfo, ServeSpec,
-    drive::Drove,
-    protocol::{Control, Ready},
+    protocol::{Control, Drove, Ready, Served},
     row::MAX_THREADS,
-    service::Served,
 };
 use tokio::runtime::{Builder, Runtime};
 

@@ -13,9 +13,8 @@ use std::{
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Kind, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
     Socket, SocketError, SocketResult, Timer,
-    drive::Drove,
-    protocol::{Control, Ready},
-    service::{Served, Service},
+    protocol::{Control, Drove, Ready, Served},
+    service::Service,
     spec::{Flush, SocketSpec},
     websocket::{self, handshake_error, request_not_seen, service_of, socket_error},
     write_behind::{Held, polled},

@@ -1,6 +1,7 @@
 //! The questions that a reader comes with, answered from the verdicts and from nothing else.
 
-use bench_core::metric::{self, Metric, human};
+use trial::metric::{self, Metric};
+use units::human;
 
 use super::charts::Card;
 use crate::{

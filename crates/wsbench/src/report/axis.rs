@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use bench_core::metric::{Unit, human, three_digits};
 use plotters::coord::{
     ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter},
     types::RangedCoordf64,
 };
+use units::{Unit, human, three_digits};
 
 /// How an axis runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

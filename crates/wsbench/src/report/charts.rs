@@ -1,9 +1,8 @@
 //! Which charts some results give, and what is in them.
 
-use bench_core::{
-    histogram::Series,
-    metric::{self, Metric, Unit, human},
-};
+use histogram::Series;
+use trial::metric::{self, Metric};
+use units::{Unit, human};
 
 use super::{
     axis::{Scale, Show},

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench_core::{mark::Mark, record::End};
+use trial::{mark::Mark, record::End};
 
 use crate::{
     results::Results,

@@ -1,9 +1,8 @@
 //! How each row differs from the baseline, over all scenarios.
 
-use bench_core::{
-    metric::{self, Metric, human},
-    trial::Role,
-};
+use bench_core::spec::Role;
+use trial::metric::{self, Metric};
+use units::human;
 
 use super::charts::Card;
 use crate::{

@@ -1,11 +1,11 @@
 //! Drawing charts as SVG: axes, ticks and labels are plotters'.
 
-use bench_core::metric::Unit;
 use plotters::{
     coord::{Shift, types::RangedCoordf64},
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
+use units::Unit;
 
 use super::{
     axis::{Axis, Scale, Show},

@@ -1,7 +1,8 @@
 //! The table of rows × scenarios.
 
-use bench_core::metric::{self, Metric, human};
 use serde_json::{Value, json};
+use trial::metric::{self, Metric};
+use units::human;
 
 use super::charts::Card;
 use crate::{

@@ -1,6 +1,7 @@
 //! The four tests of the original evaluation, side by side, where the records hold them.
 
-use bench_core::metric::{self, Metric, human};
+use trial::metric::{self, Metric};
+use units::human;
 
 use crate::{
     summary::{Group, Summary},

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::{
+use bench_core::spec::{Flush, Load, Workload};
+use trial::{
     catalogue::Scenario,
-    metric::{self, Metric, Unit},
-    spec::{Flush, Load, Workload},
+    metric::{self, Metric},
 };
+use units::Unit;
 
 use super::{
     axis::{Scale, Show},

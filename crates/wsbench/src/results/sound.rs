@@ -1,8 +1,8 @@
 //! What a line has to be for its figures to mean anything: no run could have written the others.
 
-use bench_core::{
+use histogram::Distribution;
+use trial::{
     catalogue::MAX_ROUNDS,
-    histogram::Distribution,
     record::{Record, Session},
 };
 

@@ -5,14 +5,13 @@ use std::{
     time::Duration,
 };
 
-use bench_core::{
+use bench_core::spec::Role;
+use trial::{
+    Program, Setup, execute,
+    execute::limit,
+    placement::{self, Cores, Placement},
     record::{Origin, Pair, Position, Record, Session},
-    trial::{
-        Program, Role, Setup, execute,
-        execute::limit,
-        placement::{self, Cores, Placement},
-        sample::MachineSampler,
-    },
+    sample::MachineSampler,
 };
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench_core::record::{Line, Pair, Position, Record, Session};
+use trial::record::{Line, Pair, Position, Record, Session};
 
 use crate::{
     exit::Stop,
@@ -47,7 +47,7 @@ pub(super) fn run_blocks(
 
 #[cfg(test)]
 mod tests {
-    use bench_core::trial::{Failure, Step};
+    use trial::{Failure, Step};
 
     use super::*;
     use crate::results::tests::{session, trial};

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use bench_core::record::Session;
 use indicatif::HumanDuration;
+use trial::record::Session;
 
 use crate::{inert::inert, plan};
 

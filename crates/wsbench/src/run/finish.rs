@@ -1,6 +1,6 @@
 //! The part of a run that a new and a resumed one share.
 
-use bench_core::record::{FoundPoint, Line, Partial, SCHEMA, Session, unix_ms};
+use trial::record::{FoundPoint, Line, Partial, SCHEMA, Session, unix_ms};
 
 use super::{
     bench::Bench,

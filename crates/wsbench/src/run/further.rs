@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bench_core::{
+use trial::{
     mark::Mark,
     record::{Record, Session},
 };

@@ -2,9 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use bench_core::{
-    record::{Line, Machine, Orphaned},
-    row::BuildInfo,
+use bench_core::row::BuildInfo;
+use trial::{
+    machine::Machine,
+    record::{Line, Orphaned},
 };
 
 use super::{

@@ -5,14 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::{
-    drive::Drove,
-    histogram::Series,
-    metric::{Unit, human},
-    payload::Class,
-    tally::Tally,
-    trial::{Peer, process::Process},
-};
+use bench_core::{payload::Class, protocol::Drove, tally::Tally};
+use histogram::Series;
+use trial::{Peer, process::Process};
+use units::{Unit, human};
 
 use super::{CHURN_LANES, PACED_CONNECTIONS};
 

@@ -1,6 +1,7 @@
 //! The cells of a group's table, as text: the same for a terminal, in Markdown and on the report's page.
 
-use bench_core::metric::{self, Metric, human};
+use trial::metric::Metric;
+use units::human;
 
 use crate::{
     summary::{Figure, Group, Ratio, RowFigures},
@@ -80,7 +81,7 @@ fn against(group: &Group, row: &RowFigures, ratio: Ratio) -> String {
 
 /// What a verdict is called for a metric; `None` where there is none.
 pub(crate) fn verdict_word(metric: Metric, verdict: Verdict) -> Option<&'static str> {
-    let is_size = metric.unit == metric::Unit::Bytes;
+    let is_size = metric.unit == units::Unit::Bytes;
     match verdict {
         Verdict::Tie => Some("tie"),
         Verdict::Greater if is_size => Some("more"),

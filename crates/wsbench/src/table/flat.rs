@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use bench_core::{metric, trial::Role};
+use bench_core::spec::Role;
 use schemars::JsonSchema;
 use serde::Serialize;
+use trial::metric;
 
 use super::verdict_word;
 use crate::{summary::Summary, text::cell};

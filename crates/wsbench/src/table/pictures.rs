@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::metric::{Unit, human, three_digits};
+use units::{Unit, human, three_digits};
 
 use crate::{
     results::Results,

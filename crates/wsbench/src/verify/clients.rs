@@ -11,8 +11,8 @@ use bench_core::{
     payload::Class,
     protocol::Event,
     spec::{Load, Pacing, SocketSpec},
-    trial::{Peer, Program, process::Process},
 };
+use trial::{Peer, Program, process::Process};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{

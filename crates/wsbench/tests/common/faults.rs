@@ -14,11 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::record::Line;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use trial::record::Line;
 
 use crate::common::{lines, own_lock, programs};
 

@@ -13,7 +13,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use bench_core::record::{Line, Record};
+use trial::record::{Line, Record};
 
 /// The folder with all programs of this build.
 pub fn programs() -> PathBuf {

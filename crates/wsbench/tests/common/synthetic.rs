@@ -5,17 +5,18 @@ use std::{collections::BTreeMap, fs::File, io::Write, path::Path, time::Duration
 
 use bench_core::{
     RowInfo,
-    catalogue::{Catalogue, Scenario},
-    histogram::{Recorder, Series},
-    mark::Mark,
-    record::{End, Line, Machine, Pair, Record, SCHEMA, Session},
     row::BuildInfo,
-    spec::Workload,
+    spec::{Role, Workload},
     tally::Tally,
-    trial::{
-        Edges, Failure, MachineSample, Role, Sample, Step,
-        placement::{Cores, Placement},
-    },
+};
+use histogram::{Recorder, Series};
+use trial::{
+    Edges, Failure, MachineSample, Sample, Step,
+    catalogue::{Catalogue, Scenario},
+    machine::Machine,
+    mark::Mark,
+    placement::{Cores, Placement},
+    record::{End, Line, Pair, Record, SCHEMA, Session},
 };
 
 /// What a run consists of.

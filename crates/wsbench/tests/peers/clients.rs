@@ -11,8 +11,8 @@ use std::{
 use bench_core::{
     DriveSpec,
     spec::{Load, Pacing, SocketSpec},
-    trial::Program,
 };
+use trial::Program;
 use wsbench::verify::wire::{BINARY, FIN, PING, TEXT, Wire, header, unmasked};
 
 use crate::{

@@ -7,8 +7,8 @@ use bench_core::{
     protocol::Event,
     spec::{Load, Pacing, SocketSpec},
     tally::{Tally, reconcile},
-    trial::{Peer, Program, probe, process::Process},
 };
+use trial::{Peer, Program, probe, process::Process};
 
 use crate::attacks::{Outcome, Size};
 

@@ -21,14 +21,10 @@ use std::{
 };
 
 use attacks::{FILES, MOST, Outcome, PANICS, Size};
-use bench_core::{
-    ServeSpec,
-    service::{PANICS_ON_REQUEST, Served},
-    spec::SocketSpec,
-    trial::{DescribeError, Program},
-};
+use bench_core::{ServeSpec, protocol::Served, service::PANICS_ON_REQUEST, spec::SocketSpec};
 use libtest_mimic::{Arguments, Failed, Trial};
 use server::{PATIENCE, Server};
+use trial::{DescribeError, Program};
 use wsbench::{rows::registry, verify::basics};
 
 /// Memory that a server may gain by an attack that should leave nothing behind: buffers of many connections, and what an

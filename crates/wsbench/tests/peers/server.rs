@@ -9,11 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::{ServeSpec, protocol::Event, service::Served, trial::Program};
+use bench_core::{
+    ServeSpec,
+    protocol::{Event, Served},
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use trial::Program;
 
 /// Longest time for anything that should be over soon: for a machine that stalls.
 pub const PATIENCE: Duration = Duration::from_secs(60);

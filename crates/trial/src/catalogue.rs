@@ -1,0 +1,546 @@
+//! The catalogue: scenarios and profiles, as data.
+//!
+//! One TOML file of them is part of every program; a user's file adds to it or replaces entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bench_core::{
+    row::MAX_THREADS,
+    spec::{Load, Role, Schedule, SocketSpec, Workload},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{metric, placement::Placement};
+
+/// The catalogue that every program carries, as its TOML text.
+pub const BUILT_IN: &str =
+    concat!(include_str!("catalogue.toml"), "\n", include_str!("catalogue/scalability.toml"));
+
+/// Most rounds of a run: beyond this no interval gets noticeably narrower.
+pub const MAX_ROUNDS: u32 = 1_000;
+
+/// A workload with all its parameters, under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it shows, in one sentence.
+    pub about: String,
+    /// Where server and client run, unless the run says otherwise.
+    pub placement: Placement,
+    /// What the client does.
+    pub load: Load,
+    /// What a second process of the same client does at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Load>,
+    /// Settings of every connection.
+    pub socket: SocketSpec,
+    /// Worker threads, and cores, of rows that take several, where the scenario decides it and not the run. A row that
+    /// cannot have so many takes no part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_cores: Option<u32>,
+    /// Name of the metric that ranks the rows, where it is not that of the workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranked_by: Option<String>,
+    /// The curve that it is a point of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curve: Option<String>,
+    /// Whether the other points of its curve are found while the run goes on, by doubling and bisection.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub finds_rates: bool,
+}
+
+impl Scenario {
+    /// A scenario with this load alone, and defaults.
+    pub fn new(name: &str, load: Load) -> Scenario {
+        Scenario {
+            name: name.to_owned(),
+            about: String::new(),
+            placement: Placement::default(),
+            load,
+            beside: None,
+            socket: SocketSpec::default(),
+            server_cores: None,
+            ranked_by: None,
+            curve: None,
+            finds_rates: false,
+        }
+    }
+
+    /// Its loads, of which the first is what the rows are compared by.
+    pub fn loads(&self) -> impl Iterator<Item = &Load> {
+        std::iter::once(&self.load).chain(&self.beside)
+    }
+
+    /// Connections that the server has at the same time.
+    pub fn connections(&self) -> u32 {
+        self.loads().map(Load::all_connections).sum()
+    }
+
+    /// Whether its rows are ranked by how evenly they serve the connections.
+    pub fn is_about_fairness(&self) -> bool {
+        let ranking = self.ranked_by.as_deref().and_then(metric::by_name);
+        ranking.is_some_and(|metric| [metric::LEAST_SHARE, metric::JAIN].contains(&metric))
+    }
+
+    /// What the row at this end has to offer beside services, workloads and flush policies: names of
+    /// [`bench_core::spec::FEATURES`].
+    pub fn needs(&self, role: Role) -> BTreeSet<&'static str> {
+        let counts = (self.is_about_fairness() && role == Role::Client).then_some("counts");
+        let tls = self.socket.tls.then_some("tls");
+        let send_buffer =
+            self.socket.send_buffer_bytes.filter(|_| role == Role::Server).map(|_| "send-buffer");
+        self.loads().flat_map(|load| load.needs(role)).chain(counts).chain(tls).chain(send_buffer).collect()
+    }
+
+    /// Checks its values.
+    ///
+    /// # Errors
+    /// One line with the value, the range and the reason.
+    pub fn validate(&self) -> Result<(), String> {
+        self.loads().try_for_each(|load| load.validate(&self.socket))?;
+        let agreed = self.load.workload == Workload::Push && self.load.schedule != Schedule::OnConnect;
+        if agreed && self.beside.is_some() {
+            return Err("a schedule of pushes that is agreed beforehand would begin while the second client connects: \
+                        nothing can run beside it"
+                .to_owned());
+        }
+        if let Some(name) = &self.ranked_by
+            && metric::by_name(name).is_none()
+        {
+            return Err(format!("ranked by `{name}`, which is no metric"));
+        }
+        match self.server_cores {
+            Some(cores) if !(1..=MAX_THREADS).contains(&cores) => {
+                Err(format!("server cores: {cores} is out of range, 1 to {MAX_THREADS} are possible"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this is its name, or that of its curve.
+    fn is_called(&self, name: &str) -> bool {
+        self.name == *name || self.curve.as_deref() == Some(name)
+    }
+
+    /// Whether a pattern matches its name, or that of its curve.
+    pub fn is_meant_by(&self, pattern: &str) -> bool {
+        matches(pattern, &self.name) || self.curve.as_ref().is_some_and(|curve| matches(pattern, curve))
+    }
+
+    /// The point of its curve at another offered rate.
+    pub fn at_rate(&self, rate_per_s: u64) -> Scenario {
+        Scenario {
+            name: format!("{}-{rate_per_s}", self.curve.as_ref().unwrap_or(&self.name)),
+            load: Load { rate_per_s: Some(rate_per_s), ..self.load.clone() },
+            ..self.clone()
+        }
+    }
+
+    /// Load and connections in a few words, for headings.
+    pub fn summary(&self) -> String {
+        let beside =
+            self.beside.as_ref().map_or(String::new(), |load| format!(" · beside {}", summary(load)));
+        let send_buffer = self
+            .socket
+            .send_buffer_bytes
+            .map_or(String::new(), |bytes| format!(" · send buffer {}", units::bytes(bytes)));
+        let tls = if self.socket.tls { " · TLS" } else { "" };
+        format!("{}{beside}{send_buffer}{tls}", summary(&self.load))
+    }
+}
+
+fn summary(load: &Load) -> String {
+    use bench_core::spec::Workload::{Broadcast, Connect, Idle, OneWay, Paced, PingPong, Push, Window};
+
+    let connections = match load.connections {
+        1 => "1 connection".to_owned(),
+        many => format!("{many} connections"),
+    };
+    let kind = match load.kind {
+        bench_core::Kind::Text => "text",
+        bench_core::Kind::Binary => "binary",
+    };
+    let size = units::bytes(load.payload_bytes);
+    let time = std::time::Duration::from_micros;
+    let burn = match load.burn_us {
+        0 => String::new(),
+        micros => format!(", {:?} of CPU time each", time(micros)),
+    };
+    match load.workload {
+        PingPong => format!("{connections} · {size} {kind} · closed loop{burn}"),
+        Window => format!("{connections} · {size} {kind} · closed loop, {} in flight{burn}", load.window),
+        OneWay => format!("{connections} · {size} {kind} · batches of {}, acknowledged", load.batch()),
+        Push => {
+            let timers = match load.timers {
+                1 => String::new(),
+                timers => format!(" with {timers} schedules each"),
+            };
+            format!("{connections}{timers} · {} pushes every {:?}", load.pushes(), time(load.every_us))
+        }
+        Connect => {
+            let how = match (load.rate_per_s, load.messages, load.connections) {
+                (Some(rate), ..) => format!("{rate}/s offered · "),
+                (None, _, 1) => String::new(),
+                (None, Some(1), many) => format!("{many} at once · "),
+                (None, _, many) => format!("{many} at a time · "),
+            };
+            let then = match load.exchanges {
+                0 => "first push".to_owned(),
+                1 => "1 echo".to_owned(),
+                many => format!("{many} echoes"),
+            };
+            format!("{how}connect, upgrade, {then}")
+        }
+        Idle if load.touch => format!("{connections}, silent after one echo each"),
+        Idle => format!("{connections}, silent"),
+        Paced if !load.steps.is_empty() => {
+            let steps: Vec<String> = load
+                .steps
+                .iter()
+                .map(|step| {
+                    format!("{} % for {:?}", step.percent_of_capacity, time(step.duration_ms * 1_000))
+                })
+                .collect();
+            format!("{connections} · {size} {kind} · paced, of the capacity {}{burn}", steps.join(", then "))
+        }
+        Paced => {
+            let rate = load.rate_per_s.unwrap_or(0);
+            format!("{connections} · {size} {kind} · paced, {rate}/s offered{burn}{}", stall(load))
+        }
+        Broadcast => {
+            let rate = load.rate_per_s.unwrap_or(0);
+            let (queue, when_full) = (load.queue, load.when_full.name());
+            let subscribers = load.connections;
+            format!(
+                "{subscribers} subscribers · {size} {kind} · {rate}/s published · queue {queue}, {when_full} when full{}",
+                stall(load)
+            )
+        }
+    }
+}
+
+/// Which connections stop reading, in a few words; nothing where none does.
+fn stall(load: &Load) -> String {
+    let time = std::time::Duration::from_millis;
+    match load.stall_percent {
+        0 => String::new(),
+        percent => format!(" · {percent} % stop reading for {:?}", time(load.stall_for_ms)),
+    }
+}
+
+/// A list of scenarios with a number of rounds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// What it is for, in one sentence.
+    pub about: String,
+    /// Rounds.
+    pub rounds: u32,
+    /// Rounds of the scenarios whose names match a pattern, where these have others; of several patterns the longest counts.
+    #[serde(default)]
+    pub rounds_of: BTreeMap<String, u32>,
+    /// Which rows meet which, unless the run says otherwise.
+    #[serde(default)]
+    pub pairs: Pairing,
+    /// Names of its scenarios.
+    pub scenarios: Vec<String>,
+}
+
+impl Profile {
+    /// Rounds of a scenario.
+    pub fn rounds_of(&self, scenario: &Scenario) -> u32 {
+        let matching = self.rounds_of.iter().filter(|(pattern, _)| scenario.is_meant_by(pattern));
+        matching.max_by_key(|(pattern, _)| pattern.len()).map_or(self.rounds, |(_, rounds)| *rounds)
+    }
+}
+
+/// Which server rows meet which client rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// Every row as a server, against one fixed client.
+    #[default]
+    Servers,
+    /// Every row as a client, against one fixed server.
+    Clients,
+    /// Every row with itself.
+    Same,
+    /// Every row with every row.
+    All,
+}
+
+/// Scenarios and profiles by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Catalogue {
+    /// The scenarios.
+    pub scenarios: BTreeMap<String, Scenario>,
+    /// The profiles.
+    pub profiles: BTreeMap<String, Profile>,
+}
+
+/// A catalogue file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct File {
+    scenario: BTreeMap<String, Entry>,
+    profile: BTreeMap<String, Profile>,
+}
+
+/// A scenario as it is written: what it does not say has the default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    about: String,
+    #[serde(default)]
+    placement: Placement,
+    load: Load,
+    #[serde(default)]
+    beside: Option<Load>,
+    #[serde(default)]
+    socket: SocketSpec,
+    #[serde(default)]
+    server_cores: Option<u32>,
+    #[serde(default)]
+    ranked_by: Option<String>,
+    /// Offered rates, each of which becomes a scenario of its own: `name-rate`.
+    #[serde(default)]
+    curve: Option<Curve>,
+}
+
+/// The rates of a curve.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a list of rates, or { from = RATE } to find them")]
+enum Curve {
+    /// All of them.
+    Given(Vec<u64>),
+    /// The first one; a run finds the others.
+    Found(FirstRate),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirstRate {
+    from: u64,
+}
+
+impl Entry {
+    /// The scenarios that it stands for.
+    fn scenarios(self, name: &str) -> Vec<Scenario> {
+        let Entry { about, placement, load, beside, socket, server_cores, ranked_by, curve } = self;
+        let name = name.to_owned();
+        let scenario = Scenario {
+            name,
+            about,
+            placement,
+            load,
+            beside,
+            socket,
+            server_cores,
+            ranked_by,
+            curve: None,
+            finds_rates: false,
+        };
+        let (rates, finds_rates) = match curve {
+            None => return vec![scenario],
+            Some(Curve::Given(rates)) => (rates, false),
+            Some(Curve::Found(FirstRate { from })) => (vec![from], true),
+        };
+        let curve = Scenario { curve: Some(scenario.name.clone()), finds_rates, ..scenario };
+        rates.into_iter().map(|rate| curve.at_rate(rate)).collect()
+    }
+}
+
+impl Catalogue {
+    /// The built-in catalogue.
+    pub fn built_in() -> Catalogue {
+        let mut catalogue = Catalogue { scenarios: BTreeMap::new(), profiles: BTreeMap::new() };
+        catalogue.extend(BUILT_IN).expect("a test reads the built-in catalogue");
+        catalogue
+    }
+
+    /// Adds the scenarios and profiles of a TOML text; one that exists already is replaced. Returns the names of the
+    /// profiles that the text defines.
+    ///
+    /// # Errors
+    /// When the text is no catalogue, a scenario's values are out of range, or a profile names an unknown scenario.
+    pub fn extend(&mut self, text: &str) -> Result<Vec<String>, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        for (name, entry) in file.scenario {
+            for scenario in entry.scenarios(&name) {
+                let checked = scenario.validate();
+                checked.map_err(|reason| format!("scenario `{}`: {reason}", scenario.name))?;
+                self.scenarios.insert(scenario.name.clone(), scenario);
+            }
+        }
+        let names = file.profile.keys().cloned().collect();
+        for (name, profile) in file.profile {
+            if !(1..=MAX_ROUNDS).contains(&profile.rounds) || profile.scenarios.is_empty() {
+                return Err(format!(
+                    "profile `{name}`: 1 to {MAX_ROUNDS} rounds and at least one scenario are needed"
+                ));
+            }
+            let own = profile.rounds_of.iter().find(|(_, rounds)| !(1..=MAX_ROUNDS).contains(*rounds));
+            if let Some((pattern, rounds)) = own {
+                return Err(format!(
+                    "profile `{name}`: {rounds} rounds of `{pattern}` are out of range, 1 to {MAX_ROUNDS} are possible"
+                ));
+            }
+            for scenario in &profile.scenarios {
+                if !self.scenarios.values().any(|known| known.is_called(scenario)) {
+                    return Err(format!("profile `{name}`: there is no scenario `{scenario}`"));
+                }
+            }
+            self.profiles.insert(name, profile);
+        }
+        Ok(names)
+    }
+
+    /// The scenarios whose names match `pattern`, in which `*` stands for any characters.
+    pub fn matching<'a>(&'a self, pattern: &'a str) -> impl Iterator<Item = &'a Scenario> {
+        self.scenarios.values().filter(move |scenario| scenario.is_meant_by(pattern))
+    }
+
+    /// The scenarios of a profile, in its order.
+    pub fn of_profile(&self, profile: &Profile) -> Vec<Scenario> {
+        let mut scenarios: Vec<Scenario> = self
+            .scenarios
+            .values()
+            .filter(|scenario| profile.scenarios.iter().any(|name| scenario.is_called(name)))
+            .cloned()
+            .collect();
+        // The points of a curve in the order of their rates, not of their names.
+        scenarios.sort_by_key(|scenario| {
+            let place = profile.scenarios.iter().position(|name| scenario.is_called(name));
+            (place, scenario.load.rate_per_s)
+        });
+        scenarios
+    }
+}
+
+/// Whether `name` matches `pattern`, in which `*` stands for any characters.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(place) => rest = &rest[place + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_catalogue_is_sound() {
+        let catalogue = Catalogue::built_in();
+        for name in ["seed", "quick", "full"] {
+            assert!(catalogue.profiles.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_users_file_adds_and_replaces() {
+        let mut catalogue = Catalogue::built_in();
+        let before = catalogue.scenarios.len();
+        let names = catalogue
+            .extend(
+                r#"
+                [scenario.mine]
+                about = "ours"
+                load = { workload = "ping-pong", connections = 7 }
+                [profile.ours]
+                about = "ours"
+                rounds = 2
+                scenarios = ["mine", "rtt-24"]
+                "#,
+            )
+            .unwrap();
+        assert_eq!(names, ["ours"]);
+        assert_eq!(catalogue.scenarios.len(), before + 1);
+        assert_eq!(catalogue.scenarios["mine"].load.connections, 7);
+        assert_eq!(catalogue.of_profile(&catalogue.profiles["ours"]).len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_named() {
+        let wrong = |text: &str| Catalogue::built_in().extend(text).unwrap_err();
+        assert!(wrong("x = 1").contains("unknown field `x`"));
+        let window = "[scenario.w]\nabout = ''\nload = { workload = 'window', window = 0 }";
+        assert!(wrong(window).contains("scenario `w`: window: 0"));
+        let profile = "[profile.p]\nabout = ''\nrounds = 1\nscenarios = ['nope']";
+        assert!(wrong(profile).contains("no scenario `nope`"));
+        let rounds =
+            "[profile.p]\nabout = ''\nrounds = 1\nrounds_of = { 'rtt-*' = 0 }\nscenarios = ['rtt-24']";
+        assert!(wrong(rounds).contains("0 rounds of `rtt-*`"));
+        let scenario = |fields: &str| wrong(&format!("[scenario.s]\nabout = ''\n{fields}"));
+        assert!(scenario("load = {}\nranked_by = 'beauty'").contains("no metric"));
+        assert!(scenario("load = {}\nserver_cores = 0").contains("server cores: 0"));
+        assert!(scenario("load = {}\nbeside = { window = 0 }").contains("window: 0"));
+        let push = "load = { workload = 'push', schedule = 'aligned' }\nbeside = {}";
+        assert!(scenario(push).contains("nothing can run beside it"));
+    }
+
+    #[test]
+    fn rounds_of_a_pattern_and_of_a_longer_one() {
+        let mut catalogue = Catalogue::built_in();
+        let profile = "[profile.p]\nabout = ''\nrounds = 7\nrounds_of = { 'idle-*' = 2, 'idle-1000*' = 3 }\n\
+                       scenarios = ['rtt-24', 'idle-0', 'idle-1000']";
+        catalogue.extend(profile).unwrap();
+        let rounds = |name: &str| catalogue.profiles["p"].rounds_of(&catalogue.scenarios[name]);
+        assert_eq!([rounds("rtt-24"), rounds("idle-0"), rounds("idle-1000")], [7, 2, 3]);
+    }
+
+    #[test]
+    fn every_family_of_scalability_is_in_its_profiles() {
+        let catalogue = Catalogue::built_in();
+        for profile in ["scalability", "scalability-full"] {
+            let scenarios = catalogue.of_profile(&catalogue.profiles[profile]);
+            for family in [
+                "idle",
+                "connections",
+                "size",
+                "storm",
+                "churn",
+                "push",
+                "neighbour",
+                "fair",
+                "cores",
+                "overload",
+                "tls",
+                "broadcast",
+                "slow",
+            ] {
+                let pattern = format!("{family}-*");
+                assert!(
+                    scenarios.iter().any(|scenario| scenario.is_meant_by(&pattern)),
+                    "{family} is missing in {profile}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("rtt-24", "rtt-24", true),
+            ("rtt-24", "rtt-240", false),
+            ("rtt-*", "rtt-240", true),
+            ("*-64*", "window-64-each", true),
+            ("*-64", "window-64-each", false),
+            ("*", "anything", true),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Marks: what spoils some of a trial's figures for a verdict. The figures stay; only the verdict on them is withdrawn.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::metric::{Metric, MetricKind};
+
+mod judge;
+
+pub use judge::marks;
+
+/// Why a verdict on some figures of a trial would be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// The client was the limit of a closed loop: rate and latency are its own.
+    ClientSaturated,
+    /// The generator of a paced load sent late: the latency is its own.
+    GeneratorLate,
+    /// The server did not keep up with the offered rate. This is a result, and spoils nothing.
+    ServerSaturated,
+    /// Something else took time from the used cores, or a clock stepped.
+    Disturbed,
+    /// Server and client had to share a core although each should have its own.
+    CoresShared,
+}
+
+impl Mark {
+    /// All marks.
+    pub const ALL: [Mark; 5] = [
+        Mark::ClientSaturated,
+        Mark::GeneratorLate,
+        Mark::ServerSaturated,
+        Mark::Disturbed,
+        Mark::CoresShared,
+    ];
+
+    /// Name as in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mark::ClientSaturated => "client-saturated",
+            Mark::GeneratorLate => "generator-late",
+            Mark::ServerSaturated => "server-saturated",
+            Mark::Disturbed => "disturbed",
+            Mark::CoresShared => "cores-shared",
+        }
+    }
+
+    /// What it says, and which verdicts it withdraws, for a person.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Mark::ClientSaturated => {
+                "the client was at least 95 % busy: rate and latency are the client's as much as the server's, and get \
+                 no verdict; the servers' costs may look more alike than they are"
+            }
+            Mark::GeneratorLate => "the generator sent late: latency gets no verdict",
+            Mark::ServerSaturated => "the server kept up with less than 99 % of the offered rate",
+            Mark::Disturbed => {
+                "others took more than 5 % of the used cores, or the hypervisor more than 2 %, or a clock stepped: no \
+                 verdict"
+            }
+            Mark::CoresShared => {
+                "too few cores: server and client share one, which cannot be compared with rows of one thread"
+            }
+        }
+    }
+
+    /// The letter that stands for it in a table.
+    pub fn letter(self) -> char {
+        match self {
+            Mark::ClientSaturated => 'c',
+            Mark::GeneratorLate => 'g',
+            Mark::ServerSaturated => 's',
+            Mark::Disturbed => 'd',
+            Mark::CoresShared => 'x',
+        }
+    }
+
+    /// Whether it withdraws the verdict on a metric.
+    pub fn spoils(self, metric: Metric) -> bool {
+        match self {
+            Mark::ClientSaturated | Mark::GeneratorLate => metric.kind != MetricKind::Cost,
+            Mark::ServerSaturated => false,
+            Mark::Disturbed | Mark::CoresShared => true,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which marks a trial has.
+
+use std::collections::BTreeSet;
+
+use bench_core::spec::{Role, Workload};
+use histogram::Series;
+
+use super::Mark;
+use crate::{
+    clock::{self, Ahead},
+    placement::Placement,
+    record::{End, Record},
+    sample::MachineSample,
+};
+
+/// Share of the measured window from which a client's core counts as full: the rest is lost between its system calls.
+const FULL: f64 = 0.95;
+
+/// Share of the offered rate below which a server counts as saturated.
+const SATURATED: f64 = 0.99;
+
+/// Lateness of a generator, at p99, that no latency of a WebSocket echo is sensitive to.
+const LATE_NS: u64 = 20_000;
+
+/// The same where the generator shares its core with the server: the wake-up of the kernel's timers is part of it.
+const LATE_SHARED_NS: u64 = 200_000;
+
+/// Share of the window of the used cores that others may take before a trial counts as disturbed.
+const FOREIGN: f64 = 0.05;
+
+/// Share of the window of the used cores that the hypervisor may take.
+const STOLEN: f64 = 0.02;
+
+/// What the kernel's counting in ticks of 10 ms may add to that, on two cores.
+const TICKS_NS: u64 = 20_000_000;
+
+/// The marks of a trial that did not fail.
+pub fn marks(record: &Record) -> BTreeSet<Mark> {
+    let mut marks = BTreeSet::new();
+    if record.error.is_some() {
+        return marks;
+    }
+    let workload = record.scenario.load.workload;
+    if record.cores.cores_shared {
+        marks.insert(Mark::CoresShared);
+    }
+    if workload.is_closed_loop() && record.placement == Placement::Split && is_full(&record.client, record) {
+        marks.insert(Mark::ClientSaturated);
+    }
+    if matches!(workload, Workload::Paced | Workload::Broadcast) {
+        // A client that is compared is late by its own timers, and that is what is measured.
+        if record.role == Role::Server && generator_is_late(record) {
+            marks.insert(Mark::GeneratorLate);
+        } else if rate(record) < SATURATED * offered(record) {
+            marks.insert(Mark::ServerSaturated);
+        }
+    }
+    if is_disturbed(record) {
+        marks.insert(Mark::Disturbed);
+    }
+    marks
+}
+
+/// Units a second that the load asks for; of a broadcast without those that a policy dropped.
+fn offered(record: &Record) -> f64 {
+    let load = &record.scenario.load;
+    let rate = load.rate_per_s.unwrap_or(0) as f64;
+    match load.workload {
+        Workload::Broadcast => {
+            rate * f64::from(load.connections) - record.dropped as f64 * 1e9 / record.elapsed_ns as f64
+        }
+        _ => rate,
+    }
+}
+
+fn rate(record: &Record) -> f64 {
+    record.units as f64 * 1e9 / record.elapsed_ns as f64
+}
+
+fn is_full(end: &End, record: &Record) -> bool {
+    let Some((before, after)) = end.samples.both() else { return false };
+    let busy = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
+    busy >= FULL * record.elapsed_ns as f64 * f64::from(end.workers)
+}
+
+fn generator_is_late(record: &Record) -> bool {
+    let quantile = |series, q| {
+        let distribution = record.series.get(&series)?;
+        distribution.quantile_of_ns(&distribution.histogram().ok()?, q)
+    };
+    let Some(lag_ns) = quantile(Series::GeneratorLag, 0.99) else { return false };
+    let latency = match record.scenario.load.workload {
+        Workload::Broadcast => Series::Delivery,
+        _ => Series::FromIntended,
+    };
+    let half_median_ns = quantile(latency, 0.5).unwrap_or(0) / 2;
+    let bound_ns = match record.placement {
+        // The second client takes time of the same core.
+        Placement::Split if record.beside.is_some() => LATE_SHARED_NS.max(half_median_ns),
+        Placement::Split => LATE_NS.max(half_median_ns),
+        Placement::Shared => LATE_SHARED_NS,
+    };
+    lag_ns > bound_ns
+}
+
+fn is_disturbed(record: &Record) -> bool {
+    let Some((before, after)) = record.machine_samples.both() else { return false };
+    let ahead = |sample: &MachineSample| Ahead {
+        boot_ns: sample.boot_clock_ahead_ns,
+        wall_ns: sample.wall_clock_ahead_ns,
+    };
+    if clock::step(ahead(before), ahead(after)).is_some() {
+        return true;
+    }
+    let used_cores = record.cores.server.iter().chain(&record.cores.client).collect::<BTreeSet<_>>().len();
+    if used_cores == 0 {
+        return false;
+    }
+    let window_ns = record.elapsed_ns as f64 * used_cores as f64;
+    let others_ns = after.others_cpu_ns.saturating_sub(before.others_cpu_ns);
+    let stolen_ns = after.used_cores_stolen_ns.saturating_sub(before.used_cores_stolen_ns);
+    others_ns as f64 > FOREIGN * window_ns || stolen_ns as f64 > STOLEN * window_ns + TICKS_NS as f64
+}

@@ -1,0 +1,108 @@
+//! Which metrics a scenario is about.
+
+use bench_core::spec::{Role, Workload};
+
+use super::{
+    ACHIEVED, BESIDE_RATE, CAPACITY, CLIENT_CPU, CONNECT_TO_FIRST_PUSH_P50, DELIVERED, DISCONNECTED, DROPPED,
+    FIRST_DELIVERY_P50, FIRST_PUSH_P50, GENERATOR_LAG_P99, HANDSHAKE_P50, HANDSHAKE_P99, HANDSHAKE_RATE,
+    JAIN, LAG_DRIFT, LAG_MAX, LAG_P50, LAG_P99, LAST_DELIVERY_P50, LAST_DELIVERY_P99, LEAST_SHARE,
+    MACHINE_CPU, MACHINE_MEMORY, MAX, MEDIAN_DELIVERY_P50, MEMORY_BOUND, MEMORY_OF_BOUND, Metric, NOT_SENT,
+    OVERLOAD_KEPT, OVERLOAD_OFFERED, P50, P99, P99_9, P99_9_DURING, P99_AFTER, P99_BEFORE, P99_DURING, RATE,
+    RATE_PER_CORE, RECOVERY, REFUSED, SEND_RATE, SERVER_CPU, SERVER_CPU_PER_BYTE, SERVER_CPU_SHARE,
+    SERVER_FILES_GROWTH, SERVER_RSS, SERVER_RSS_GROWTH, SERVER_RSS_PEAK, SERVER_THREADS, TCP_CONNECT_P50,
+    THROUGHPUT, TIMED_OUT, TOTAL_TIME, UPGRADE_P50, by_name,
+};
+use crate::catalogue::Scenario;
+
+/// The metric that ranks the rows of a scenario: its own, or that of its workload.
+///
+/// In a closed loop both ends are saturated, so the rates are squeezed together at the top, while CPU time for each
+/// message still tells the rows apart.
+pub fn ranking(scenario: &Scenario, role: Role) -> Metric {
+    let own = scenario.ranked_by.as_deref().and_then(by_name);
+    own.unwrap_or(match (scenario.load.workload, role) {
+        (Workload::Push, _) => LAG_P99,
+        (Workload::Paced | Workload::Broadcast, _) => P99,
+        (Workload::Idle, _) => SERVER_RSS,
+        (_, Role::Server) => SERVER_CPU,
+        (_, Role::Client) => CLIENT_CPU,
+    })
+}
+
+/// The columns that a table shows for a scenario, after the ranking metric. Those that a scenario adds stand for what it
+/// alone shows.
+pub fn columns(scenario: &Scenario, role: Role) -> Vec<Metric> {
+    let load = &scenario.load;
+    let (own_cpu, other_cpu) = (role.own(SERVER_CPU, CLIENT_CPU), role.other(SERVER_CPU, CLIENT_CPU));
+    let mut columns = match load.workload {
+        Workload::Paced if !load.steps.is_empty() => {
+            vec![CAPACITY, OVERLOAD_OFFERED, OVERLOAD_KEPT, NOT_SENT, RECOVERY, GENERATOR_LAG_P99]
+        }
+        // What the server uses is for both loads, so that no message of one has a part of it.
+        Workload::Paced if scenario.beside.is_some() => {
+            vec![P50, P99, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, SERVER_CPU_SHARE]
+        }
+        Workload::Paced => vec![P50, P99, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, own_cpu],
+        Workload::PingPong | Workload::Window => vec![RATE, P50, P99, P99_9, other_cpu],
+        Workload::OneWay => vec![RATE, SEND_RATE, other_cpu],
+        Workload::Connect if load.exchanges > 0 || load.is_paced() => {
+            vec![HANDSHAKE_RATE, HANDSHAKE_P50, HANDSHAKE_P99, REFUSED, TIMED_OUT, other_cpu]
+        }
+        Workload::Connect => {
+            vec![TCP_CONNECT_P50, UPGRADE_P50, FIRST_PUSH_P50, CONNECT_TO_FIRST_PUSH_P50, other_cpu]
+        }
+        Workload::Push => vec![LAG_P50, LAG_MAX, TOTAL_TIME, SERVER_CPU, CLIENT_CPU],
+        Workload::Idle => vec![SERVER_CPU_SHARE, SERVER_THREADS, MACHINE_CPU, MACHINE_MEMORY],
+        Workload::Broadcast => vec![
+            FIRST_DELIVERY_P50,
+            MEDIAN_DELIVERY_P50,
+            LAST_DELIVERY_P50,
+            LAST_DELIVERY_P99,
+            DELIVERED,
+            GENERATOR_LAG_P99,
+            own_cpu,
+        ],
+    };
+    if load.stall_percent > 0 {
+        // What the others see, and what the server holds for those that do not read.
+        columns = vec![P50, P99, MAX];
+        if load.slice_ms > 0 {
+            columns.extend([P99_BEFORE, P99_DURING, P99_AFTER, RECOVERY]);
+        }
+        if load.workload == Workload::Broadcast {
+            columns.extend([DELIVERED, DROPPED, DISCONNECTED]);
+        }
+        columns.extend([SERVER_RSS_PEAK, MEMORY_BOUND, MEMORY_OF_BOUND]);
+    }
+    if load.workload == Workload::Push && load.slice_ms > 0 {
+        columns.push(LAG_DRIFT);
+    }
+    if let Some(beside) = &scenario.beside {
+        columns.extend(match beside.workload {
+            Workload::Connect => vec![HANDSHAKE_RATE, HANDSHAKE_P99, REFUSED, TIMED_OUT],
+            _ => vec![BESIDE_RATE],
+        });
+        if load.slice_ms > 0 {
+            // Of p99.9 a storm is mostly too short; where it is not, JSON and CSV have it before and after as well.
+            columns.extend([P99_BEFORE, P99_DURING, P99_AFTER, P99_9_DURING]);
+        }
+        if beside.workload == Workload::Connect {
+            columns.extend([SERVER_RSS_GROWTH, SERVER_FILES_GROWTH]);
+        }
+    }
+    if load.payload_bytes >= LARGE_BYTES && load.stall_percent == 0 {
+        columns.extend([THROUGHPUT, SERVER_CPU_PER_BYTE]);
+    }
+    if scenario.server_cores.is_some() {
+        columns.push(RATE_PER_CORE);
+    }
+    if scenario.is_about_fairness() {
+        columns.extend([LEAST_SHARE, JAIN, own_cpu]);
+    }
+    let ranking = ranking(scenario, role);
+    columns.retain(|column| *column != ranking);
+    columns
+}
+
+/// Messages from which on bytes, and not messages, are what a server works for.
+const LARGE_BYTES: u64 = 1_024;

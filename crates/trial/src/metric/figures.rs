@@ -1,0 +1,211 @@
+//! The figures of one trial: for each metric, how it follows from the record.
+
+use std::collections::BTreeMap;
+
+use bench_core::spec::Workload;
+use histogram::{Distribution, Series};
+
+use super::{
+    ACHIEVED, CLIENT_CPU, CLIENT_INSTRUCTIONS, CLIENT_INVOLUNTARY, CLIENT_RSS_PEAK, CLIENT_SWITCHES,
+    CLIENT_SYSTEM_CALLS, CLIENT_SYSTEM_CPU, CLIENT_USER_CPU, CLIENT_VOLUNTARY, CONNECT_TO_FIRST_PUSH_P50,
+    DELIVERED, DISCONNECTED, DROPPED, FIRST_DELIVERY_P50, FIRST_PUSH_P50, GENERATOR_LAG_P50,
+    GENERATOR_LAG_P99, HANDSHAKE_P50, HANDSHAKE_P99, JAIN, LAG_MAX, LAG_P50, LAG_P99, LAST_DELIVERY_P50,
+    LAST_DELIVERY_P99, LEAST_SHARE, MACHINE_CPU, MACHINE_MEMORY, MAX, MEDIAN_DELIVERY_P50, MEMORY_BOUND,
+    MEMORY_OF_BOUND, Metric, NOT_SENT, P50, P95, P99, P99_9, P99_99, RATE, RATE_PER_CORE, SEND_RATE,
+    SERVER_CPU, SERVER_CPU_PER_BYTE, SERVER_CPU_SHARE, SERVER_FILES_GROWTH, SERVER_INSTRUCTIONS,
+    SERVER_INVOLUNTARY, SERVER_RSS, SERVER_RSS_GROWTH, SERVER_RSS_PEAK, SERVER_SWITCHES, SERVER_SYSTEM_CALLS,
+    SERVER_SYSTEM_CPU, SERVER_THREADS, SERVER_USER_CPU, SERVER_VOLUNTARY, TCP_CONNECT_P50, THROUGHPUT,
+    TOTAL_TIME, UPGRADE_P50, course, quantiles::quantiles_of,
+};
+use crate::{record::Record, sample::Sample};
+
+/// All figures of one trial, by the name of their metric. A failed trial has none.
+pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
+    if record.error.is_some() {
+        return BTreeMap::new();
+    }
+    let of_trial = OF_TRIAL.iter().filter_map(|(metric, value)| Some((*metric, value(record)?)));
+    let all = of_trial
+        .chain(course::figures(record))
+        .chain(of_distributions(record))
+        .chain(of_server(record))
+        .chain(of_client(record));
+    all.filter(|(_, value)| value.is_finite()).map(|(metric, value)| (metric.name, value)).collect()
+}
+
+/// How a figure follows from the record as a whole.
+type OfTrial = fn(&Record) -> Option<f64>;
+
+const OF_TRIAL: &[(Metric, OfTrial)] = &[
+    (RATE, rate),
+    (TOTAL_TIME, |record| (workload(record) == Workload::Push).then_some(record.elapsed_ns as f64)),
+    (ACHIEVED, |record| Some(rate(record)? / paced_rate(record)? * 100.0)),
+    (NOT_SENT, |record| {
+        paced_rate(record)?;
+        Some(record.not_sent as f64 / record.scenario.load.offered() as f64 * 100.0)
+    }),
+    (DELIVERED, |record| {
+        let load = &record.scenario.load;
+        let all = load.offered() as f64 * f64::from(load.connections);
+        Some(of_broadcast(record, units(record)?)? / all * 100.0)
+    }),
+    (DROPPED, |record| of_broadcast(record, record.dropped as f64)),
+    (DISCONNECTED, |record| of_broadcast(record, record.disconnected as f64)),
+    (SEND_RATE, |record| {
+        let sent = record.series.get(&Series::BatchSent)?;
+        Some(1e9 / per_unit(record, sent.sum_ns as f64)?)
+    }),
+    (THROUGHPUT, |record| {
+        use Workload::{OneWay, Paced, PingPong, Window};
+
+        let counts = matches!(workload(record), PingPong | Window | OneWay | Paced);
+        rate(record).filter(|_| counts).map(|rate| rate * record.scenario.load.payload_bytes as f64)
+    }),
+    (RATE_PER_CORE, |record| {
+        record.scenario.server_cores?;
+        Some(rate(record)? / f64::from(record.server.workers.max(1)))
+    }),
+    (LEAST_SHARE, |record| Some(record.counts?.least_share()? * 100.0)),
+    (JAIN, |record| Some(record.counts?.jain()? * 100.0)),
+    (MACHINE_CPU, |record| Some(f64::from(record.machine_samples.measured?.cpu_permille) / 10.0)),
+    (MACHINE_MEMORY, |record| {
+        let machine = record.machine_samples.measured?;
+        Some(machine.memory_used_bytes as f64 / machine.memory_total_bytes as f64 * 100.0)
+    }),
+];
+
+fn workload(record: &Record) -> Workload {
+    record.scenario.load.workload
+}
+
+fn units(record: &Record) -> Option<f64> {
+    (record.units > 0).then_some(record.units as f64)
+}
+
+fn rate(record: &Record) -> Option<f64> {
+    Some(units(record)? / (record.elapsed_ns as f64 / 1e9))
+}
+
+/// A part of `total` for each unit of work. What both ends use is for both loads where there are two: it is no cost of one
+/// load's messages.
+fn per_unit(record: &Record, total: f64) -> Option<f64> {
+    units(record).filter(|_| record.beside.is_none()).map(|units| total / units)
+}
+
+/// The rate that a paced load asks for.
+fn paced_rate(record: &Record) -> Option<f64> {
+    let rate = record.scenario.load.rate_per_s?;
+    (workload(record) == Workload::Paced).then_some(rate as f64)
+}
+
+fn of_broadcast(record: &Record, value: f64) -> Option<f64> {
+    (workload(record) == Workload::Broadcast).then_some(value)
+}
+
+/// The percentiles of a series, and its greatest value.
+type OfSeries = (Series, &'static [(Metric, f64)], Option<Metric>);
+
+const OF_SERIES: &[OfSeries] = &[
+    (Series::TcpConnect, &[(TCP_CONNECT_P50, 0.5)], None),
+    (Series::Upgrade, &[(UPGRADE_P50, 0.5)], None),
+    (Series::Handshake, &[(HANDSHAKE_P50, 0.5), (HANDSHAKE_P99, 0.99)], None),
+    (Series::FirstPush, &[(FIRST_PUSH_P50, 0.5)], None),
+    (Series::ConnectToFirstPush, &[(CONNECT_TO_FIRST_PUSH_P50, 0.5)], None),
+    (Series::GeneratorLag, &[(GENERATOR_LAG_P50, 0.5), (GENERATOR_LAG_P99, 0.99)], None),
+    (Series::FirstDelivery, &[(FIRST_DELIVERY_P50, 0.5)], None),
+    (Series::MedianDelivery, &[(MEDIAN_DELIVERY_P50, 0.5)], None),
+    (Series::LastDelivery, &[(LAST_DELIVERY_P50, 0.5), (LAST_DELIVERY_P99, 0.99)], None),
+    (Series::PushLag, &[(LAG_P50, 0.5), (LAG_P99, 0.99)], Some(LAG_MAX)),
+];
+
+fn of_distributions(record: &Record) -> impl Iterator<Item = (Metric, f64)> + '_ {
+    // The round trip of a paced message begins when it was intended to be sent, not when it could be.
+    let latency = match workload(record) {
+        Workload::Paced => Series::FromIntended,
+        Workload::Broadcast => Series::Delivery,
+        _ => Series::RoundTrip,
+    };
+    let quantiles: &[(Metric, f64)] =
+        &[(P50, 0.5), (P95, 0.95), (P99, 0.99), (P99_9, 0.999), (P99_99, 0.9999)];
+    let all = std::iter::once((latency, quantiles, Some(MAX))).chain(OF_SERIES.iter().copied());
+    all.filter_map(|(series, quantiles, max)| Some((record.series.get(&series)?, quantiles, max))).flat_map(
+        |(distribution, quantiles, max): (&Distribution, _, Option<Metric>)| {
+            let max = max.map(|metric| (metric, distribution.max_ns as f64));
+            quantiles_of(distribution, quantiles).chain(max)
+        },
+    )
+}
+
+/// What an end has used between the two edges of the window.
+type Used = fn(&Sample, &Sample) -> Option<f64>;
+
+/// For each unit of work, of the server and of the client.
+const OF_BOTH_ENDS: &[(Metric, Metric, Used)] = &[
+    (SERVER_CPU, CLIENT_CPU, |before, after| Some(grown(before.cpu_ns, after.cpu_ns))),
+    (SERVER_USER_CPU, CLIENT_USER_CPU, |before, after| Some(grown(before.user_ns, after.user_ns))),
+    (SERVER_SYSTEM_CPU, CLIENT_SYSTEM_CPU, |before, after| Some(grown(before.system_ns, after.system_ns))),
+    (SERVER_VOLUNTARY, CLIENT_VOLUNTARY, |before, after| {
+        Some(grown(before.voluntary_switches, after.voluntary_switches))
+    }),
+    (SERVER_INVOLUNTARY, CLIENT_INVOLUNTARY, |before, after| {
+        Some(grown(before.involuntary_switches, after.involuntary_switches))
+    }),
+    (SERVER_SWITCHES, CLIENT_SWITCHES, |before, after| Some(grown(switches(before), switches(after)))),
+    // What a machine need not count.
+    (SERVER_SYSTEM_CALLS, CLIENT_SYSTEM_CALLS, |before, after| {
+        Some(grown(before.system_calls?, after.system_calls?))
+    }),
+    (SERVER_INSTRUCTIONS, CLIENT_INSTRUCTIONS, |before, after| {
+        Some(grown(before.instructions?, after.instructions?))
+    }),
+];
+
+/// How a figure follows from the server at the two edges of the window.
+type OfServer = fn(&Record, &Sample, &Sample) -> Option<f64>;
+
+const OF_SERVER: &[(Metric, OfServer)] = &[
+    (SERVER_CPU_PER_BYTE, |record, before, after| {
+        let cpu_ns = per_unit(record, grown(before.cpu_ns, after.cpu_ns))?;
+        Some(cpu_ns / record.scenario.load.payload_bytes as f64)
+    }),
+    (SERVER_CPU_SHARE, |record, before, after| {
+        Some(grown(before.cpu_ns, after.cpu_ns) / record.elapsed_ns as f64 * 100.0)
+    }),
+    (SERVER_RSS, |_, _, after| Some(after.rss_bytes as f64)),
+    (SERVER_RSS_GROWTH, |_, before, after| Some(after.rss_bytes as f64 - before.rss_bytes as f64)),
+    (SERVER_RSS_PEAK, |_, _, after| Some(after.peak_rss_bytes as f64)),
+    (MEMORY_BOUND, |record, _, _| Some(record.memory_bound_bytes? as f64)),
+    (MEMORY_OF_BOUND, |record, _, after| {
+        Some(after.peak_rss_bytes as f64 / record.memory_bound_bytes? as f64 * 100.0)
+    }),
+    (SERVER_FILES_GROWTH, |_, before, after| Some(after.open_files? as f64 - before.open_files? as f64)),
+    (SERVER_THREADS, |_, _, after| Some(after.threads as f64)),
+];
+
+fn of_server(record: &Record) -> impl Iterator<Item = (Metric, f64)> + '_ {
+    record.server.samples.both().into_iter().flat_map(|(before, after)| {
+        let of_both = OF_BOTH_ENDS
+            .iter()
+            .filter_map(|(metric, _, used)| Some((*metric, per_unit(record, used(before, after)?)?)));
+        let own =
+            OF_SERVER.iter().filter_map(|(metric, value)| Some((*metric, value(record, before, after)?)));
+        of_both.chain(own)
+    })
+}
+
+fn of_client(record: &Record) -> impl Iterator<Item = (Metric, f64)> + '_ {
+    record.client.samples.both().into_iter().flat_map(|(before, after)| {
+        let of_both = OF_BOTH_ENDS
+            .iter()
+            .filter_map(|(_, metric, used)| Some((*metric, per_unit(record, used(before, after)?)?)));
+        of_both.chain([(CLIENT_RSS_PEAK, after.peak_rss_bytes as f64)])
+    })
+}
+
+fn grown(before: u64, after: u64) -> f64 {
+    after.saturating_sub(before) as f64
+}
+
+fn switches(sample: &Sample) -> u64 {
+    sample.voluntary_switches.saturating_add(sample.involuntary_switches)
+}

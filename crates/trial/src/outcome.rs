@@ -1,0 +1,81 @@
+//! What a trial yields, and where one that failed has stopped.
+
+use bench_core::protocol::{Drove, Served};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::sample::{MachineSample, Sample};
+
+/// Where a trial stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Starting the server until it listens.
+    Listen,
+    /// The verified echo of a nonce.
+    Probe,
+    /// Starting the client until it is connected and warmed up.
+    Ready,
+    /// The measured window.
+    Measure,
+    /// Closing the connections, until the client has reported.
+    Finish,
+    /// Stopping the server, until it has reported.
+    Stop,
+    /// Comparing what both ends counted.
+    Accounting,
+}
+
+/// Why a trial failed: part of its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[error("{step:?}: {message}")]
+pub struct Failure {
+    /// Where it stopped.
+    pub step: Step,
+    /// What happened, with the last lines that the processes wrote to stderr.
+    pub message: String,
+}
+
+/// Everything a trial yields; what was not reached is absent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Cost of the server at both edges of the measured window.
+    pub server_samples: Edges<Sample>,
+    /// Cost of the client at both edges of the measured window.
+    pub client_samples: Edges<Sample>,
+    /// The whole machine at both edges of the measured window.
+    pub machine_samples: Edges<MachineSample>,
+    /// The client's report.
+    pub drove: Option<Drove>,
+    /// The second client, where there is one.
+    pub beside: Option<BesideOutcome>,
+    /// The server's report.
+    pub served: Option<Served>,
+    /// Why the trial failed; absent when it counts.
+    pub failure: Option<Failure>,
+}
+
+/// What the second client of a trial yields.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BesideOutcome {
+    /// Its cost at both edges of the measured window.
+    pub samples: Edges<Sample>,
+    /// Its report.
+    pub drove: Option<Drove>,
+}
+
+/// Readings at the two quiescent edges of the measured window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Edges<T> {
+    /// Before it.
+    pub ready: Option<T>,
+    /// After it.
+    pub measured: Option<T>,
+}
+
+impl<T> Edges<T> {
+    /// Both readings, where both exist.
+    pub fn both(&self) -> Option<(&T, &T)> {
+        self.ready.as_ref().zip(self.measured.as_ref())
+    }
+}

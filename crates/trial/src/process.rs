@@ -1,0 +1,353 @@
+//! The real stage of a trial: pinned child processes with limits.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead, BufReader, Read, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use bench_core::{DriveSpec, ServeSpec, protocol::Event, tls::Connector};
+
+#[cfg(target_os = "linux")]
+use crate::counters::Counters;
+use crate::{
+    interrupt,
+    placement::{Cores, spawn_on},
+    probe,
+    program::Program,
+    sample::{MachineSample, MachineSampler, Sample, sample},
+    stage::{Peer, Stage},
+};
+
+/// Longest line a runner may print. A report with its histograms takes some ten kilobytes.
+const LONGEST_LINE: u64 = 4 << 20;
+
+/// Lines of stdout that may wait to be read. A runner prints three; one that floods is held up by its own pipe.
+const LINES_AHEAD: usize = 8;
+
+/// Lines of stderr that an error quotes.
+const STDERR_LINES: usize = 5;
+
+/// Longest stretch of one stderr line that is kept.
+const STDERR_LINE_BYTES: u64 = 400;
+
+/// How long a process whose output has ended may take to be gone.
+const EXIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long after the other end noticed it a process that died may take to be gone: the kernel closes its connections
+/// first.
+const EXIT_NOTICE: Duration = Duration::from_millis(100);
+
+/// How long the last words of a process that is gone may take to be read. They end with it, unless a child of its own
+/// still holds the other end of the pipe.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
+
+/// Starts real processes for one trial, on given cores, all under one deadline.
+#[derive(Debug)]
+pub struct Processes<'a> {
+    server: &'a Program,
+    client: &'a Program,
+    cores: &'a Cores,
+    machine: &'a mut MachineSampler,
+    counts: bool,
+    deadline: Deadline,
+    /// What the readiness check trusts, where the server is under TLS.
+    tls_cert: Option<PathBuf>,
+}
+
+impl<'a> Processes<'a> {
+    /// A stage for one trial that may take `limit` in all, and `counts` what the kernel and the processor can count.
+    pub fn new(
+        server: &'a Program,
+        client: &'a Program,
+        cores: &'a Cores,
+        machine: &'a mut MachineSampler,
+        counts: bool,
+        limit: Duration,
+    ) -> Processes<'a> {
+        let deadline = Deadline { at: Instant::now() + limit, limit };
+        Processes { server, client, cores, machine, counts, deadline, tls_cert: None }
+    }
+
+    fn start(&self, command: Command, cores: &[u32]) -> Result<Process, String> {
+        let mut process = Process::start(command, cores, self.deadline)?;
+        process.counts = self.counts;
+        Ok(process)
+    }
+}
+
+impl Stage for Processes<'_> {
+    type Peer = Process;
+
+    fn start_server(&mut self, spec: &ServeSpec) -> Result<Process, String> {
+        self.tls_cert = spec.tls_cert.clone().filter(|_| spec.socket.tls);
+        let command = self.server.command("serve", spec.to_args());
+        self.start(command, &self.cores.server)
+    }
+
+    fn start_client(&mut self, spec: &DriveSpec) -> Result<Process, String> {
+        let command = self.client.command("drive", spec.to_args());
+        self.start(command, &self.cores.client)
+    }
+
+    fn probe(&mut self, addr: SocketAddr) -> Result<(), String> {
+        let tls = match &self.tls_cert {
+            None => None,
+            Some(file) => Some(Connector::from_file(file).map_err(|error| format!("{error:#}"))?),
+        };
+        probe::echo_nonce(addr, tls.as_ref(), self.deadline.left())
+    }
+
+    fn sample_machine(&mut self) -> Option<MachineSample> {
+        let cores = self.cores.server.iter().chain(&self.cores.client).copied();
+        self.machine.sample(&cores.collect())
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+}
+
+/// A child process that speaks the runner protocol. It is ended when this value is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Arc<Mutex<Child>>,
+    id: u32,
+    stdin: Option<ChildStdin>,
+    lines: mpsc::Receiver<Result<String, String>>,
+    stderr: Arc<Mutex<VecDeque<String>>>,
+    /// Disconnected once stderr has been read to its end.
+    stderr_end: mpsc::Receiver<()>,
+    deadline: Deadline,
+    counts: bool,
+    /// From the first sample on, where they are asked for.
+    #[cfg(target_os = "linux")]
+    counters: Option<Counters>,
+}
+
+impl Process {
+    /// Starts `command` on `cores` (anywhere when there are none); it has to be done by the deadline.
+    fn start(command: Command, cores: &[u32], deadline: Deadline) -> Result<Process, String> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut command = command;
+        // The interrupt key of a terminal goes to a whole group: it is wsbench that ends its children, and the trial that
+        // they die in is no result.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            spawn_on(&mut command, cores).map_err(|error| format!("cannot start {program}: {error}"))?;
+        let (sender, lines) = mpsc::sync_channel(LINES_AHEAD);
+        let stdout = child.stdout.take();
+        thread::spawn(move || {
+            if let Some(stdout) = stdout {
+                forward_lines(BufReader::new(stdout), &sender);
+            }
+        });
+        let tail = Arc::new(Mutex::new(VecDeque::new()));
+        let stderr = child.stderr.take();
+        let kept = tail.clone();
+        let (reading, stderr_end) = mpsc::channel();
+        thread::spawn(move || {
+            let _ends_with_the_thread = reading;
+            if let Some(stderr) = stderr {
+                keep_tail(BufReader::new(stderr), &kept);
+            }
+        });
+        let (stdin, id) = (child.stdin.take(), child.id());
+        let child = Arc::new(Mutex::new(child));
+        interrupt::watch(&child);
+        Ok(Process {
+            stdin,
+            id,
+            child,
+            lines,
+            stderr: tail,
+            stderr_end,
+            deadline,
+            counts: false,
+            #[cfg(target_os = "linux")]
+            counters: None,
+        })
+    }
+
+    /// Starts `command` on `cores` with a limit on its whole life.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch(command: Command, cores: &[u32], limit: Duration) -> Result<Process, String> {
+        Process::start(command, cores, Deadline { at: Instant::now() + limit, limit })
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end_now(&mut self) {
+        self.stdin = None;
+        let mut child = self.child();
+        // Both fail only when the process is gone already.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    fn too_long(&self) -> String {
+        format!("did not get there within the trial's {} s and was ended", self.deadline.limit.as_secs_f64())
+    }
+
+    /// How it ended, waiting for that no longer than `limit`.
+    fn ending(&mut self, limit: Duration) -> Option<String> {
+        let limit = Instant::now() + limit;
+        loop {
+            if let Ok(Some(status)) = self.child().try_wait() {
+                return Some(format!("ended early ({status})"));
+            }
+            if Instant::now() > limit {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Peer for Process {
+    fn event(&mut self) -> Result<Event, String> {
+        match self.lines.recv_timeout(self.deadline.left()) {
+            Ok(Ok(line)) => serde_json::from_str(&line)
+                .map_err(|error| format!("printed `{}`, which is no event: {error}", shortened(&line))),
+            Ok(Err(reason)) => Err(reason),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(self.too_long()),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                Err(self.ending(EXIT_LIMIT).unwrap_or_else(|| "closed its output and goes on".to_owned()))
+            }
+        }
+    }
+
+    fn tell(&mut self, line: &str) -> Result<(), String> {
+        let stdin = self.stdin.as_mut().ok_or("its input has ended")?;
+        writeln!(stdin, "{line}")
+            .and_then(|()| stdin.flush())
+            .map_err(|error| format!("`{line}` could not be said: {error}"))
+    }
+
+    fn sample(&mut self) -> Option<Sample> {
+        let pid = self.id;
+        #[cfg(target_os = "linux")]
+        if self.counts {
+            let counters = self.counters.get_or_insert_with(|| Counters::attach(pid));
+            let (system_calls, instructions) = (counters.system_calls(), counters.instructions());
+            return Some(Sample { system_calls, instructions, ..sample(pid)? });
+        }
+        sample(pid)
+    }
+
+    fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        self.stdin = None;
+        loop {
+            let status = self.child().try_wait();
+            match status {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(format!("ended with {status}")),
+                Ok(None) if self.deadline.left().is_zero() => {
+                    self.end_now();
+                    return Err(self.too_long());
+                }
+                Ok(None) => thread::sleep(Duration::from_millis(1)),
+                Err(error) => return Err(format!("cannot be waited for: {error}")),
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        self.ending(EXIT_NOTICE)
+    }
+
+    fn abandon(&mut self) -> String {
+        self.end_now();
+        // Nothing is ever sent: this waits for the reader, which may be behind the process that wrote.
+        let _ = self.stderr_end.recv_timeout(LAST_WORDS_LIMIT);
+        let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.iter().map(String::as_str).collect::<Vec<_>>().join(" | ")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end_now();
+    }
+}
+
+fn forward_lines(mut stdout: impl BufRead, lines: &mpsc::SyncSender<Result<String, String>>) {
+    loop {
+        let mut bytes = Vec::new();
+        let line = match stdout.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes) {
+            Ok(0) | Err(_) => return,
+            Ok(_) if bytes.last() != Some(&b'\n') && bytes.len() as u64 == LONGEST_LINE => {
+                Err(format!("printed a line of over {LONGEST_LINE} B"))
+            }
+            Ok(_) => String::from_utf8(bytes).map_err(|_| "printed bytes that are no text".to_owned()),
+        };
+        let over = line.is_err();
+        if lines.send(line).is_err() || over {
+            return;
+        }
+    }
+}
+
+fn keep_tail(mut stderr: impl BufRead, tail: &Mutex<VecDeque<String>>) {
+    let mut bytes = Vec::new();
+    while stderr.by_ref().take(STDERR_LINE_BYTES).read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if tail.len() == STDERR_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(String::from_utf8_lossy(&bytes).trim_end().to_owned());
+        bytes.clear();
+    }
+}
+
+fn shortened(line: &str) -> String {
+    const SHOWN: usize = 80;
+    let line = line.trim_end();
+    match line.char_indices().nth(SHOWN) {
+        None => line.escape_debug().to_string(),
+        Some((end, _)) => format!("{}…", line[..end].escape_debug()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_process_are_read_to_their_end() {
+        let mut command = Command::new("sh");
+        // What writes outlives what is waited for, as a reader that is behind would see it.
+        command.args(["-c", "(sleep 0.05; echo last words >&2) >&- & exit 1"]);
+        let mut process = Process::launch(command, &[], Duration::from_secs(60)).unwrap();
+        assert!(process.event().is_err());
+        assert_eq!(process.abandon(), "last words");
+    }
+}

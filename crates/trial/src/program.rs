@@ -1,0 +1,152 @@
+//! The program behind a row.
+
+use std::{
+    fmt::Write,
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bench_core::{RowInfo, protocol};
+use sha2::{Digest, Sha256};
+
+/// `describe` starts no runtime and prints one line.
+const DESCRIBE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A row with the program that offers it, described and identified.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Name of the row in the results.
+    pub row: String,
+    /// The executable.
+    pub path: PathBuf,
+    /// Arguments before the runner's own.
+    pub prefix: Vec<String>,
+    /// What the row says of itself.
+    pub info: RowInfo,
+    /// SHA-256 of the executable, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Why a row cannot be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// It says that it cannot run on this machine.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It does not answer as a runner does.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Program {
+    /// Asks the executable at `path` for its row `row`.
+    ///
+    /// # Errors
+    /// When it does not run, is not a runner, speaks another protocol version, states no version of its runtime, or
+    /// says that the row is not available here.
+    pub fn describe(path: &Path, prefix: &[String], row: &str) -> Result<Program, DescribeError> {
+        let broken = |reason: String| DescribeError::Broken(format!("{}: {reason}", path.display()));
+        let mut command = Command::new(path);
+        command.args(prefix).args(["describe", "--row", row]);
+        let output = output_within(command, DESCRIBE_LIMIT).map_err(|error| broken(error.to_string()))?;
+        if output.code == Some(protocol::EXIT_UNAVAILABLE.into()) {
+            return Err(DescribeError::Unavailable(output.stderr.trim().to_owned()));
+        }
+        if output.code != Some(0) {
+            return Err(broken(format!("`describe` failed: {}", output.stderr.trim())));
+        }
+        let info: RowInfo = serde_json::from_str(&output.stdout)
+            .map_err(|error| broken(format!("`describe` printed no row description: {error}")))?;
+        if info.protocol != protocol::VERSION {
+            return Err(broken(format!(
+                "speaks version {} of the runner protocol, and this program version {}",
+                info.protocol,
+                protocol::VERSION
+            )));
+        }
+        if info.row != row {
+            return Err(broken(format!("was asked for the row `{row}` and describes `{}`", info.row)));
+        }
+        if info.runtime_version.is_empty() {
+            return Err(broken(
+                "states no version of its runtime; without one it is not measured".to_owned(),
+            ));
+        }
+        Ok(Program {
+            row: row.to_owned(),
+            path: path.to_owned(),
+            prefix: prefix.to_vec(),
+            sha256: sha256(path).map_err(|error| broken(error.to_string()))?,
+            info,
+        })
+    }
+
+    /// Worker threads of this row where rows that take several get `several`.
+    pub fn threads(&self, several: u32) -> u32 {
+        several.min(self.info.max_threads)
+    }
+
+    /// The command that starts this row as `serve` or `drive`.
+    pub fn command(&self, subcommand: &str, args: Vec<String>) -> Command {
+        let threads =
+            args.iter().skip_while(|arg| *arg != "--threads").nth(1).and_then(|count| count.parse().ok());
+        let mut command = Command::new(&self.path);
+        command.args(&self.prefix).args([subcommand, "--row", &self.info.row]).args(args);
+        command.envs(self.info.environment_for(threads.unwrap_or(1)));
+        // An error quotes the last lines of stderr: they should be the panic's message and not its backtrace.
+        command.env("RUST_BACKTRACE", "0");
+        command.env(protocol::PARENT, std::process::id().to_string());
+        command
+    }
+}
+
+struct Output {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs a command to its end; one that takes longer is ended.
+fn output_within(mut command: Command, limit: Duration) -> io::Result<Output> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // Both pipes are read to their end on threads of their own, so that a full one never holds the child up.
+    let stdout = drain(child.stdout.take());
+    let stderr = drain(child.stderr.take());
+    let deadline = Instant::now() + limit;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::other(format!("gave no answer within {} s", limit.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap_or_default();
+    Ok(Output { code: status.code(), stdout: text(stdout), stderr: text(stderr) })
+}
+
+fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+    // A description is a few kilobytes; what exceeds this is no description.
+    const LIMIT: u64 = 1 << 20;
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(pipe) = pipe {
+            // What was read before an error still helps to name what went wrong.
+            let _ = pipe.take(LIMIT).read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn sha256(path: &Path) -> io::Result<String> {
+    Ok(Sha256::digest(fs::read(path)?).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    }))
+}

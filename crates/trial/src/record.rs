@@ -1,0 +1,271 @@
+//! Records: what is kept of every trial, one JSON object a line.
+//!
+//! Numbers are integers with their unit in the key, and absolutes only: whatever is a ratio or a rate is derived when
+//! it is printed. docs/RESULTS.md is the reference, and the JSON Schema beside it is made from these types.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bench_core::{
+    RowInfo,
+    protocol::{Counts, Drove, StepReport},
+    row::BuildInfo,
+    socket::Secured,
+    spec::{Pacing, Role},
+    tally::Tally,
+};
+use histogram::{Distribution, Series};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    catalogue::Scenario,
+    machine::Machine,
+    mark::Mark,
+    outcome::{BesideOutcome, Edges, Failure},
+    placement::{Cores, Placement},
+    sample::{MachineSample, Sample},
+};
+
+mod assemble;
+mod origin;
+mod seal;
+mod writer;
+
+pub use origin::{Origin, Pair, Position, new_session, unix_ms};
+pub use seal::check_seal;
+pub use writer::Writer;
+
+/// Version of the record format. A reader refuses any other.
+pub const SCHEMA: u32 = 1;
+
+/// A line of a result file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+// Nearly every line is a trial, so that a box would only add an indirection.
+#[allow(clippy::large_enum_variant)]
+pub enum Line {
+    /// The first line of a run: what was asked for. Enough to go on with the run after an interruption.
+    Session(Session),
+    /// One trial.
+    Trial(Record),
+    /// Trials of a block that was not finished and has been repeated: they stay in the file and count for nothing.
+    Orphaned(Orphaned),
+    /// The run was interrupted: what is in the file is a part of it.
+    Partial(Partial),
+}
+
+/// What a run was asked to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// Version of the format, [`SCHEMA`].
+    pub schema: u32,
+    /// Identifies the run.
+    pub session: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// When it started, in milliseconds since 1970-01-01 UTC.
+    pub started_unix_ms: u64,
+    /// Seed of the shuffled order.
+    pub seed: u64,
+    /// Rounds.
+    pub rounds: u32,
+    /// Rounds of the scenarios that have fewer, by their name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rounds_of: BTreeMap<String, u32>,
+    /// Scenarios of each round beyond the planned ones, in place of disturbed ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<BTreeSet<String>>,
+    /// Name of the profile, where one was asked for.
+    pub profile: Option<String>,
+    /// Which side is compared.
+    pub role: Role,
+    /// The pairs of rows of every scenario.
+    pub pairs: Vec<Pair>,
+    /// Name of the row that the others are compared with.
+    pub baseline: String,
+    /// Rows that were left out because they are not available here, with the reason.
+    pub unavailable: BTreeMap<String, String>,
+    /// Whether a row that was named by hand is among them: then the run is incomplete, however it ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
+    /// Worker threads, and cores, of rows that take several.
+    pub server_cores: u32,
+    /// Rows that are left out of a scenario, by its name, with what they do not offer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, BTreeMap<String, String>>,
+    /// Whether system calls and instructions were counted, which slows every system call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts: bool,
+    /// Scenarios that were asked for by a profile or a pattern and are not possible here, with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_possible: BTreeMap<String, String>,
+    /// The scenarios in full.
+    pub scenarios: Vec<Scenario>,
+    /// Points of curves whose rates were found while the run went on, wave after wave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<Vec<FoundPoint>>,
+    /// The latency objective whose highest rate they look for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<String>,
+    /// The machine.
+    pub machine: Machine,
+    /// The build of the program that ran the trials.
+    pub build: BuildInfo,
+}
+
+/// A point of a curve whose rate was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FoundPoint {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The compared rows that it is measured for.
+    pub rows: BTreeSet<String>,
+}
+
+/// What was left out of a result file's evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Orphaned {
+    /// The run.
+    pub session: String,
+    /// The block.
+    pub block: u32,
+    /// The attempt at it that was not finished.
+    pub attempt: u32,
+}
+
+/// The end of a run that a signal asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Partial {
+    /// Version of the format, [`SCHEMA`].
+    pub schema: u32,
+    /// The run.
+    pub session: String,
+    /// The signal.
+    pub signal: String,
+    /// When, in milliseconds since 1970-01-01 UTC.
+    pub at_unix_ms: u64,
+}
+
+/// One trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// Version of the format, [`SCHEMA`].
+    pub schema: u32,
+    /// Identifies the run.
+    pub session: String,
+    /// Round, from 0.
+    pub round: u32,
+    /// Block, counted through the run from 0.
+    pub block: u32,
+    /// Attempt at this block, from 0: an interrupted block is repeated whole.
+    pub attempt: u32,
+    /// Place of the trial in its block, from 0.
+    pub order: u32,
+    /// Seed of the shuffled order.
+    pub seed: u64,
+    /// The scenario in full.
+    pub scenario: Scenario,
+    /// Which side is compared.
+    pub role: Role,
+    /// Where the processes ran.
+    pub placement: Placement,
+    /// Cores they ran on.
+    pub cores: Cores,
+    /// The server.
+    pub server: End,
+    /// The client.
+    pub client: End,
+    /// When the trial started, in milliseconds since 1970-01-01 UTC.
+    pub started_unix_ms: u64,
+    /// How long it took, processes and all, in nanoseconds.
+    pub took_ns: u64,
+    /// Units of the measured window: round trips, acknowledged messages, deliveries or handshakes.
+    pub units: u64,
+    /// Length of the measured window in nanoseconds.
+    pub elapsed_ns: u64,
+    /// Messages of a paced load, or connects at a rate, that were intended and could not be sent before it gave up.
+    #[serde(default)]
+    pub not_sent: u64,
+    /// Connects that the server's end refused or reset, where the load counts them.
+    #[serde(default)]
+    pub refused: u64,
+    /// Connects that took longer than the limit of a handshake, where the load counts them.
+    #[serde(default)]
+    pub timed_out: u64,
+    /// Messages a second that the connections of a load with steps reached in a closed loop in the warm-up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_per_s: Option<u64>,
+    /// The steps of a load that has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepReport>,
+    /// What a client with intended instants waited with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pacing: Option<Pacing>,
+    /// Messages that the server dropped by a stated policy.
+    #[serde(default)]
+    pub dropped: u64,
+    /// Subscribers that the server disconnected by a stated policy.
+    #[serde(default)]
+    pub disconnected: u64,
+    /// Most memory that the server may have at its peak, where connections stop reading: what it had when it was ready,
+    /// and what its limits allow it to hold for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bound_bytes: Option<u64>,
+    /// What TLS has agreed on; absent for plain connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Secured>,
+    /// Distributions of the measured window, as the client took them.
+    pub series: BTreeMap<Series, Distribution>,
+    /// The latency that the workload is about in consecutive slices of the window, where the load has slices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<Distribution>,
+    /// How the units of the measured window are spread over the connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// What the second client did, where the scenario has two loads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
+    /// The whole machine at both edges of the measured window.
+    pub machine_samples: Edges<MachineSample>,
+    /// The machine.
+    pub machine: Machine,
+    /// The build of the program that ran the trial.
+    pub build: BuildInfo,
+    /// What spoils some of its figures for a verdict.
+    #[serde(default)]
+    pub marks: BTreeSet<Mark>,
+    /// Why the trial failed; absent when it counts.
+    pub error: Option<Failure>,
+}
+
+/// One end of a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct End {
+    /// Name of the row in the results.
+    pub row: String,
+    /// What the row says of itself.
+    pub info: RowInfo,
+    /// SHA-256 of its executable, in hexadecimal.
+    pub binary_sha256: String,
+    /// Worker threads that it was told to use.
+    pub workers: u32,
+    /// What its process had used at both edges of the measured window.
+    pub samples: Edges<Sample>,
+    /// Messages that it counted, by class.
+    pub tally: Tally,
+}
+
+/// The second client of a trial: another process of the client's row, on the client's cores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Beside {
+    /// What its process had used at both edges of the measured window.
+    pub samples: Edges<Sample>,
+    /// Its report; absent where the trial failed before.
+    pub drove: Option<Drove>,
+}
+
+impl From<BesideOutcome> for Beside {
+    fn from(outcome: BesideOutcome) -> Beside {
+        Beside { samples: outcome.samples, drove: outcome.drove }
+    }
+}

@@ -1,0 +1,121 @@
+//! Sizes, times and rates as people write and read them.
+
+use std::time::Duration;
+
+/// Parses a size such as `24`, `2KiB` or `1MiB`.
+///
+/// # Errors
+/// When the text is no size, with examples.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    text.parse::<bytesize::ByteSize>()
+        .map(|size| size.as_u64())
+        .map_err(|_| "a size is a number of bytes or has a unit: 24, 2KiB, 1MiB".to_owned())
+}
+
+/// Parses a time such as `700ms` or `5s` into milliseconds.
+///
+/// # Errors
+/// When the text is no time, or not a whole number of milliseconds.
+pub fn parse_millis(text: &str) -> Result<u64, String> {
+    whole(parse_time(text)?.as_nanos(), 1_000_000, "milliseconds")
+}
+
+/// Parses a time such as `200us` or `1s` into microseconds.
+///
+/// # Errors
+/// When the text is no time, or not a whole number of microseconds.
+pub fn parse_micros(text: &str) -> Result<u64, String> {
+    whole(parse_time(text)?.as_nanos(), 1_000, "microseconds")
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; a time has a unit: 700ms, 5s, 2min"))
+}
+
+fn whole(nanos: u128, unit: u128, name: &str) -> Result<u64, String> {
+    if !nanos.is_multiple_of(unit) {
+        return Err(format!("only whole {name} are supported"));
+    }
+    u64::try_from(nanos / unit).map_err(|_| "that is too long".to_owned())
+}
+
+/// A number of bytes with the binary unit that suits it, as in `64 KiB`.
+pub fn bytes(count: u64) -> String {
+    bytesize::ByteSize(count).display().iec().to_string()
+}
+
+/// What a figure is counted in. Values are kept in these base units and scaled when they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Nanoseconds.
+    Nanoseconds,
+    /// A number each second.
+    PerSecond,
+    /// Bytes.
+    Bytes,
+    /// Bytes each second.
+    BytesPerSecond,
+    /// Hundredths of the whole.
+    Percent,
+    /// A number for each unit of work.
+    Count,
+}
+
+impl Unit {
+    /// Name in JSON and CSV.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Nanoseconds => "ns",
+            Unit::PerSecond => "1/s",
+            Unit::Bytes => "B",
+            Unit::BytesPerSecond => "B/s",
+            Unit::Percent => "%",
+            Unit::Count => "count",
+        }
+    }
+}
+
+/// Shows a value with a unit that suits its size and with three significant digits.
+pub fn human(value: f64, unit: Unit) -> String {
+    let (scaled, suffix) = match unit {
+        Unit::Nanoseconds if value.abs() >= 1e9 => (value / 1e9, " s"),
+        Unit::Nanoseconds if value.abs() >= 1e6 => (value / 1e6, " ms"),
+        Unit::Nanoseconds if value.abs() >= 1e3 => (value / 1e3, " µs"),
+        Unit::Nanoseconds => (value, " ns"),
+        Unit::PerSecond if value.abs() >= 1e6 => (value / 1e6, " M/s"),
+        Unit::PerSecond if value.abs() >= 1e3 => (value / 1e3, " k/s"),
+        Unit::PerSecond => (value, " /s"),
+        Unit::BytesPerSecond if value.abs() >= 1e9 => (value / 1e9, " GB/s"),
+        Unit::BytesPerSecond if value.abs() >= 1e6 => (value / 1e6, " MB/s"),
+        Unit::BytesPerSecond => (value / 1e3, " kB/s"),
+        Unit::Bytes if value.abs() >= 1_048_576.0 => (value / 1_048_576.0, " MiB"),
+        Unit::Bytes if value.abs() >= 1024.0 => (value / 1024.0, " KiB"),
+        Unit::Bytes => (value, " B"),
+        Unit::Percent => (value, " %"),
+        Unit::Count => (value, ""),
+    };
+    format!("{}{suffix}", three_digits(scaled))
+}
+
+/// Three significant digits, without an exponent.
+pub fn three_digits(value: f64) -> String {
+    let whole_digits = value.abs().max(1.0).log10().floor() as usize + 1;
+    format!("{value:.*}", 3_usize.saturating_sub(whole_digits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_with_a_fitting_unit() {
+        assert_eq!(human(5_210.0, Unit::Nanoseconds), "5.21 µs");
+        assert_eq!(human(19_012_345_678.0, Unit::Nanoseconds), "19.0 s");
+        assert_eq!(human(124.4, Unit::Nanoseconds), "124 ns");
+        assert_eq!(human(173_456.0, Unit::PerSecond), "173 k/s");
+        assert_eq!(human(6.5 * 1_048_576.0, Unit::Bytes), "6.50 MiB");
+        assert_eq!(human(512.0, Unit::Bytes), "512 B");
+        assert_eq!(human(1234.5, Unit::Count), "1234");
+        assert_eq!(human(1.5e8, Unit::BytesPerSecond), "150 MB/s");
+    }
+}
