@@ -19,21 +19,24 @@ use crate::{
     payload::{Class, PayloadSource},
     protocol::{Command, Control, Measured},
     service::{self, Push},
-    spec::{Load, Pacing, Schedule, Target, Workload},
+    spec::{Idle, Load, Pacing, PingPong, Schedule, Target, Work},
     timer::{instant_at, now_ns, within},
-    workload::{Audience, Pace, Progress, Script, Stall, Stop, Stretch, WorkloadError, broadcast},
+    workload::{Progress, Script, Stop, Stretch, WorkloadError, broadcast},
 };
 
 mod connect;
 mod connection;
 mod open;
+mod pass;
 mod task;
 mod waits;
 
 pub use crate::protocol::{Counts, Drove, StepReport};
 pub use connection::Connection;
+use connection::PUBLISHER;
 use open::Opened;
 pub use open::Opener;
+use pass::Pass;
 pub use task::Task;
 use waits::Waits;
 
@@ -47,8 +50,8 @@ const PUSH_LEAD_PER_CONNECTION: Duration = Duration::from_millis(1);
 
 /// Time between the start of a client and the first push of its schedule, where one is agreed; zero where none is.
 pub fn push_lead(load: &Load) -> Duration {
-    match (load.workload, load.schedule) {
-        (Workload::Push, Schedule::Aligned | Schedule::Staggered) => {
+    match &load.work {
+        Work::Push(pushes) if pushes.schedule != Schedule::OnConnect => {
             PUSH_LEAD + PUSH_LEAD_PER_CONNECTION * load.connections
         }
         _ => Duration::ZERO,
@@ -59,12 +62,6 @@ pub fn push_lead(load: &Load) -> Duration {
 /// and more for each connection.
 const PACE_LEAD: Duration = Duration::from_millis(2);
 const PACE_LEAD_PER_CONNECTION: Duration = Duration::from_micros(5);
-
-/// How long after its end a paced load may go on sending what it is behind with.
-const PACE_CATCH_UP: Duration = Duration::from_secs(1);
-
-/// Number of the connection that publishes a broadcast; the others subscribe.
-const PUBLISHER: u32 = 0;
 
 /// Errors that are quoted; the rest is counted.
 const ERRORS_QUOTED: usize = 5;
@@ -158,21 +155,21 @@ impl<R: Runtime> Client<R> {
 
     async fn open(&self, index: u32) -> anyhow::Result<ClientConnection<R>> {
         let push = self.push_plan(index);
-        let path = match self.load.workload {
-            Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced => {
-                Some(match self.load.burn_us {
+        let path = match &self.load.work {
+            Work::PingPong(_) | Work::Window(_) | Work::Idle(_) | Work::Paced(_) => {
+                Some(match self.load.burn_us() {
                     0 => "/echo".to_owned(),
                     micros => format!("/echo?burn_us={micros}"),
                 })
             }
-            Workload::OneWay => Some(format!("/sink?messages={}", self.load.batch())),
-            Workload::Broadcast if index == PUBLISHER => Some("/publish".to_owned()),
-            Workload::Broadcast => {
-                Some(Subscription { queue: self.load.queue, when_full: self.load.when_full }.path())
+            Work::OneWay(one_way) => Some(format!("/sink?messages={}", one_way.batch)),
+            Work::Broadcast(_) if index == PUBLISHER => Some("/publish".to_owned()),
+            Work::Broadcast(work) => {
+                Some(Subscription { queue: work.queue, when_full: work.when_full }.path())
             }
-            Workload::Push if push.first_ns.is_some() => Some(push.path()),
+            Work::Push(_) if push.first_ns.is_some() => Some(push.path()),
             // These connect inside the measured window.
-            Workload::Push | Workload::Connect => None,
+            Work::Push(_) | Work::Connect(_) => None,
         };
         let mut progress = Progress::default();
         let socket = match path {
@@ -181,7 +178,7 @@ impl<R: Runtime> Client<R> {
                 let url = self.opener.url(&path);
                 let opening = async {
                     let Opened { mut socket, .. } = self.opener.open(&url).await?;
-                    if self.load.workload == Workload::Broadcast && index != PUBLISHER {
+                    if matches!(self.load.work, Work::Broadcast(_)) && index != PUBLISHER {
                         broadcast::subscribed(&mut socket, &mut progress).await?;
                     }
                     Ok::<_, WorkloadError>(socket)
@@ -194,26 +191,23 @@ impl<R: Runtime> Client<R> {
     }
 
     fn push_plan(&self, index: u32) -> Push {
-        let load = &self.load;
-        if load.workload != Workload::Push {
-            return Push::default();
-        }
-        let period_ns = load.every_us * 1_000;
+        let Work::Push(pushes) = &self.load.work else { return Push::default() };
+        let period_ns = pushes.every_us * 1_000;
         // Spread evenly over all schedules: this connection's first one here, its others over the period.
-        let (offset_ns, spread_us) = match load.schedule {
+        let (offset_ns, spread_us) = match pushes.schedule {
             Schedule::Staggered => {
-                let schedules = u64::from(load.connections) * load.timers;
-                (period_ns * u64::from(index) / schedules, load.every_us)
+                let schedules = u64::from(self.load.connections) * pushes.timers;
+                (period_ns * u64::from(index) / schedules, pushes.every_us)
             }
             Schedule::Aligned | Schedule::OnConnect => (0, 0),
         };
         Push {
             first_ns: self.first_due_ns.map(|first| first + offset_ns),
-            every_us: load.every_us,
-            count: load.pushes() * load.timers,
-            timers: load.timers,
+            every_us: pushes.every_us,
+            count: pushes.count * pushes.timers,
+            timers: pushes.timers,
             spread_us,
-            payload_bytes: load.payload_bytes,
+            payload_bytes: self.load.payload_bytes,
             class: Class::Measured,
         }
     }
@@ -221,16 +215,16 @@ impl<R: Runtime> Client<R> {
     /// What comes before the measured window.
     async fn warm_up(&mut self) -> anyhow::Result<()> {
         let length = Duration::from_millis(self.load.warm_up_ms);
-        let closed_loop = Load { workload: Workload::PingPong, ..self.load.clone() };
-        match self.load.workload {
+        let closed_loop = Load { work: Work::PingPong(PingPong::default()), ..self.load.clone() };
+        match &self.load.work {
             // An idle connection has nothing to rehearse.
-            Workload::Idle if self.load.touch => {
+            Work::Idle(Idle { touch: true }) => {
                 self.phase(closed_loop, Class::WarmUp, Instant::now(), Stop::After(1), None).await;
             }
             // Pushes cannot be rehearsed: they are the server's.
-            Workload::Push | Workload::Idle => {}
+            Work::Push(_) | Work::Idle(_) => {}
             _ if length.is_zero() => {}
-            Workload::Paced if !self.load.steps.is_empty() => {
+            Work::Paced(_) if !self.load.steps().is_empty() => {
                 // What the first half is slow with, such as memory that is touched for the first time, does not count.
                 for _ in 0..2 {
                     let start = Instant::now();
@@ -259,12 +253,13 @@ impl<R: Runtime> Client<R> {
             ensure!(Instant::now() < first_due, "the push schedule had begun before the measured window did");
             start = first_due;
         }
-        let counted = match self.load.workload {
-            _ if self.load.is_paced() => None,
-            Workload::Connect | Workload::PingPong | Workload::Window => messages.or(self.load.messages),
+        let counted = match &self.load.work {
+            Work::Connect(_) | Work::PingPong(_) | Work::Window(_) if !self.load.is_paced() => {
+                messages.or(self.load.messages())
+            }
             // A controller that asks for a number of messages of these asks for so many batches.
-            Workload::OneWay => messages,
-            Workload::Push | Workload::Idle | Workload::Paced | Workload::Broadcast => None,
+            Work::OneWay(_) => messages,
+            _ => None,
         };
         let stop = counted
             .map_or_else(|| Stop::At(start + Duration::from_millis(self.load.window_ms())), Stop::After);
@@ -287,23 +282,8 @@ impl<R: Runtime> Client<R> {
         Instant::now() + lead
     }
 
-    /// The rates of a pass from `start` to `stop`, one after the other; none where it has no intended instants.
-    fn stretches(&self, load: &Load, start: Instant, stop: Stop) -> Vec<Stretch> {
-        let Stop::At(end) = stop else { return Vec::new() };
-        match (load.rate_per_s, self.capacity_per_s) {
-            (Some(rate_per_s), _) => Stretch::sequence([(end - start, rate_per_s)]),
-            (None, Some(capacity_per_s)) if load.workload == Workload::Paced => {
-                Stretch::sequence(load.steps.iter().map(|step| {
-                    let rate_per_s = capacity_per_s * u64::from(step.percent_of_capacity) / 100;
-                    (Duration::from_millis(step.duration_ms), rate_per_s.max(1))
-                }))
-            }
-            _ => Vec::new(),
-        }
-    }
-
     fn publishes(&self, index: u32) -> bool {
-        self.load.workload == Workload::Broadcast && index == PUBLISHER
+        matches!(self.load.work, Work::Broadcast(_)) && index == PUBLISHER
     }
 
     fn units(&self) -> u64 {
@@ -320,52 +300,12 @@ impl<R: Runtime> Client<R> {
         recorders: Option<&[Recorder]>,
     ) -> u64 {
         let before = self.units();
-        let stretches: Arc<[Stretch]> = self.stretches(&load, start, stop).into();
-        let is_broadcast = load.workload == Workload::Broadcast;
-        let stalls = |index: u32| {
-            // The publisher is no subscriber.
-            let connection = if is_broadcast { index.checked_sub(PUBLISHER + 1) } else { Some(index) };
-            class == Class::Measured && connection.is_some_and(|connection| load.stalls(connection))
-        };
-        let audience = is_broadcast.then(|| {
-            let subscribers = (PUBLISHER + 1..load.all_connections()).filter(|index| !stalls(*index));
-            let messages = stretches.iter().map(|stretch| stretch.messages).sum();
-            Arc::new(Audience::new(subscribers.count() as u32, messages))
-        });
-        let from = start + Duration::from_millis(load.stall_after_ms);
-        let stall = Stall { from, until: from + Duration::from_millis(load.stall_for_ms) };
+        let pass = Pass::new(load, class, start, stop, self.capacity_per_s);
         let (sound, mut connections): (Vec<_>, Vec<_>) =
             self.connections.drain(..).partition(|connection| connection.error.is_none());
         let mut tasks = Vec::with_capacity(sound.len());
         for connection in sound {
-            let recorder =
-                recorders.map(|recorders| recorders[connection.index as usize % recorders.len()].clone());
-            let script = Script {
-                load: load.clone(),
-                class,
-                start,
-                stop,
-                recorder,
-                stalled: stalls(connection.index),
-                payloads: self.payloads.for_connection(connection.index.into()),
-            };
-            let pace = stretches.last().map(|last| Pace {
-                start,
-                stretches: stretches.clone(),
-                // One connection publishes everything.
-                connections: if is_broadcast { 1 } else { load.connections.into() },
-                connection: connection.index.into(),
-                give_up: start + last.from + last.length + PACE_CATCH_UP,
-            });
-            let task: ClientTask<R> = Task {
-                opener: self.opener.clone(),
-                waits: self.waits(pace.is_some(), connection.index),
-                pace,
-                audience: audience.clone().filter(|_| connection.index != PUBLISHER),
-                stall: script.stalled.then_some(stall),
-                script,
-                connection,
-            };
+            let task = self.task(&pass, connection, recorders);
             tasks.push(self.runtime.spawn(task));
         }
         for task in tasks {
@@ -381,6 +321,33 @@ impl<R: Runtime> Client<R> {
             self.connections.iter_mut().for_each(|connection| connection.progress.forget());
         }
         units
+    }
+
+    /// What one connection does in a pass.
+    fn task(
+        &self,
+        pass: &Pass,
+        connection: ClientConnection<R>,
+        recorders: Option<&[Recorder]>,
+    ) -> ClientTask<R> {
+        let index = connection.index;
+        let script = Script {
+            kind: pass.load.kind,
+            payload_bytes: pass.load.payload_bytes,
+            class: pass.class,
+            stop: pass.stop,
+            recorder: recorders.map(|recorders| recorders[index as usize % recorders.len()].clone()),
+            stalled: pass.stall(index).is_some(),
+            payloads: self.payloads.for_connection(index.into()),
+        };
+        Task {
+            opener: self.opener.clone(),
+            waits: self.waits(pass.is_paced(), index),
+            begins: pass.begins(),
+            part: pass.part(index),
+            script,
+            connection,
+        }
     }
 
     /// What a connection waits with: its worker's pacer, where the load has intended instants and a pacer.
@@ -452,12 +419,12 @@ impl<R: Runtime> Client<R> {
 
     /// What was offered and answered in each step, where the load has steps.
     fn steps(&self) -> Vec<StepReport> {
-        if self.load.steps.is_empty() {
+        if self.load.steps().is_empty() {
             return Vec::new();
         }
         let start = Instant::now();
         let stop = Stop::At(start + Duration::from_millis(self.load.window_ms()));
-        let stretches = self.stretches(&self.load, start, stop);
+        let stretches = pass::stretches(&self.load, start, stop, self.capacity_per_s);
         let answered = |place| {
             self.connections
                 .iter()

@@ -9,7 +9,7 @@ use crate::{
     DriveSpec, ServeSpec,
     protocol::{self, Control, Drove, Ready, Served},
     service::Service,
-    spec::{FEATURES, Flush, Pacing, Workload},
+    spec::{Feature, Flush, Pacing, Workload},
 };
 
 /// One runtime configuration as a server and as a client: a row of the table.
@@ -71,9 +71,9 @@ pub struct RowInfo {
     pub workloads: Vec<Workload>,
     /// Flush policies offered.
     pub flush: Vec<Flush>,
-    /// What it offers beside these: names of [`crate::spec::FEATURES`].
-    #[serde(default)]
-    pub features: Vec<String>,
+    /// What it offers beyond these. Names that this version does not know are passed over.
+    #[serde(default, deserialize_with = "Feature::known")]
+    pub features: Vec<Feature>,
     /// The build; absent for runners that are not built from this workspace.
     pub build: Option<BuildInfo>,
 }
@@ -95,14 +95,19 @@ impl RowInfo {
             services: Service::NAMES.iter().map(|name| (*name).to_owned()).collect(),
             workloads: Workload::ALL.to_vec(),
             flush: vec![Flush::BeforeWait, Flush::Each],
-            features: FEATURES.iter().map(|name| (*name).to_owned()).collect(),
+            features: Feature::ALL.to_vec(),
             build: None,
         }
     }
 
-    /// This row without these features and services.
-    pub fn without(mut self, names: &[&str]) -> RowInfo {
-        self.features.retain(|name| !names.contains(&name.as_str()));
+    /// This row without these features.
+    pub fn without_features(mut self, features: &[Feature]) -> RowInfo {
+        self.features.retain(|feature| !features.contains(feature));
+        self
+    }
+
+    /// This row without these services.
+    pub fn without_services(mut self, names: &[&str]) -> RowInfo {
         self.services.retain(|name| !names.contains(&name.as_str()));
         self
     }
@@ -127,7 +132,7 @@ impl RowInfo {
     /// Whether this row's client can wait for intended instants with `pacing`. Only `sleep` came later than the others, so
     /// that a row says by a feature of that name whether it has it.
     pub fn offers_pacing(&self, pacing: Pacing) -> bool {
-        pacing != Pacing::Sleep || self.features.contains(&pacing.name())
+        pacing != Pacing::Sleep || self.features.contains(&Feature::Sleep)
     }
 
     /// Whether this row's flush policies allow a load of `workload` under the policy `flush`.

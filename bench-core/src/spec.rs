@@ -4,26 +4,37 @@
 //! is equal for all rows of a comparison.
 
 mod drive;
+mod error;
+mod feature;
 mod flags;
 mod full;
 pub mod limits;
 mod load;
+mod load_flags;
 mod role;
 mod serve;
 mod socket;
 mod step;
 mod target;
 mod validate;
+mod work;
 
-pub use drive::{DriveSpec, Pacing};
+pub use drive::{DriveFlags, DriveSpec, Pacing};
+pub use error::SpecError;
+pub use feature::Feature;
 pub use full::WhenFull;
 pub use limits::{MAX_BURN_US, MAX_CONNECTIONS, MAX_IN_FLIGHT_BYTES, MAX_QUEUE, SERVED_CONNECTIONS};
-pub use load::{FEATURES, Load, Schedule, Workload};
+pub use load::Load;
+pub use load_flags::LoadFlags;
 pub use role::Role;
 pub use serve::ServeSpec;
 pub use socket::{Flush, SocketSpec};
 pub use step::Step;
 pub use target::{Scheme, Target};
+pub use work::{
+    Broadcast, Connect, ConnectPace, Idle, Offer, OneWay, Paced, PingPong, Pushes, Refusals, Schedule,
+    StallPlan, Window, Work, Workload,
+};
 
 #[cfg(test)]
 mod tests {
@@ -34,28 +45,28 @@ mod tests {
     #[derive(Parser)]
     struct Drive {
         #[command(flatten)]
-        spec: DriveSpec,
+        flags: DriveFlags,
     }
 
     fn drive(args: &[String]) -> DriveSpec {
         let command = <Drive as clap::CommandFactory>::command();
         let matches =
             command.try_get_matches_from(std::iter::once("drive".to_owned()).chain(args.iter().cloned()));
-        Drive::from_arg_matches(&matches.unwrap()).unwrap().spec
+        Drive::from_arg_matches(&matches.unwrap()).unwrap().flags.try_into().unwrap()
     }
 
     #[test]
     fn flags_and_spec_say_the_same() {
         let spec = drive(
             &"--target 127.0.0.1:9 --workload window --connections 3 --payload 2KiB --kind binary --window 16 \
-              --duration 1500ms --warm-up 0ms --messages 77 --every 250us --schedule staggered --flush each \
-              --read-buffer 4KiB --threads 2"
+              --duration 1500ms --warm-up 0ms --messages 77 --flush each --read-buffer 4KiB --threads 2"
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect::<Vec<_>>(),
         );
         assert_eq!(spec.load.payload_bytes, 2048);
-        assert_eq!(spec.load.every_us, 250);
+        let window = Window { in_flight: 16, messages: Some(77), burn_us: 0 };
+        assert_eq!(spec.load.work, Work::Window(window));
         assert_eq!(drive(&spec.to_args()), spec);
         let paced = "--target 127.0.0.1:9 --workload paced --rate 500 --pacing spin";
         let paced = drive(&paced.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
@@ -63,7 +74,7 @@ mod tests {
         assert_eq!(drive(&paced.to_args()), paced);
         let steps = "--target 127.0.0.1:9 --workload paced --steps 50%:3s,150%:10s --slice 250ms --burn 20us";
         let steps = drive(&steps.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!((steps.load.window_ms(), steps.load.steps[1].percent_of_capacity), (13_000, 150));
+        assert_eq!((steps.load.window_ms(), steps.load.steps()[1].percent_of_capacity), (13_000, 150));
         assert_eq!(drive(&steps.to_args()), steps);
         assert!(steps.validate().is_ok());
         let connects =
@@ -72,7 +83,7 @@ mod tests {
         assert_eq!(drive(&connects.to_args()), connects);
         for others in [
             "--workload idle --touch",
-            "--workload push --timers 7",
+            "--workload push --timers 7 --every 250us --schedule staggered --messages 5",
             "--workload broadcast --rate 5 --queue 3 --when-full drop --stall-percent 10 --stall-after 1s --stall-for 2s",
             "--tls --tls-cert /some/where.pem --send-buffer 64KiB",
         ] {
@@ -104,10 +115,12 @@ mod tests {
         assert_eq!(defaults.socket, SocketSpec::default());
     }
 
-    fn refusal(change: impl FnOnce(&mut Load)) -> String {
-        let mut load = Load::default();
-        change(&mut load);
-        load.validate(&SocketSpec::default()).unwrap_err()
+    /// Why flags are refused, whether by the fields of their workload or by a range.
+    fn refusal(change: impl FnOnce(&mut LoadFlags)) -> String {
+        let mut flags = LoadFlags::default();
+        change(&mut flags);
+        let load = Load::try_from(flags);
+        load.and_then(|load| load.validate(&SocketSpec::default())).unwrap_err().to_string()
     }
 
     #[test]
@@ -124,9 +137,9 @@ mod tests {
         };
         assert!(window(0, 24).contains("window: 0"));
         assert!(window(16, 1 << 20).contains("blocks both ends"));
-        assert!(refusal(|load| load.window = 2).contains("only `window`"));
+        assert!(refusal(|load| load.window = 2).contains("belong to `window`"));
         assert!(refusal(|load| load.workload = Workload::Paced).contains("needs a rate"));
-        assert!(refusal(|load| load.rate_per_s = Some(5)).contains("only `paced`"));
+        assert!(refusal(|load| load.rate_per_s = Some(5)).contains("belong to `paced`"));
         let rate = |rate| {
             refusal(|load| {
                 (load.workload, load.rate_per_s, load.duration_ms) = (Workload::Paced, Some(rate), 100);
@@ -139,62 +152,109 @@ mod tests {
 
     #[test]
     fn fields_belong_to_their_workloads() {
-        let of = |workload, change: fn(&mut Load)| {
+        let of = |workload, change: fn(&mut LoadFlags)| {
             refusal(|load| {
                 load.workload = workload;
                 change(load);
             })
         };
         use Workload::{Connect, Idle, Paced, PingPong, Push};
-        assert!(of(PingPong, |load| load.exchanges = 1).contains("only `connect`"));
-        assert!(of(PingPong, |load| load.touch = true).contains("only `idle`"));
-        assert!(of(Idle, |load| load.timers = 2).contains("only `push`"));
+        assert!(of(PingPong, |load| load.exchanges = 1).contains("belong to `connect`"));
+        assert!(of(PingPong, |load| load.touch = true).contains("belong to `idle`"));
+        assert!(of(PingPong, |load| load.every_us = 5).contains("belong to `push`"));
+        assert!(of(Idle, |load| load.timers = 2).contains("belong to `push`"));
+        assert!(of(Idle, |load| load.messages = Some(2)).contains("messages mean nothing"));
         assert!(of(Push, |load| load.delay_ms = 1).contains("delays mean nothing"));
         assert!(of(Connect, |load| load.burn_us = 1).contains("burning handlers"));
         assert!(of(PingPong, |load| load.slice_ms = 1).contains("slices: 1000"));
-        assert!(of(Push, |load| load.stall_percent = 5).contains("only `paced`, `broadcast`"));
-        assert!(of(PingPong, |load| load.when_full = WhenFull::Drop).contains("only `broadcast`"));
+        assert!(of(Push, |load| load.stall_percent = 5).contains("belong to `paced`, `broadcast`"));
+        assert!(of(PingPong, |load| load.when_full = WhenFull::Drop).contains("belong to `broadcast`"));
         assert!(of(Workload::Broadcast, |load| load.payload_bytes = 24).contains("needs a rate"));
-        let broadcast = |change: fn(&mut Load)| {
-            let mut load = Load { workload: Workload::Broadcast, rate_per_s: Some(10), ..Load::default() };
-            change(&mut load);
-            load.validate(&SocketSpec::default()).unwrap_err()
+        let broadcast = |change: fn(&mut LoadFlags)| {
+            refusal(|load| {
+                (load.workload, load.rate_per_s) = (Workload::Broadcast, Some(10));
+                change(load);
+            })
         };
         assert!(broadcast(|load| load.payload_bytes = 20).contains("24 to"));
         assert!(broadcast(|load| load.queue = 0).contains("queue: 0"));
         assert!(broadcast(|load| load.stall_percent = 101).contains("101 %"));
-        let step = Step { percent_of_capacity: 50, duration_ms: 100 };
-        let steps = |load: &mut Load| load.steps = vec![step];
-        let mut load = Load { workload: Paced, ..Load::default() };
-        steps(&mut load);
-        assert_eq!(load.validate(&SocketSpec::default()), Ok(()));
-        load.warm_up_ms = 0;
-        assert!(load.validate(&SocketSpec::default()).unwrap_err().contains("a warm-up is needed"));
-        load.rate_per_s = Some(5);
-        assert!(load.validate(&SocketSpec::default()).unwrap_err().contains("either --rate or --steps"));
-        assert!(Step::parse("0%:1s").unwrap_err().contains("share of the capacity: 0"));
+        assert!(broadcast(|load| load.stall_for_ms = 1).contains("need --stall-percent"));
+        let steps = |load: &mut LoadFlags| {
+            load.workload = Paced;
+            load.steps = vec![Step { percent_of_capacity: 50, duration_ms: 100 }];
+        };
+        let mut sound = LoadFlags::default();
+        steps(&mut sound);
+        assert_eq!(Load::try_from(sound).unwrap().validate(&SocketSpec::default()), Ok(()));
+        let without_warm_up = refusal(|load| {
+            steps(load);
+            load.warm_up_ms = 0;
+        });
+        assert!(without_warm_up.contains("a warm-up is needed"));
+        let with_rate = refusal(|load| {
+            steps(load);
+            load.rate_per_s = Some(5);
+        });
+        assert!(with_rate.contains("either --rate or --steps"));
+        assert!(Step::parse("0%:1s").unwrap_err().to_string().contains("share of the capacity: 0"));
         for wrong in ["50:1s", "50%", "x%:1s", "50%:1"] {
             assert!(Step::parse(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
+    fn a_load_is_flat_as_json_and_comes_back_whole() {
+        let stall = Some(StallPlan { percent: 10, after_ms: 1, for_ms: 2 });
+        let steps = vec![Step { percent_of_capacity: 50, duration_ms: 100 }];
+        let rate = ConnectPace::Rate(7);
+        let works = [
+            Work::Connect(Connect { pace: rate, exchanges: 3, refusals: Refusals::Count }),
+            Work::PingPong(PingPong { messages: Some(4), burn_us: 5 }),
+            Work::Window(Window::of(64)),
+            Work::OneWay(OneWay::default()),
+            Work::Push(Pushes { timers: 3, ..Pushes::default() }),
+            Work::Idle(Idle { touch: true }),
+            Work::Paced(Paced { offer: Offer::Steps(steps), burn_us: 1, stall }),
+            Work::Broadcast(Broadcast { stall, ..Broadcast::at(9) }),
+        ];
+        for work in works {
+            let load = Load { work, ..Load::default() };
+            let json = serde_json::to_value(&load).unwrap();
+            assert_eq!(json["workload"], load.workload().name());
+            assert_eq!(serde_json::from_value::<Load>(json).unwrap(), load);
+        }
+        let window = serde_json::json!({ "workload": "ping-pong", "window": 2 });
+        assert!(serde_json::from_value::<Load>(window).unwrap_err().to_string().contains("`window`"));
+    }
+
+    #[test]
+    fn features_that_this_version_does_not_know_are_passed_over() {
+        let info = crate::RowInfo::new("runtime", "1");
+        let mut json = serde_json::to_value(&info).unwrap();
+        json["features"] = serde_json::json!(["tls", "teleport", "connect-rate"]);
+        let info: crate::RowInfo = serde_json::from_value(json).unwrap();
+        assert_eq!(info.features, [Feature::Tls, Feature::ConnectRate]);
+    }
+
+    #[test]
     fn stalled_connections_are_spread_evenly() {
-        let stalled = |connections: u32, stall_percent: u64| {
-            let load = Load { stall_percent, ..Load::default() };
-            (0..connections).filter(|connection| load.stalls(*connection)).collect::<Vec<_>>()
+        let stalled = |connections: u32, percent: u64| {
+            let plan = StallPlan { percent, after_ms: 0, for_ms: 0 };
+            (0..connections).filter(|connection| plan.stalls(*connection)).collect::<Vec<_>>()
         };
         assert_eq!(stalled(100, 1), [99]);
         assert_eq!(stalled(10, 20), [4, 9]);
         assert_eq!(stalled(100, 50).len(), 50);
-        assert!(stalled(100, 0).is_empty());
     }
 
     #[test]
     fn tls_needs_its_certificate() {
         let with = |flags: &str| {
             let args = format!("--target {flags}");
-            drive(&args.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).validate()
+            drive(&args.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+                .validate()
+                .map_err(|error| error.to_string())
         };
         assert!(with("127.0.0.1:9 --tls").unwrap_err().contains("--tls-cert"));
         assert_eq!(with("127.0.0.1:9 --tls --tls-cert x"), Ok(()));

@@ -15,7 +15,6 @@ use crate::{
     Kind, Socket, SocketError, Timer,
     payload::{self, Class, HEADER_BYTES, PayloadSource},
     service::Push,
-    spec::Load,
     tally::Tally,
     timer::{instant_at, now_ns},
 };
@@ -24,15 +23,15 @@ pub mod broadcast;
 
 pub use broadcast::Audience;
 
-/// One pass over a load: the warm-up or the measured window.
+/// What is common to everything that one connection does in a pass: the warm-up or the measured window.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// The load that is carried out.
-    pub load: Load,
+    /// Text or binary messages.
+    pub kind: Kind,
+    /// Size of a message in bytes.
+    pub payload_bytes: u64,
     /// Class of every message sent.
     pub class: Class,
-    /// When the pass begins.
-    pub start: Instant,
     /// When a connection stops starting new work.
     pub stop: Stop,
     /// Where the samples go; `None` in the warm-up.
@@ -85,8 +84,10 @@ impl Script {
 pub struct Stall {
     /// The first instant at which nothing more is read.
     pub from: Instant,
-    /// The instant at which reading goes on.
+    /// The instant at which it reads again.
     pub until: Instant,
+    /// Messages that it sends at once when it stops; a subscriber sends none.
+    pub sends: u64,
 }
 
 /// What one connection has done so far.
@@ -164,7 +165,7 @@ pub async fn round_trip<S: Socket>(
     let sequence = progress.take_sequence(script.class);
     let payload = script.payloads.payload(script.class, sequence);
     let bytes = payload.len();
-    let message = S::message(script.load.kind, payload);
+    let message = S::message(script.kind, payload);
     let start = Instant::now();
     socket.feed(message).await?;
     let echo = socket.recv().await?;
@@ -174,21 +175,23 @@ pub async fn round_trip<S: Socket>(
     Ok(start)
 }
 
-/// Closed loop with `window` in flight: primed, then one sent for each echo, then drained.
+/// Closed loop with `window` messages in flight: primed, then one sent for each echo, then drained.
 pub async fn window<S: Socket>(
     socket: &mut S,
+    window: u32,
     script: &Script,
     progress: &mut Progress,
 ) -> Result<(), WorkloadError> {
-    let mut in_flight = VecDeque::with_capacity(script.load.window as usize);
+    let window = window as usize;
+    let mut in_flight = VecDeque::with_capacity(window);
     let mut started = 0;
     let mut now = Instant::now();
     loop {
-        while in_flight.len() < script.load.window as usize && !script.stop.reached(started, now) {
+        while in_flight.len() < window && !script.stop.reached(started, now) {
             let sequence = progress.take_sequence(script.class);
             let payload = script.payloads.payload(script.class, sequence);
             progress.tally.class_mut(script.class).sent(payload.len());
-            let message = S::message(script.load.kind, payload);
+            let message = S::message(script.kind, payload);
             now = Instant::now();
             in_flight.push_back((sequence, now));
             socket.feed(message).await?;
@@ -302,7 +305,7 @@ pub async fn paced<S: Socket, T: Timer>(
         let sequence = progress.take_sequence(script.class);
         let payload = script.payloads.payload(script.class, sequence);
         let bytes = payload.len();
-        let message = S::message(script.load.kind, payload);
+        let message = S::message(script.kind, payload);
         while now < intended {
             timer.sleep_until(intended).await;
             now = Instant::now();
@@ -321,8 +324,8 @@ pub async fn paced<S: Socket, T: Timer>(
     Ok(())
 }
 
-/// A client that sends and does not read: as much at once as [`Load::stalled_messages`] says, and then nothing until the
-/// stall is over and every echo is read. None of these messages is a unit.
+/// A client that sends and does not read: some messages at once, and then nothing until the stall is over and every echo is
+/// read. None of these messages is a unit.
 async fn stop_reading<S: Socket, T: Timer>(
     socket: &mut S,
     stall: Stall,
@@ -334,11 +337,11 @@ async fn stop_reading<S: Socket, T: Timer>(
         timer.sleep_until(stall.from).await;
     }
     let first = progress.sequences[script.class as usize];
-    for _ in 0..script.load.stalled_messages() {
+    for _ in 0..stall.sends {
         let sequence = progress.take_sequence(script.class);
         let payload = script.payloads.payload(script.class, sequence);
         progress.tally.class_mut(script.class).sent(payload.len());
-        socket.feed(S::message(script.load.kind, payload)).await?;
+        socket.feed(S::message(script.kind, payload)).await?;
     }
     socket.flush().await?;
     while Instant::now() < stall.until {
@@ -354,10 +357,10 @@ async fn stop_reading<S: Socket, T: Timer>(
 /// Batches of messages, each acknowledged by the server's count when its last one is in.
 pub async fn one_way<S: Socket>(
     socket: &mut S,
+    batch: u64,
     script: &Script,
     progress: &mut Progress,
 ) -> Result<(), WorkloadError> {
-    let batch = script.load.batch();
     let mut batches = 0;
     loop {
         let start = Instant::now();
@@ -365,7 +368,7 @@ pub async fn one_way<S: Socket>(
             let sequence = progress.take_sequence(script.class);
             let payload = script.payloads.payload(script.class, sequence);
             progress.tally.class_mut(script.class).sent(payload.len());
-            socket.feed(S::message(script.load.kind, payload)).await?;
+            socket.feed(S::message(script.kind, payload)).await?;
         }
         socket.flush().await?;
         script.record(Series::BatchSent, start.elapsed());
@@ -459,13 +462,13 @@ fn check_echo<S: Socket>(
     let echo = echo.ok_or_else(|| WorkloadError::Closed(format!("the echo of message {sequence}")))?;
     let (kind, payload) = (S::kind(&echo), S::payload(&echo));
     progress.tally.class_mut(script.class).received(payload.len());
-    if kind == script.load.kind && script.payloads.is_payload(script.class, sequence, payload) {
+    if kind == script.kind && script.payloads.is_payload(script.class, sequence, payload) {
         return Ok(());
     }
     let expected = script.payloads.payload(script.class, sequence);
     Err(WorkloadError::Wrong(format!(
         "the echo of {} is {}",
-        shown(script.load.kind, &expected),
+        shown(script.kind, &expected),
         shown(kind, payload)
     )))
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Network, Socket, SocketError, Timer,
     service::Push,
+    spec::{Connect, Refusals},
     timer::within,
     workload::{self, Pace, Script, WorkloadError},
 };
@@ -20,6 +21,7 @@ use crate::{
 pub(super) async fn repeatedly<N: Network, T: Timer>(
     opener: &Opener<N, T>,
     waits: &Waits<T>,
+    work: Connect,
     pace: Option<&Pace>,
     script: &Script,
     connection: &mut Connection<N::Socket>,
@@ -31,7 +33,7 @@ pub(super) async fn repeatedly<N: Network, T: Timer>(
             if script.stop.reached(done, start) {
                 return Ok(());
             }
-            once(opener, script, connection, start).await?;
+            once(opener, work, script, connection, start).await?;
             done += 1;
         }
     };
@@ -46,7 +48,7 @@ pub(super) async fn repeatedly<N: Network, T: Timer>(
         let free = now <= intended;
         let series = if free { Series::GeneratorLag } else { Series::Queued };
         script.record(series, intended.elapsed());
-        once(opener, script, connection, intended).await?;
+        once(opener, work, script, connection, intended).await?;
     }
     Ok(())
 }
@@ -54,19 +56,20 @@ pub(super) async fn repeatedly<N: Network, T: Timer>(
 /// One connection from its start, which may have been intended earlier, to its end.
 async fn once<N: Network, T: Timer>(
     opener: &Opener<N, T>,
+    work: Connect,
     script: &Script,
     connection: &mut Connection<N::Socket>,
     intended: Instant,
 ) -> Result<(), WorkloadError> {
     let progress = &mut connection.progress;
     let push = Push { class: script.class, ..connection.push.clone() };
-    let path = if script.load.exchanges > 0 { "/echo".to_owned() } else { push.path() };
+    let path = if work.exchanges > 0 { "/echo".to_owned() } else { push.path() };
     let url = opener.url(&path);
 
     let start = Instant::now();
     let opened = match opener.open(&url).await {
         Ok(opened) => opened,
-        Err(error) if script.load.count_refusals => {
+        Err(error) if work.refusals == Refusals::Count => {
             match refusal(&error) {
                 Some(Refusal::Refused) => progress.refused += 1,
                 Some(Refusal::TimedOut) => progress.timed_out += 1,
@@ -83,13 +86,13 @@ async fn once<N: Network, T: Timer>(
     script.record(Series::TcpConnect, tcp_connect);
     script.record(Series::Upgrade, upgrade);
     script.record_at(Series::Handshake, intended, upgraded - intended);
-    if script.load.exchanges == 0 {
+    if work.exchanges == 0 {
         workload::first_push(&mut socket, &push, progress).await?;
         let pushed = Instant::now();
         script.record(Series::FirstPush, pushed - upgraded);
         script.record(Series::ConnectToFirstPush, pushed - start);
     } else {
-        for _ in 0..script.load.exchanges {
+        for _ in 0..work.exchanges {
             workload::round_trip(&mut socket, script, progress).await?;
         }
         progress.units += 1;

@@ -8,6 +8,9 @@ use crate::{
     workload::{Progress, WorkloadError},
 };
 
+/// Number of the connection that publishes a broadcast; the others subscribe.
+pub(super) const PUBLISHER: u32 = 0;
+
 /// One connection of a client, between two phases.
 #[derive(Debug)]
 pub struct Connection<S> {

@@ -5,23 +5,41 @@ use std::{sync::Arc, time::Instant};
 use super::{connect, connection::Connection, open::Opener, waits::Waits};
 use crate::{
     Network, Socket, Timer,
-    payload::Class,
-    spec::Workload,
+    spec::{Connect, WhenFull},
     workload::{self, Audience, Pace, Script, Stall, Stop, WorkloadError, broadcast},
 };
 
 /// One phase of one connection: what a runtime spawns.
 pub struct Task<N: Network, T> {
     pub(super) opener: Opener<N, T>,
-    pub(super) script: Script,
     /// What the connection waits with for its intended instants.
     pub(super) waits: Waits<T>,
-    /// The intended instants, where the load has them.
-    pub(super) pace: Option<Pace>,
-    /// Where this connection subscribes: what the subscribers share.
-    pub(super) audience: Option<Arc<Audience>>,
-    pub(super) stall: Option<Stall>,
+    /// When it begins; absent: at once, whatever the time is.
+    pub(super) begins: Option<Instant>,
+    pub(super) part: Part,
+    pub(super) script: Script,
     pub(super) connection: Connection<N::Socket>,
+}
+
+/// What one connection does in a phase.
+pub(super) enum Part {
+    /// Opens connections, one after the other.
+    Connect { work: Connect, pace: Option<Pace> },
+    /// Holds an open connection.
+    Idle,
+    /// Exchanges messages on an open connection.
+    Exchange(Exchange),
+}
+
+/// The messages of one connection.
+pub(super) enum Exchange {
+    PingPong,
+    Window { in_flight: u32 },
+    OneWay { batch: u64 },
+    Push,
+    Paced { pace: Pace, stall: Option<Stall> },
+    Publish { pace: Pace },
+    Subscribe { audience: Arc<Audience>, when_full: WhenFull, stall: Option<Stall> },
 }
 
 impl<N: Network, T: Timer> Task<N, T> {
@@ -37,65 +55,63 @@ impl<N: Network, T: Timer> Task<N, T> {
     }
 
     async fn work(&mut self) -> Result<(), WorkloadError> {
-        let Task { opener, script, waits, pace, stall, connection, .. } = self;
-        // A pass without a delay begins with its first message, whatever the time is.
-        if script.load.delay_ms > 0 && script.class == Class::Measured {
-            waits.until(script.start).await;
+        let Task { opener, waits, begins, part, script, connection } = self;
+        if let Some(begins) = begins {
+            waits.until(*begins).await;
         }
-        if script.load.workload == Workload::Connect {
-            return connect::repeatedly(opener, waits, pace.as_ref(), script, connection).await;
-        }
-        if script.load.workload == Workload::Broadcast {
-            return self.broadcast().await;
-        }
-        let socket = match &mut connection.socket {
-            Some(socket) => socket,
-            // Pushes that begin with the connection: connecting belongs to the window.
-            missing => {
-                let socket = missing.insert(opener.open(&opener.url(&connection.push.path())).await?.socket);
-                connection.secured = socket.secured();
-                socket
+        match part {
+            Part::Connect { work, pace } => {
+                connect::repeatedly(opener, waits, *work, pace.as_ref(), script, connection).await
             }
-        };
-        let progress = &mut connection.progress;
-        match script.load.workload {
-            Workload::PingPong => workload::ping_pong(socket, script, progress).await,
-            Workload::Window => workload::window(socket, script, progress).await,
-            Workload::OneWay => workload::one_way(socket, script, progress).await,
-            Workload::Push => workload::push(socket, &connection.push, script, progress).await,
-            Workload::Idle => {
+            Part::Idle => {
                 if let Stop::At(end) = script.stop {
                     opener.timer.sleep_until(end).await;
                 }
                 Ok(())
             }
-            Workload::Paced => match pace {
-                Some(pace) => workload::paced(socket, pace, *stall, waits, script, progress).await,
-                None => Ok(()),
-            },
-            Workload::Connect | Workload::Broadcast => unreachable!("handled above"),
+            Part::Exchange(exchange) => {
+                if let (Exchange::Push, None) = (&exchange, &connection.socket) {
+                    // Pushes that begin with the connection: connecting belongs to the window.
+                    let socket = opener.open(&opener.url(&connection.push.path())).await?.socket;
+                    connection.secured = socket.secured();
+                    connection.socket = Some(socket);
+                }
+                exchange.carry_out(opener, waits, script, connection).await
+            }
         }
     }
+}
 
-    /// The publisher's or a subscriber's part of a broadcast.
-    async fn broadcast(&mut self) -> Result<(), WorkloadError> {
-        let Task { opener, script, waits, pace, audience, stall, connection } = self;
+impl Exchange {
+    async fn carry_out<N: Network, T: Timer>(
+        &self,
+        opener: &Opener<N, T>,
+        waits: &Waits<T>,
+        script: &Script,
+        connection: &mut Connection<N::Socket>,
+    ) -> Result<(), WorkloadError> {
         // A subscriber that was disconnected by policy has no part in what follows.
         let Some(socket) = &mut connection.socket else { return Ok(()) };
         let progress = &mut connection.progress;
-        let stands = match (pace, audience) {
-            (Some(pace), None) => {
-                broadcast::publish(socket, pace, waits, script, progress).await?;
-                true
+        match self {
+            Exchange::PingPong => workload::ping_pong(socket, script, progress).await,
+            Exchange::Window { in_flight } => workload::window(socket, *in_flight, script, progress).await,
+            Exchange::OneWay { batch } => workload::one_way(socket, *batch, script, progress).await,
+            Exchange::Push => workload::push(socket, &connection.push, script, progress).await,
+            Exchange::Paced { pace, stall } => {
+                workload::paced(socket, pace, *stall, waits, script, progress).await
             }
-            (_, Some(audience)) => {
-                broadcast::subscribe(socket, audience, *stall, &opener.timer, script, progress).await?
+            Exchange::Publish { pace } => broadcast::publish(socket, pace, waits, script, progress).await,
+            Exchange::Subscribe { audience, when_full, stall } => {
+                let timer = &opener.timer;
+                let stands =
+                    broadcast::subscribe(socket, audience, *when_full, *stall, timer, script, progress)
+                        .await?;
+                if !stands {
+                    connection.socket = None;
+                }
+                Ok(())
             }
-            (None, None) => true,
-        };
-        if !stands {
-            connection.socket = None;
         }
-        Ok(())
     }
 }

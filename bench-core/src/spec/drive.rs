@@ -7,8 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    error::SpecError,
     flags::{file, flag_value, flags, in_range},
     load::Load,
+    load_flags::LoadFlags,
     socket::SocketSpec,
     target::{Scheme, Target},
 };
@@ -34,8 +36,26 @@ impl Pacing {
 }
 
 /// Everything that decides what a client does.
-#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriveSpec {
+    /// Where the server listens: HOST:PORT, or ws://HOST:PORT/PATH (under TLS wss://…) for an echo service at another
+    /// path.
+    pub target: String,
+    /// Worker threads of the runtime.
+    pub threads: u32,
+    /// What a load with intended instants waits with.
+    pub pacing: Pacing,
+    /// Certificate that is trusted under TLS, and no other: a file in PEM.
+    pub tls_cert: Option<PathBuf>,
+    /// What to do there.
+    pub load: Load,
+    /// Settings of every connection.
+    pub socket: SocketSpec,
+}
+
+/// The flags of a [`DriveSpec`].
+#[derive(Clone, Debug, Args)]
+pub struct DriveFlags {
     /// Where the server listens: HOST:PORT, or ws://HOST:PORT/PATH (under TLS wss://…) for an echo service at another
     /// path
     #[arg(long, value_name = "ADDR")]
@@ -51,10 +71,19 @@ pub struct DriveSpec {
     pub tls_cert: Option<PathBuf>,
     /// What to do there.
     #[command(flatten)]
-    pub load: Load,
+    pub load: LoadFlags,
     /// Settings of every connection.
     #[command(flatten)]
     pub socket: SocketSpec,
+}
+
+impl TryFrom<DriveFlags> for DriveSpec {
+    type Error = SpecError;
+
+    fn try_from(flags: DriveFlags) -> Result<DriveSpec, SpecError> {
+        let DriveFlags { target, threads, pacing, tls_cert, load, socket } = flags;
+        Ok(DriveSpec { target, threads, pacing, tls_cert, load: load.try_into()?, socket })
+    }
 }
 
 impl DriveSpec {
@@ -65,7 +94,7 @@ impl DriveSpec {
             args.extend(flags(&[("pacing", flag_value(self.pacing))]));
         }
         args.extend(file("tls-cert", self.tls_cert.as_ref()));
-        args.extend(self.load.to_args());
+        args.extend(LoadFlags::from(self.load.clone()).to_args());
         args.extend(self.socket.to_args());
         args
     }
@@ -74,19 +103,19 @@ impl DriveSpec {
     ///
     /// # Errors
     /// One line with the value, the range and the reason.
-    pub fn validate(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<(), SpecError> {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
         self.load.validate(&self.socket)?;
-        let target = Target::parse(&self.target).map_err(|error| format!("{error:#}"))?;
+        let target = Target::parse(&self.target).map_err(|error| SpecError::Misfit(format!("{error:#}")))?;
         match (self.socket.tls, &self.tls_cert) {
             (true, None) => {
-                Err("a client under TLS needs the certificate that it trusts: --tls-cert".to_owned())
+                SpecError::misfit("a client under TLS needs the certificate that it trusts: --tls-cert")
             }
             (false, _) if target.scheme == Some(Scheme::Wss) => {
-                Err(format!("`{}` asks for TLS: give --tls as well", self.target))
+                SpecError::misfit(format!("`{}` asks for TLS: give --tls as well", self.target))
             }
             (true, _) if target.scheme == Some(Scheme::Ws) => {
-                Err(format!("`{}` is without TLS: leave out --tls, or use wss://", self.target))
+                SpecError::misfit(format!("`{}` is without TLS: leave out --tls, or use wss://", self.target))
             }
             _ => Ok(()),
         }

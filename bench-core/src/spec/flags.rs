@@ -4,12 +4,19 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-pub(super) fn in_range(name: &str, value: u64, least: u64, most: u64, unit: &str) -> Result<(), String> {
+use super::error::SpecError;
+
+pub(super) fn in_range(
+    what: &'static str,
+    value: u64,
+    least: u64,
+    most: u64,
+    unit: &'static str,
+) -> Result<(), SpecError> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-    Err(format!("{name}: {value}{unit} is out of range, {least} to {most}{unit} are possible"))
+    Err(SpecError::OutOfRange { what, value, least, most, unit })
 }
 
 pub(super) fn flags(pairs: &[(&str, String)]) -> Vec<String> {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    error::SpecError,
     flags::{file, flags, in_range},
     limits::SERVED_CONNECTIONS,
     socket::SocketSpec,
@@ -65,12 +66,12 @@ impl ServeSpec {
     ///
     /// # Errors
     /// One line with the value, the range and the reason.
-    pub fn validate(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<(), SpecError> {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
         in_range("connections", self.max_connections, 1, u32::MAX.into(), "")?;
         if self.socket.tls && (self.tls_cert.is_none() || self.tls_key.is_none()) {
-            return Err(
-                "a server under TLS needs a certificate and its key: --tls-cert and --tls-key".to_owned()
+            return SpecError::misfit(
+                "a server under TLS needs a certificate and its key: --tls-cert and --tls-key",
             );
         }
         self.socket.validate()

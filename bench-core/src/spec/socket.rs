@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use units::{parse_bytes, parse_millis};
 
 use super::{
+    error::SpecError,
     flags::{flag_value, flags, in_range},
     limits::{MAX_DURATION_MS, MAX_IDLE_MS},
 };
@@ -124,16 +125,16 @@ impl SocketSpec {
         args
     }
 
-    pub(super) fn validate(&self) -> Result<(), String> {
-        in_range("read buffer", self.read_buffer_bytes, 64, 64 << 20, "B")?;
-        in_range("write buffer", self.write_buffer_bytes, 64, 64 << 20, "B")?;
-        in_range("largest message", self.max_message_bytes, 64, 1 << 30, "B")?;
-        in_range("largest frame", self.max_frame_bytes, 64, 1 << 30, "B")?;
+    pub(super) fn validate(&self) -> Result<(), SpecError> {
+        in_range("read buffer", self.read_buffer_bytes, 64, 64 << 20, " B")?;
+        in_range("write buffer", self.write_buffer_bytes, 64, 64 << 20, " B")?;
+        in_range("largest message", self.max_message_bytes, 64, 1 << 30, " B")?;
+        in_range("largest frame", self.max_frame_bytes, 64, 1 << 30, " B")?;
         if let Some(bytes) = self.send_buffer_bytes {
-            in_range("send buffer", bytes, 4 << 10, 64 << 20, "B")?;
+            in_range("send buffer", bytes, 4 << 10, 64 << 20, " B")?;
         }
-        in_range("handshake timeout", self.handshake_timeout_ms, 1, MAX_DURATION_MS, "ms")?;
-        in_range("idle timeout", self.idle_timeout_ms, 1, MAX_IDLE_MS, "ms")?;
-        in_range("close timeout", self.close_timeout_ms, 1, MAX_DURATION_MS, "ms")
+        in_range("handshake timeout", self.handshake_timeout_ms, 1, MAX_DURATION_MS, " ms")?;
+        in_range("idle timeout", self.idle_timeout_ms, 1, MAX_IDLE_MS, " ms")?;
+        in_range("close timeout", self.close_timeout_ms, 1, MAX_DURATION_MS, " ms")
     }
 }

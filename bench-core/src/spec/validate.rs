@@ -1,75 +1,54 @@
-//! Checks of a load: each refusal is one line with the value, the range and the reason.
+//! Ranges of a load: each refusal is one line with the value, the range and the reason.
 
 use std::time::Duration;
 
 use super::{
+    error::SpecError,
     flags::in_range,
-    full::WhenFull,
     limits::{
         MAX_BURN_US, MAX_CONNECTIONS, MAX_DURATION_MS, MAX_IN_FLIGHT_BYTES, MAX_QUEUE, MAX_RATE, MAX_SLICES,
         MAX_TIMERS,
     },
-    load::{Load, Workload},
+    load::Load,
     socket::SocketSpec,
+    work::{Connect, Pushes, Window, Work},
 };
 use crate::payload::{HEADER_BYTES, PUSH_HEADER_BYTES, SEQUENCES};
 
 impl Load {
-    /// Checks the load against itself and against the limits of its connections.
+    /// Checks the load against the limits of its connections.
     ///
     /// # Errors
-    /// One line with the value, the range and the reason.
-    pub fn validate(&self, socket: &SocketSpec) -> Result<(), String> {
+    /// When a value is out of its range, with the range and the reason.
+    pub fn validate(&self, socket: &SocketSpec) -> Result<(), SpecError> {
         socket.validate()?;
         // No connection at all is where the memory of idle ones is counted from.
-        let least = u64::from(self.workload != Workload::Idle);
+        let least = u64::from(!matches!(self.work, Work::Idle(_)));
         in_range("connections", self.connections.into(), least, MAX_CONNECTIONS.into(), "")?;
-        let limit = socket.max_message_bytes.min(socket.max_frame_bytes);
-        let header = match self.workload {
-            Workload::Push | Workload::Broadcast => PUSH_HEADER_BYTES,
-            _ => HEADER_BYTES,
-        };
-        if self.payload_bytes > limit {
-            return Err(format!(
-                "a payload of {} B is over the server's limit of {limit} B for one message in one frame (--max-message, \
-                 --max-frame)",
-                self.payload_bytes
-            ));
-        }
-        if self.payload_bytes < header as u64 {
-            return Err(format!(
-                "a payload of {} B is too small: {header} to {limit} B, because the first {header} carry the message's \
-                 class and number",
-                self.payload_bytes
-            ));
-        }
-        in_range("window", self.window.into(), 1, 1 << 20, "messages in flight")?;
-        if self.window > 1 && self.workload != Workload::Window {
-            return Err(format!(
-                "a window of {} means nothing to the workload {}: only `window` keeps several messages in flight",
-                self.window,
-                self.workload.name()
-            ));
-        }
-        let in_flight = u64::from(self.window) * self.payload_bytes;
-        if self.window > 1 && in_flight > MAX_IN_FLIGHT_BYTES {
-            return Err(format!(
-                "a window of {} messages of {} B keeps {in_flight} B in flight; windows over 1 may keep 1 to \
-                 {MAX_IN_FLIGHT_BYTES} B, because beyond the socket buffers an echo blocks both ends for good",
-                self.window, self.payload_bytes
-            ));
-        }
+        self.validate_payload(socket)?;
+        self.validate_work()?;
         self.validate_rate()?;
-        self.validate_fields()?;
-        self.validate_silence(socket)?;
-        in_range("duration", self.window_ms(), 1, MAX_DURATION_MS, "ms")?;
-        in_range("warm-up", self.warm_up_ms, 0, MAX_DURATION_MS, "ms")?;
-        in_range("period of pushes", self.every_us, 1, MAX_DURATION_MS * 1_000, "µs")?;
-        if let Some(messages) = self.messages {
+        let silence_ms = self.silence_ms();
+        if silence_ms >= socket.idle_timeout_ms {
+            return SpecError::misfit(format!(
+                "this load keeps a connection still for {silence_ms} ms, and a server ends one that is still for {} ms: \
+                 give a longer --idle-timeout",
+                socket.idle_timeout_ms
+            ));
+        }
+        in_range("duration", self.window_ms(), 1, MAX_DURATION_MS, " ms")?;
+        in_range("warm-up", self.warm_up_ms, 0, MAX_DURATION_MS, " ms")?;
+        in_range("delay", self.delay_ms, 0, MAX_DURATION_MS, " ms")?;
+        in_range("burnt CPU time", self.burn_us(), 0, MAX_BURN_US, " µs")?;
+        if let Some(messages) = self.messages() {
             in_range("messages", messages, 1, SEQUENCES, "")?;
         }
+        if self.slice_ms > 0 {
+            let window_ms = self.expected().as_millis() as u64;
+            in_range("slices", window_ms.div_ceil(self.slice_ms), 1, MAX_SLICES, " of the window")?;
+        }
         if self.expected() > Duration::from_millis(MAX_DURATION_MS) {
-            return Err(format!(
+            return SpecError::misfit(format!(
                 "this load takes about {} s; a trial may take {} s",
                 self.expected().as_secs(),
                 MAX_DURATION_MS / 1_000
@@ -78,121 +57,87 @@ impl Load {
         Ok(())
     }
 
-    /// A server would end a connection that is still for longer than its idle timeout.
-    fn validate_silence(&self, socket: &SocketSpec) -> Result<(), String> {
-        let silence_ms = match self.workload {
-            Workload::Idle => self.duration_ms,
-            Workload::Push => self.every_us / 1_000,
-            // A subscriber is still between two messages, or for as long as it does not read.
-            Workload::Broadcast => (1_000 / self.rate_per_s.unwrap_or(1).max(1)).max(self.stall_for_ms),
-            Workload::Paced => {
-                self.rate_per_s.map_or(0, |rate| u64::from(self.connections) * 1_000 / rate.max(1))
-            }
-            _ => 0,
+    fn validate_payload(&self, socket: &SocketSpec) -> Result<(), SpecError> {
+        let limit = socket.max_message_bytes.min(socket.max_frame_bytes);
+        let header = match self.work {
+            Work::Push(_) | Work::Broadcast(_) => PUSH_HEADER_BYTES,
+            _ => HEADER_BYTES,
         };
-        if silence_ms < socket.idle_timeout_ms {
-            return Ok(());
-        }
-        Err(format!(
-            "this load keeps a connection still for {silence_ms} ms, and a server ends one that is still for {} ms: give a \
-             longer --idle-timeout",
-            socket.idle_timeout_ms
-        ))
-    }
-
-    fn validate_rate(&self) -> Result<(), String> {
-        let paced = self.workload == Workload::Paced;
-        if !paced && !self.steps.is_empty() {
-            return Err(format!(
-                "steps mean nothing to the workload {}: only `paced` has them",
-                self.workload.name()
+        if self.payload_bytes > limit {
+            return SpecError::misfit(format!(
+                "a payload of {} B is over the server's limit of {limit} B for one message in one frame (--max-message, \
+                 --max-frame)",
+                self.payload_bytes
             ));
         }
-        match (self.workload, self.rate_per_s) {
-            (Workload::Paced, None) if self.steps.is_empty() => {
-                Err("the workload paced needs a rate: --rate, in messages a second over all connections"
-                    .to_owned())
+        if self.payload_bytes < header as u64 {
+            return SpecError::misfit(format!(
+                "a payload of {} B is too small: {header} to {limit} B, because the first {header} carry the message's \
+                 class and number",
+                self.payload_bytes
+            ));
+        }
+        Ok(())
+    }
+
+    /// The values of the workload.
+    fn validate_work(&self) -> Result<(), SpecError> {
+        match &self.work {
+            Work::Connect(Connect { exchanges, .. }) => in_range("exchanges", *exchanges, 0, SEQUENCES, ""),
+            Work::Window(Window { in_flight, .. }) => self.validate_window(*in_flight),
+            Work::OneWay(one_way) => in_range("messages", one_way.batch, 1, SEQUENCES, ""),
+            Work::Push(Pushes { count, every_us, timers, .. }) => {
+                in_range("messages", *count, 1, SEQUENCES, "")?;
+                in_range("period of pushes", *every_us, 1, MAX_DURATION_MS * 1_000, " µs")?;
+                in_range("timers", *timers, 1, MAX_TIMERS, " on a connection")?;
+                in_range("pushes to a connection", count.saturating_mul(*timers), 1, SEQUENCES, "")
             }
-            (Workload::Paced, Some(_)) if !self.steps.is_empty() => {
-                Err("steps have rates of their own: give either --rate or --steps".to_owned())
-            }
-            (Workload::Paced, _) if self.messages.is_some() => {
-                Err("a paced load is given by its rate and duration, without --messages".to_owned())
-            }
-            (Workload::Connect, Some(_)) if self.messages.is_some() => {
-                Err("connects at a rate are given by it and the duration, without --messages".to_owned())
-            }
-            (Workload::Broadcast, None) => {
-                Err("the workload broadcast needs a rate: --rate, in messages published a second".to_owned())
-            }
-            (_, None) => Ok(()),
-            (Workload::Broadcast, _) if self.messages.is_some() => {
-                Err("a broadcast is given by its rate and duration, without --messages".to_owned())
-            }
-            (Workload::Paced | Workload::Connect | Workload::Broadcast, Some(rate)) => {
-                in_range("rate", rate, 1, MAX_RATE, "a second")?;
-                if self.offered() == 0 {
-                    let what = if self.workload == Workload::Connect { "connect" } else { "message" };
-                    return Err(format!(
-                        "{rate} {what}s a second for {} ms are no {what} at all",
-                        self.duration_ms
-                    ));
+            Work::Paced(_) => {
+                self.steps().iter().try_for_each(|step| step.validate())?;
+                if !self.steps().is_empty() && self.warm_up_ms == 0 {
+                    return SpecError::misfit(
+                        "steps are shares of the rate that the warm-up reaches: a warm-up is needed",
+                    );
                 }
-                Ok(())
+                self.validate_stall()
             }
-            (other, Some(_)) => Err(format!(
-                "a rate means nothing to the workload {}: only `paced`, `connect` and `broadcast` have one",
-                other.name()
-            )),
+            Work::Broadcast(broadcast) => {
+                in_range("queue", broadcast.queue, 1, MAX_QUEUE, " messages")?;
+                self.validate_stall()
+            }
+            Work::PingPong(_) | Work::Idle(_) => Ok(()),
         }
     }
 
-    /// The fields that belong to some workloads only.
-    fn validate_fields(&self) -> Result<(), String> {
-        use Workload::{Broadcast, Connect, Idle, Paced, PingPong, Push, Window};
+    fn validate_window(&self, in_flight: u32) -> Result<(), SpecError> {
+        in_range("window", in_flight.into(), 1, 1 << 20, " messages in flight")?;
+        let bytes = u64::from(in_flight) * self.payload_bytes;
+        if in_flight > 1 && bytes > MAX_IN_FLIGHT_BYTES {
+            return SpecError::misfit(format!(
+                "a window of {in_flight} messages of {} B keeps {bytes} B in flight; windows over 1 may keep 1 to \
+                 {MAX_IN_FLIGHT_BYTES} B, because beyond the socket buffers an echo blocks both ends for good",
+                self.payload_bytes
+            ));
+        }
+        Ok(())
+    }
 
-        let only = |set: bool, what: &str, of: &[Workload]| {
-            if !set || of.contains(&self.workload) {
-                return Ok(());
-            }
-            let names: Vec<String> = of.iter().map(|workload| format!("`{}`", workload.name())).collect();
-            Err(format!(
-                "{what} mean nothing to the workload {}: only {} have them",
-                self.workload.name(),
-                names.join(", ")
-            ))
-        };
-        only(self.exchanges > 0, "exchanges", &[Connect])?;
-        only(self.count_refusals, "counted refusals", &[Connect])?;
-        only(self.touch, "touched connections", &[Idle])?;
-        only(self.timers != 1, "timers", &[Push])?;
-        only(self.burn_us > 0, "burning handlers", &[PingPong, Window, Paced])?;
-        only(self.slice_ms > 0, "slices", &[PingPong, Window, Paced, Push, Connect, Broadcast])?;
-        only(self.stall_percent > 0, "stalled connections", &[Paced, Broadcast])?;
-        only(self.when_full != WhenFull::Wait, "policies for a full queue", &[Broadcast])?;
-        // A push has an instant of its own, agreed before the window.
-        only(self.delay_ms > 0, "delays", &[Connect, PingPong, Window, Workload::OneWay, Paced])?;
-        self.steps.iter().try_for_each(|step| step.validate())?;
-        in_range("delay", self.delay_ms, 0, MAX_DURATION_MS, "ms")?;
-        in_range("burnt CPU time", self.burn_us, 0, MAX_BURN_US, "µs")?;
-        in_range("exchanges", self.exchanges, 0, SEQUENCES, "")?;
-        in_range("timers", self.timers, 1, MAX_TIMERS, "on a connection")?;
-        if self.workload == Push {
-            let pushes = self.pushes().saturating_mul(self.timers);
-            in_range("pushes to a connection", pushes, 1, SEQUENCES, "")?;
-        }
-        in_range("queue", self.queue, 1, MAX_QUEUE, "messages")?;
-        in_range("stalled connections", self.stall_percent, 0, 100, "%")?;
-        in_range("time before the stall", self.stall_after_ms, 0, MAX_DURATION_MS, "ms")?;
-        in_range("stall", self.stall_for_ms, 0, MAX_DURATION_MS, "ms")?;
-        if self.slice_ms > 0 {
-            let window_ms = self.expected().as_millis() as u64;
-            in_range("slices", window_ms.div_ceil(self.slice_ms), 1, MAX_SLICES, "of the window")?;
-        }
-        if !self.steps.is_empty() && self.warm_up_ms == 0 {
-            return Err(
-                "steps are shares of the rate that the warm-up reaches: a warm-up is needed".to_owned()
-            );
+    fn validate_stall(&self) -> Result<(), SpecError> {
+        let Some(stall) = self.stall() else { return Ok(()) };
+        in_range("stalled connections", stall.percent, 1, 100, " %")?;
+        in_range("time before the stall", stall.after_ms, 0, MAX_DURATION_MS, " ms")?;
+        in_range("stall", stall.for_ms, 0, MAX_DURATION_MS, " ms")
+    }
+
+    fn validate_rate(&self) -> Result<(), SpecError> {
+        let Some(rate) = self.rate_per_s() else { return Ok(()) };
+        in_range("rate", rate, 1, MAX_RATE, " per second")?;
+        if self.offered() == 0 {
+            let what = if matches!(self.work, Work::Connect(_)) { "connect" } else { "message" };
+            return SpecError::misfit(format!(
+                "{rate} {what}s per second for {} ms come to no {what} at all",
+                self.duration_ms
+            ));
         }
         Ok(())
     }

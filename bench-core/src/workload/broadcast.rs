@@ -62,14 +62,14 @@ pub async fn publish<S: Socket, T: Timer>(
         let mut now = Instant::now();
         let free = now <= intended;
         let sequence = progress.take_sequence(script.class);
-        let length = script.load.payload_bytes as usize;
+        let length = script.payload_bytes as usize;
         let payload = payload::push(script.class, sequence, ns_at(intended), length);
         while now < intended {
             timer.sleep_until(intended).await;
             now = Instant::now();
         }
         script.record(if free { Series::GeneratorLag } else { Series::Queued }, now - intended);
-        socket.feed(S::message(script.load.kind, payload)).await?;
+        socket.feed(S::message(script.kind, payload)).await?;
         socket.flush().await?;
         progress.tally.class_mut(script.class).sent(length);
     }
@@ -90,18 +90,18 @@ pub async fn subscribed<S: Socket>(socket: &mut S, progress: &mut Progress) -> R
 }
 
 /// Reads what is published, up to the last message of the pass, each in its order. Messages may be missing, and the
-/// connection may end, only where the load has a policy for that.
+/// connection may end, only where `policy` says so.
 ///
 /// Returns whether the connection still stands.
 pub async fn subscribe<S: Socket, T: Timer>(
     socket: &mut S,
     audience: &Audience,
+    policy: WhenFull,
     stall: Option<Stall>,
     timer: &T,
     script: &Script,
     progress: &mut Progress,
 ) -> Result<bool, WorkloadError> {
-    let policy = if script.class == Class::Measured { script.load.when_full } else { WhenFull::Wait };
     let first = progress.sequences[script.class as usize];
     let end = first + audience.messages();
     let mut stall = stall;
@@ -126,7 +126,7 @@ pub async fn subscribe<S: Socket, T: Timer>(
         progress.tally.class_mut(Class::of(text)).received(text.len());
         let wrong = |what: String| WorkloadError::Wrong(format!("{what}: {}", shown(kind, text)));
         let sequence = payload::sequence(script.class, text)
-            .filter(|_| kind == script.load.kind && text.len() as u64 == script.load.payload_bytes);
+            .filter(|_| kind == script.kind && text.len() as u64 == script.payload_bytes);
         let sequence = sequence.ok_or_else(|| wrong(format!("message {expected} is not as published")))?;
         let missing = sequence.checked_sub(expected).filter(|_| sequence < end);
         let missing = missing.ok_or_else(|| wrong(format!("message {expected} was due")))?;

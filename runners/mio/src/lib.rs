@@ -5,6 +5,7 @@ use anyhow::bail;
 use bench_core::{
     DriveSpec, Row, RowInfo, Rows, ServeSpec,
     protocol::{Control, Drove, Ready, Served},
+    spec::Feature,
 };
 
 mod alarm;
@@ -25,7 +26,9 @@ impl Row for Loop {
             io_mode: "readiness (epoll, edge-triggered)".to_owned(),
             websocket: build_info::websocket("tungstenite"),
             workloads: Vec::new(),
-            ..RowInfo::new("mio", build_info::version("mio")).without(&["publish", "subscribe", "tls"])
+            ..RowInfo::new("mio", build_info::version("mio"))
+                .without_services(&["publish", "subscribe"])
+                .without_features(&[Feature::Tls])
         })
     }
 

@@ -15,7 +15,7 @@ use bench_core::{
     Socket, SocketError, SocketResult, Timer,
     protocol::{Control, Drove, Ready, Served},
     service::Service,
-    spec::{Flush, SocketSpec},
+    spec::{Feature, Flush, SocketSpec},
     websocket::{self, handshake_error, request_not_seen, service_of, socket_error},
     write_behind::{Held, polled},
 };
@@ -46,7 +46,7 @@ pub(crate) struct CurrentThread;
 impl Row for CurrentThread {
     fn describe(&self) -> anyhow::Result<RowInfo> {
         // The control shows what the adapter costs, and TLS lies above the adapter.
-        Ok(describe("current_thread", 1, "tokio-tungstenite").without(&["tls"]))
+        Ok(describe("current_thread", 1, "tokio-tungstenite").without_features(&[Feature::Tls]))
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
