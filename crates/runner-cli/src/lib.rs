@@ -1,9 +1,12 @@
-//! The command line of a runner.
+//! The command line of a runner: [`main`] with the rows that it offers.
+//!
+//! `describe`, `serve` and `drive` speak the runner protocol, and are what wsbench calls. With the feature `run`, a runner
+//! without a subcommand also runs the four tests of the original evaluation and prints them. That needs everything that
+//! measures, so a build whose programs are measured leaves it out.
 
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    io::{self, Write},
     process::{Command as Process, ExitCode},
 };
 
@@ -16,15 +19,23 @@ use bench_core::{
 };
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(not(feature = "run"))]
+mod no_run;
+mod print;
+#[cfg(feature = "run")]
 mod run;
+
+#[cfg(not(feature = "run"))]
+use no_run as run;
+use print::print;
+
+/// What this program was built with beyond what is measured.
+const FEATURES: &[&str] = if cfg!(feature = "run") { &["run"] } else { &[] };
 
 #[derive(Parser)]
 #[command(
     about = "One async runtime as a WebSocket server and client",
-    long_about = "One async runtime as a WebSocket server and client.\n\nWithout a subcommand it runs the four tests of \
-                  the original evaluation (latency, throughput, resources, scalability) against a server process of its \
-                  own and prints each figure beside its corrected twin. `describe`, `serve` and `drive` speak the runner \
-                  protocol (docs/PROTOCOL.md) and are what wsbench calls.",
+    long_about = run::LONG_ABOUT,
     args_conflicts_with_subcommands = true
 )]
 struct Arguments {
@@ -39,6 +50,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the four tests of the original evaluation and print them (the default)
+    #[cfg_attr(not(feature = "run"), command(hide = true))]
     Run {
         #[command(flatten)]
         row: RowArgument,
@@ -91,6 +103,7 @@ pub fn main(rows: &[Row], build: BuildInfo) -> ExitCode {
 pub fn main_from(arguments: impl IntoIterator<Item = OsString>, rows: &[Row], build: BuildInfo) -> ExitCode {
     panics::count_panics();
     let Arguments { command, row, run } = Arguments::parse_from(arguments);
+    let build = BuildInfo { features: FEATURES.iter().map(|name| (*name).to_owned()).collect(), ..build };
     match carry_out(rows, build, command.unwrap_or(Command::Run { row, run })) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -155,17 +168,6 @@ fn warn_of_strangers(spec: &ServeSpec) {
              and without TLS. The default, 127.0.0.1, is for this machine only",
             spec.listen
         );
-    }
-}
-
-/// Prints to stdout. A reader that has seen enough and closed the pipe (`| head`) is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("stdout cannot be written")
-        }
-        _ => Ok(()),
     }
 }
 

@@ -51,6 +51,7 @@ fn build() -> BuildInfo {
         profile: "release".to_owned(),
         lock_sha256: "00".repeat(32),
         rustc: "rustc 1.95.0".to_owned(),
+        features: Vec::new(),
     }
 }
 
