@@ -15,7 +15,7 @@ pub mod pacer;
 pub mod panics;
 pub mod payload;
 pub mod protocol;
-mod query;
+pub mod query;
 pub mod runner;
 pub mod service;
 pub mod socket;

@@ -4,6 +4,7 @@
 //! is equal for all rows of a comparison.
 
 mod drive;
+mod error;
 mod flags;
 mod full;
 pub mod limits;
@@ -16,6 +17,7 @@ mod target;
 mod validate;
 
 pub use drive::{DriveSpec, Pacing};
+pub use error::SpecError;
 pub use full::WhenFull;
 pub use limits::{MAX_BURN_US, MAX_CONNECTIONS, MAX_IN_FLIGHT_BYTES, MAX_QUEUE, SERVED_CONNECTIONS};
 pub use load::{FEATURES, Load, Schedule, Workload};
@@ -107,7 +109,7 @@ mod tests {
     fn refusal(change: impl FnOnce(&mut Load)) -> String {
         let mut load = Load::default();
         change(&mut load);
-        load.validate(&SocketSpec::default()).unwrap_err()
+        load.validate(&SocketSpec::default()).unwrap_err().to_string()
     }
 
     #[test]
@@ -158,7 +160,7 @@ mod tests {
         let broadcast = |change: fn(&mut Load)| {
             let mut load = Load { workload: Workload::Broadcast, rate_per_s: Some(10), ..Load::default() };
             change(&mut load);
-            load.validate(&SocketSpec::default()).unwrap_err()
+            load.validate(&SocketSpec::default()).unwrap_err().to_string()
         };
         assert!(broadcast(|load| load.payload_bytes = 20).contains("24 to"));
         assert!(broadcast(|load| load.queue = 0).contains("queue: 0"));
@@ -169,10 +171,17 @@ mod tests {
         steps(&mut load);
         assert_eq!(load.validate(&SocketSpec::default()), Ok(()));
         load.warm_up_ms = 0;
-        assert!(load.validate(&SocketSpec::default()).unwrap_err().contains("a warm-up is needed"));
+        assert!(
+            load.validate(&SocketSpec::default()).unwrap_err().to_string().contains("a warm-up is needed")
+        );
         load.rate_per_s = Some(5);
-        assert!(load.validate(&SocketSpec::default()).unwrap_err().contains("either --rate or --steps"));
-        assert!(Step::parse("0%:1s").unwrap_err().contains("share of the capacity: 0"));
+        assert!(
+            load.validate(&SocketSpec::default())
+                .unwrap_err()
+                .to_string()
+                .contains("either --rate or --steps")
+        );
+        assert!(Step::parse("0%:1s").unwrap_err().to_string().contains("share of the capacity: 0"));
         for wrong in ["50:1s", "50%", "x%:1s", "50%:1"] {
             assert!(Step::parse(wrong).is_err(), "{wrong}");
         }
@@ -196,11 +205,13 @@ mod tests {
             let args = format!("--target {flags}");
             drive(&args.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).validate()
         };
-        assert!(with("127.0.0.1:9 --tls").unwrap_err().contains("--tls-cert"));
+        assert!(with("127.0.0.1:9 --tls").unwrap_err().to_string().contains("--tls-cert"));
         assert_eq!(with("127.0.0.1:9 --tls --tls-cert x"), Ok(()));
         assert_eq!(with("wss://127.0.0.1:9/ --tls --tls-cert x"), Ok(()));
-        assert!(with("wss://127.0.0.1:9/").unwrap_err().contains("give --tls"));
-        assert!(with("ws://127.0.0.1:9/ --tls --tls-cert x").unwrap_err().contains("without TLS"));
+        assert!(with("wss://127.0.0.1:9/").unwrap_err().to_string().contains("give --tls"));
+        assert!(
+            with("ws://127.0.0.1:9/ --tls --tls-cert x").unwrap_err().to_string().contains("without TLS")
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    flags::{file, flag_value, flags, in_range},
+    error::{SpecError, contradiction, in_range},
+    flags::{file, flag_value, flags},
     load::Load,
     socket::SocketSpec,
     target::{Scheme, Target},
@@ -74,19 +75,19 @@ impl DriveSpec {
     ///
     /// # Errors
     /// One line with the value, the range and the reason.
-    pub fn validate(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<(), SpecError> {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
         self.load.validate(&self.socket)?;
-        let target = Target::parse(&self.target).map_err(|error| format!("{error:#}"))?;
+        let target = Target::parse(&self.target).map_err(|error| SpecError::Target(format!("{error:#}")))?;
         match (self.socket.tls, &self.tls_cert) {
             (true, None) => {
-                Err("a client under TLS needs the certificate that it trusts: --tls-cert".to_owned())
+                contradiction("a client under TLS needs the certificate that it trusts: --tls-cert")
             }
             (false, _) if target.scheme == Some(Scheme::Wss) => {
-                Err(format!("`{}` asks for TLS: give --tls as well", self.target))
+                contradiction(format!("`{}` asks for TLS: give --tls as well", self.target))
             }
             (true, _) if target.scheme == Some(Scheme::Ws) => {
-                Err(format!("`{}` is without TLS: leave out --tls, or use wss://", self.target))
+                contradiction(format!("`{}` is without TLS: leave out --tls, or use wss://", self.target))
             }
             _ => Ok(()),
         }

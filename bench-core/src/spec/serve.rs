@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    flags::{file, flags, in_range},
+    error::{SpecError, contradiction, in_range},
+    flags::{file, flags},
     limits::SERVED_CONNECTIONS,
     socket::SocketSpec,
 };
@@ -65,12 +66,12 @@ impl ServeSpec {
     ///
     /// # Errors
     /// One line with the value, the range and the reason.
-    pub fn validate(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<(), SpecError> {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
         in_range("connections", self.max_connections, 1, u32::MAX.into(), "")?;
         if self.socket.tls && (self.tls_cert.is_none() || self.tls_key.is_none()) {
-            return Err(
-                "a server under TLS needs a certificate and its key: --tls-cert and --tls-key".to_owned()
+            return contradiction(
+                "a server under TLS needs a certificate and its key: --tls-cert and --tls-key",
             );
         }
         self.socket.validate()

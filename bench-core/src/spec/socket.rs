@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use units::{parse_bytes, parse_millis};
 
 use super::{
-    flags::{flag_value, flags, in_range},
+    error::{SpecError, in_range},
+    flags::{flag_value, flags},
     limits::{MAX_DURATION_MS, MAX_IDLE_MS},
 };
 
@@ -124,7 +125,7 @@ impl SocketSpec {
         args
     }
 
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub(super) fn validate(&self) -> Result<(), SpecError> {
         in_range("read buffer", self.read_buffer_bytes, 64, 64 << 20, "B")?;
         in_range("write buffer", self.write_buffer_bytes, 64, 64 << 20, "B")?;
         in_range("largest message", self.max_message_bytes, 64, 1 << 30, "B")?;

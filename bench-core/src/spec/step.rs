@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::parse_millis;
 
-use super::{flags::in_range, limits::MAX_DURATION_MS};
+use super::{
+    error::{SpecError, in_range},
+    limits::MAX_DURATION_MS,
+};
 
 /// Most that a step may offer of what the server can do.
 const MAX_PERCENT: u32 = 1_000;
@@ -26,8 +29,8 @@ impl Step {
     ///
     /// # Errors
     /// When the text has another form or a value is out of range.
-    pub fn parse(text: &str) -> Result<Step, String> {
-        let form = || format!("`{text}` is no step: a share of the capacity and a time, as in 150%:10s");
+    pub fn parse(text: &str) -> Result<Step, SpecError> {
+        let form = || SpecError::NotAStep(text.to_owned());
         let (percent, time) = text.split_once("%:").ok_or_else(form)?;
         let percent_of_capacity = percent.trim().parse().map_err(|_| form())?;
         let step = Step { percent_of_capacity, duration_ms: parse_millis(time)? };
@@ -35,7 +38,7 @@ impl Step {
         Ok(step)
     }
 
-    pub(super) fn validate(self) -> Result<(), String> {
+    pub(super) fn validate(self) -> Result<(), SpecError> {
         in_range("share of the capacity", self.percent_of_capacity.into(), 1, MAX_PERCENT.into(), "%")?;
         in_range("duration of a step", self.duration_ms, 1, MAX_DURATION_MS, "ms")
     }

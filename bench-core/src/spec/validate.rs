@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    flags::in_range,
+    error::{SpecError, contradiction, in_range},
     full::WhenFull,
     limits::{
         MAX_BURN_US, MAX_CONNECTIONS, MAX_DURATION_MS, MAX_IN_FLIGHT_BYTES, MAX_QUEUE, MAX_RATE, MAX_SLICES,
@@ -19,7 +19,7 @@ impl Load {
     ///
     /// # Errors
     /// One line with the value, the range and the reason.
-    pub fn validate(&self, socket: &SocketSpec) -> Result<(), String> {
+    pub fn validate(&self, socket: &SocketSpec) -> Result<(), SpecError> {
         socket.validate()?;
         // No connection at all is where the memory of idle ones is counted from.
         let least = u64::from(self.workload != Workload::Idle);
@@ -30,14 +30,14 @@ impl Load {
             _ => HEADER_BYTES,
         };
         if self.payload_bytes > limit {
-            return Err(format!(
+            return contradiction(format!(
                 "a payload of {} B is over the server's limit of {limit} B for one message in one frame (--max-message, \
                  --max-frame)",
                 self.payload_bytes
             ));
         }
         if self.payload_bytes < header as u64 {
-            return Err(format!(
+            return contradiction(format!(
                 "a payload of {} B is too small: {header} to {limit} B, because the first {header} carry the message's \
                  class and number",
                 self.payload_bytes
@@ -45,7 +45,7 @@ impl Load {
         }
         in_range("window", self.window.into(), 1, 1 << 20, "messages in flight")?;
         if self.window > 1 && self.workload != Workload::Window {
-            return Err(format!(
+            return contradiction(format!(
                 "a window of {} means nothing to the workload {}: only `window` keeps several messages in flight",
                 self.window,
                 self.workload.name()
@@ -53,7 +53,7 @@ impl Load {
         }
         let in_flight = u64::from(self.window) * self.payload_bytes;
         if self.window > 1 && in_flight > MAX_IN_FLIGHT_BYTES {
-            return Err(format!(
+            return contradiction(format!(
                 "a window of {} messages of {} B keeps {in_flight} B in flight; windows over 1 may keep 1 to \
                  {MAX_IN_FLIGHT_BYTES} B, because beyond the socket buffers an echo blocks both ends for good",
                 self.window, self.payload_bytes
@@ -69,7 +69,7 @@ impl Load {
             in_range("messages", messages, 1, SEQUENCES, "")?;
         }
         if self.expected() > Duration::from_millis(MAX_DURATION_MS) {
-            return Err(format!(
+            return contradiction(format!(
                 "this load takes about {} s; a trial may take {} s",
                 self.expected().as_secs(),
                 MAX_DURATION_MS / 1_000
@@ -79,7 +79,7 @@ impl Load {
     }
 
     /// A server would end a connection that is still for longer than its idle timeout.
-    fn validate_silence(&self, socket: &SocketSpec) -> Result<(), String> {
+    fn validate_silence(&self, socket: &SocketSpec) -> Result<(), SpecError> {
         let silence_ms = match self.workload {
             Workload::Idle => self.duration_ms,
             Workload::Push => self.every_us / 1_000,
@@ -93,54 +93,53 @@ impl Load {
         if silence_ms < socket.idle_timeout_ms {
             return Ok(());
         }
-        Err(format!(
+        contradiction(format!(
             "this load keeps a connection still for {silence_ms} ms, and a server ends one that is still for {} ms: give a \
              longer --idle-timeout",
             socket.idle_timeout_ms
         ))
     }
 
-    fn validate_rate(&self) -> Result<(), String> {
+    fn validate_rate(&self) -> Result<(), SpecError> {
         let paced = self.workload == Workload::Paced;
         if !paced && !self.steps.is_empty() {
-            return Err(format!(
+            return contradiction(format!(
                 "steps mean nothing to the workload {}: only `paced` has them",
                 self.workload.name()
             ));
         }
         match (self.workload, self.rate_per_s) {
-            (Workload::Paced, None) if self.steps.is_empty() => {
-                Err("the workload paced needs a rate: --rate, in messages a second over all connections"
-                    .to_owned())
-            }
+            (Workload::Paced, None) if self.steps.is_empty() => contradiction(
+                "the workload paced needs a rate: --rate, in messages a second over all connections",
+            ),
             (Workload::Paced, Some(_)) if !self.steps.is_empty() => {
-                Err("steps have rates of their own: give either --rate or --steps".to_owned())
+                contradiction("steps have rates of their own: give either --rate or --steps")
             }
             (Workload::Paced, _) if self.messages.is_some() => {
-                Err("a paced load is given by its rate and duration, without --messages".to_owned())
+                contradiction("a paced load is given by its rate and duration, without --messages")
             }
             (Workload::Connect, Some(_)) if self.messages.is_some() => {
-                Err("connects at a rate are given by it and the duration, without --messages".to_owned())
+                contradiction("connects at a rate are given by it and the duration, without --messages")
             }
             (Workload::Broadcast, None) => {
-                Err("the workload broadcast needs a rate: --rate, in messages published a second".to_owned())
+                contradiction("the workload broadcast needs a rate: --rate, in messages published a second")
             }
             (_, None) => Ok(()),
             (Workload::Broadcast, _) if self.messages.is_some() => {
-                Err("a broadcast is given by its rate and duration, without --messages".to_owned())
+                contradiction("a broadcast is given by its rate and duration, without --messages")
             }
             (Workload::Paced | Workload::Connect | Workload::Broadcast, Some(rate)) => {
                 in_range("rate", rate, 1, MAX_RATE, "a second")?;
                 if self.offered() == 0 {
                     let what = if self.workload == Workload::Connect { "connect" } else { "message" };
-                    return Err(format!(
+                    return contradiction(format!(
                         "{rate} {what}s a second for {} ms are no {what} at all",
                         self.duration_ms
                     ));
                 }
                 Ok(())
             }
-            (other, Some(_)) => Err(format!(
+            (other, Some(_)) => contradiction(format!(
                 "a rate means nothing to the workload {}: only `paced`, `connect` and `broadcast` have one",
                 other.name()
             )),
@@ -148,7 +147,7 @@ impl Load {
     }
 
     /// The fields that belong to some workloads only.
-    fn validate_fields(&self) -> Result<(), String> {
+    fn validate_fields(&self) -> Result<(), SpecError> {
         use Workload::{Broadcast, Connect, Idle, Paced, PingPong, Push, Window};
 
         let only = |set: bool, what: &str, of: &[Workload]| {
@@ -156,7 +155,7 @@ impl Load {
                 return Ok(());
             }
             let names: Vec<String> = of.iter().map(|workload| format!("`{}`", workload.name())).collect();
-            Err(format!(
+            contradiction(format!(
                 "{what} mean nothing to the workload {}: only {} have them",
                 self.workload.name(),
                 names.join(", ")
@@ -190,8 +189,8 @@ impl Load {
             in_range("slices", window_ms.div_ceil(self.slice_ms), 1, MAX_SLICES, "of the window")?;
         }
         if !self.steps.is_empty() && self.warm_up_ms == 0 {
-            return Err(
-                "steps are shares of the rate that the warm-up reaches: a warm-up is needed".to_owned()
+            return contradiction(
+                "steps are shares of the rate that the warm-up reaches: a warm-up is needed",
             );
         }
         Ok(())

@@ -198,19 +198,19 @@ fn describe(row: &Row, build: &BuildInfo) -> anyhow::Result<RowInfo> {
 }
 
 /// Sound values, and the certificate of a server under TLS.
-fn prepare_server(spec: &ServeSpec) -> Result<(), String> {
+fn prepare_server(spec: &ServeSpec) -> anyhow::Result<()> {
     spec.validate()?;
     if let (true, Some(certificate), Some(key)) = (spec.socket.tls, &spec.tls_cert, &spec.tls_key) {
-        Acceptor::from_files(certificate, key).map_err(|error| format!("{error:#}"))?.install();
+        Acceptor::from_files(certificate, key)?.install();
     }
     Ok(())
 }
 
 /// Sound values, and the certificate that a client trusts under TLS.
-fn prepare_client(spec: &DriveSpec) -> Result<(), String> {
+fn prepare_client(spec: &DriveSpec) -> anyhow::Result<()> {
     spec.validate()?;
     if let (true, Some(certificate)) = (spec.socket.tls, &spec.tls_cert) {
-        Connector::from_file(certificate).map_err(|error| format!("{error:#}"))?.install();
+        Connector::from_file(certificate)?.install();
     }
     Ok(())
 }
@@ -220,11 +220,11 @@ fn prepare(
     row: &Row,
     build: &BuildInfo,
     threads: u32,
-    valid: Result<(), String>,
+    valid: anyhow::Result<()>,
 ) -> anyhow::Result<Option<u8>> {
     bind_to_parent();
     if let Err(reason) = valid {
-        eprintln!("error: {reason}");
+        eprintln!("error: {reason:#}");
         return Ok(Some(EXIT_USAGE));
     }
     let info = match describe(row, build) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
     runner::MAX_THREADS,
-    spec::{Load, Role, Schedule, SocketSpec, Workload},
+    spec::{Load, Role, Schedule, SocketSpec, SpecError, Workload},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,64 @@ pub const BUILT_IN: &str =
 
 /// Most rounds of a run: beyond this no interval gets noticeably narrower.
 pub const MAX_ROUNDS: u32 = 1_000;
+
+/// Why a scenario makes no sense.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ScenarioError {
+    /// One of its loads, or its settings.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// It has a second load, and a first one that begins before the second could.
+    #[error(
+        "a schedule of pushes that is agreed beforehand would begin while the second client connects: nothing can run beside it"
+    )]
+    NothingBeside,
+    /// There is no such metric.
+    #[error("ranked by `{0}`, which is no metric")]
+    NotAMetric(String),
+    /// There are no rows of so many threads.
+    #[error("server cores: {0} is out of range, 1 to {MAX_THREADS} are possible")]
+    ServerCores(u32),
+}
+
+/// Why a text is not a catalogue.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CatalogueError {
+    /// It is not TOML, or has other fields.
+    #[error("{0}")]
+    Form(#[from] toml::de::Error),
+    /// A scenario makes no sense.
+    #[error("scenario `{name}`: {reason}")]
+    Scenario {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: ScenarioError,
+    },
+    /// A profile is empty, or has no rounds or too many.
+    #[error("profile `{0}`: 1 to {MAX_ROUNDS} rounds and at least one scenario are needed")]
+    Profile(String),
+    /// A profile has no rounds, or too many, of some scenarios.
+    #[error(
+        "profile `{name}`: {rounds} rounds of `{pattern}` are out of range, 1 to {MAX_ROUNDS} are possible"
+    )]
+    Rounds {
+        /// Its name.
+        name: String,
+        /// The pattern of the scenarios.
+        pattern: String,
+        /// The rounds.
+        rounds: u32,
+    },
+    /// A profile names a scenario that does not exist.
+    #[error("profile `{name}`: there is no scenario `{scenario}`")]
+    NoScenario {
+        /// Its name.
+        name: String,
+        /// The scenario's.
+        scenario: String,
+    },
+}
 
 /// A workload with all its parameters, under a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -97,24 +155,20 @@ impl Scenario {
     /// Checks its values.
     ///
     /// # Errors
-    /// One line with the value, the range and the reason.
-    pub fn validate(&self) -> Result<(), String> {
+    /// What is wrong with the first that makes no sense.
+    pub fn validate(&self) -> Result<(), ScenarioError> {
         self.loads().try_for_each(|load| load.validate(&self.socket))?;
         let agreed = self.load.workload == Workload::Push && self.load.schedule != Schedule::OnConnect;
         if agreed && self.beside.is_some() {
-            return Err("a schedule of pushes that is agreed beforehand would begin while the second client connects: \
-                        nothing can run beside it"
-                .to_owned());
+            return Err(ScenarioError::NothingBeside);
         }
         if let Some(name) = &self.ranked_by
             && metric::by_name(name).is_none()
         {
-            return Err(format!("ranked by `{name}`, which is no metric"));
+            return Err(ScenarioError::NotAMetric(name.clone()));
         }
         match self.server_cores {
-            Some(cores) if !(1..=MAX_THREADS).contains(&cores) => {
-                Err(format!("server cores: {cores} is out of range, 1 to {MAX_THREADS} are possible"))
-            }
+            Some(cores) if !(1..=MAX_THREADS).contains(&cores) => Err(ScenarioError::ServerCores(cores)),
             _ => Ok(()),
         }
     }
@@ -366,31 +420,28 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the text is no catalogue, a scenario's values are out of range, or a profile names an unknown scenario.
-    pub fn extend(&mut self, text: &str) -> Result<Vec<String>, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    pub fn extend(&mut self, text: &str) -> Result<Vec<String>, CatalogueError> {
+        let file: File = toml::from_str(text)?;
         for (name, entry) in file.scenario {
             for scenario in entry.scenarios(&name) {
-                let checked = scenario.validate();
-                checked.map_err(|reason| format!("scenario `{}`: {reason}", scenario.name))?;
+                let named = |reason| CatalogueError::Scenario { name: scenario.name.clone(), reason };
+                scenario.validate().map_err(named)?;
                 self.scenarios.insert(scenario.name.clone(), scenario);
             }
         }
         let names = file.profile.keys().cloned().collect();
         for (name, profile) in file.profile {
             if !(1..=MAX_ROUNDS).contains(&profile.rounds) || profile.scenarios.is_empty() {
-                return Err(format!(
-                    "profile `{name}`: 1 to {MAX_ROUNDS} rounds and at least one scenario are needed"
-                ));
+                return Err(CatalogueError::Profile(name));
             }
             let own = profile.rounds_of.iter().find(|(_, rounds)| !(1..=MAX_ROUNDS).contains(*rounds));
             if let Some((pattern, rounds)) = own {
-                return Err(format!(
-                    "profile `{name}`: {rounds} rounds of `{pattern}` are out of range, 1 to {MAX_ROUNDS} are possible"
-                ));
+                let (pattern, rounds) = (pattern.clone(), *rounds);
+                return Err(CatalogueError::Rounds { name, pattern, rounds });
             }
             for scenario in &profile.scenarios {
                 if !self.scenarios.values().any(|known| known.is_called(scenario)) {
-                    return Err(format!("profile `{name}`: there is no scenario `{scenario}`"));
+                    return Err(CatalogueError::NoScenario { name, scenario: scenario.clone() });
                 }
             }
             self.profiles.insert(name, profile);
@@ -473,7 +524,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_a_file_is_named() {
-        let wrong = |text: &str| Catalogue::built_in().extend(text).unwrap_err();
+        let wrong = |text: &str| Catalogue::built_in().extend(text).unwrap_err().to_string();
         assert!(wrong("x = 1").contains("unknown field `x`"));
         let window = "[scenario.w]\nabout = ''\nload = { workload = 'window', window = 0 }";
         assert!(wrong(window).contains("scenario `w`: window: 0"));

@@ -31,4 +31,4 @@ pub use program::{DescribeError, Program};
 pub use run::run;
 pub use sample::{MachineSample, Sample};
 pub use setup::Setup;
-pub use stage::{Peer, Stage};
+pub use stage::{Ending, Peer, PeerError, Stage, StageError};
