@@ -41,7 +41,7 @@ prepare() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
     if [ ! -x "$runners/runner-tokio" ]; then
-        fail "$runners/runner-tokio, the client, is missing: run \`cargo build --workspace --release\` first"
+        fail "$runners/runner-tokio, the client, is missing: run \`cargo build --workspace --release --no-default-features\` first"
     fi
 }
 
@@ -67,7 +67,7 @@ wanted_rows() {
 available() {
     local description code=0
     if [ ! -x "$runners/$2" ]; then
-        echo "$1: skipped: $runners/$2 is missing (cargo build --workspace --release)"
+        echo "$1: skipped: $runners/$2 is missing (cargo build --workspace --release --no-default-features)"
         return 1
     fi
     description=$("$runners/$2" describe --row "$1" 2>"$folder/reason") || code=$?

@@ -17,7 +17,7 @@ pub mod pacer;
 pub mod panics;
 pub mod payload;
 pub mod protocol;
-mod query;
+pub mod query;
 pub mod row;
 pub mod runtime;
 pub mod serve;

@@ -141,8 +141,8 @@ impl RowInfo {
     }
 }
 
-/// Which build a program comes from. Two programs of equal builds differ only in what they are, not in how they were
-/// made.
+/// Which build a program comes from. Two programs of the [same](BuildInfo::is_same_as) build differ only in what they are,
+/// not in how they were made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BuildInfo {
     /// Git commit, or `unknown` outside a repository.
@@ -155,9 +155,19 @@ pub struct BuildInfo {
     pub lock_sha256: String,
     /// Version line of the compiler.
     pub rustc: String,
+    /// What the program was built with beyond what is measured, such as `run`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 impl BuildInfo {
+    /// Whether the two come from the same build, so that programs of them may be compared. Their features may differ,
+    /// because each package has its own: those of wsbench are not those of a runner.
+    pub fn is_same_as(&self, other: &BuildInfo) -> bool {
+        let without_features = |build: &BuildInfo| BuildInfo { features: Vec::new(), ..build.clone() };
+        without_features(self) == without_features(other)
+    }
+
     /// Whether this is a release build, which is what comparisons are made of.
     pub fn is_release(&self) -> bool {
         self.profile == "release"

@@ -16,7 +16,7 @@ use crate::{
     Kind, Socket, SocketError, Timer,
     fanout::{self, Subscription},
     payload::{self, Class, PUSH_HEADER_BYTES, SEQUENCES},
-    query::number,
+    query::{BadRequest, number},
     spec::MAX_BURN_US,
     tally::Tally,
     timer::{self, instant_at, now_ns},
@@ -123,13 +123,13 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such service or parameter, or a value is out of range, with the reason.
-    pub fn parse(uri: &str) -> Result<Service, String> {
+    pub fn parse(uri: &str) -> Result<Service, BadRequest> {
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         let parameters = query
             .split('&')
             .filter(|part| !part.is_empty())
             .map(|part| part.split_once('=').ok_or_else(|| format!("`{part}` is not NAME=VALUE")));
-        let unknown = |name: &str| Err(format!("{path} has no parameter `{name}`"));
+        let unknown = |name: &str| Err(format!("{path} has no parameter `{name}`").into());
         match path {
             "/echo" => {
                 let mut burn_us = 0;
@@ -175,7 +175,7 @@ impl Service {
                     }
                 }
                 if push.spread_us > push.every_us {
-                    return Err("/push: spread_us may not be more than every_us".to_owned());
+                    return Err("/push: spread_us may not be more than every_us".into());
                 }
                 Ok(Service::Push(push))
             }
@@ -195,7 +195,8 @@ impl Service {
                 Ok(Service::Subscribe(subscription))
             }
             _ => {
-                Err(format!("no service at `{path}`: there are /echo, /sink, /push, /publish and /subscribe"))
+                Err(format!("no service at `{path}`: there are /echo, /sink, /push, /publish and /subscribe")
+                    .into())
             }
         }
     }
@@ -387,7 +388,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        let refused = |uri| Service::parse(uri).unwrap_err();
+        let refused = |uri| Service::parse(uri).unwrap_err().to_string();
         assert!(refused("/").contains("/echo, /sink, /push"));
         assert!(refused("/echo?x=1").contains("no parameter `x`"));
         assert!(refused("/sink").contains("needs ?messages=N"));

@@ -103,31 +103,67 @@ impl JsonSchema for Tally {
     }
 }
 
+/// The first class and direction in which two ends disagree, with what both counted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// Messages from the client to the server.
+    #[error(
+        "the client sent {} {class} messages ({} B) but the server received {} ({} B)",
+        client.sent_messages, client.sent_bytes, server.received_messages, server.received_bytes
+    )]
+    ToServer {
+        /// Their class.
+        class: Class,
+        /// What the client counted.
+        client: Count,
+        /// What the server counted.
+        server: Count,
+    },
+    /// Messages from the server to the client.
+    #[error(
+        "the server sent {} {class} messages ({} B) but the client received {} ({} B), and {dropped} were dropped by policy",
+        server.sent_messages, server.sent_bytes, client.received_messages, client.received_bytes
+    )]
+    ToClient {
+        /// Their class.
+        class: Class,
+        /// What the client counted.
+        client: Count,
+        /// What the server counted.
+        server: Count,
+        /// What the server dropped by a policy that it states, at most.
+        dropped: u64,
+    },
+}
+
+impl From<Mismatch> for String {
+    fn from(mismatch: Mismatch) -> String {
+        mismatch.to_string()
+    }
+}
+
 /// Compares what the two ends of a trial counted, class by class, leaving the probe (wsbench's own client) out. So many of
 /// the server's measured messages were dropped by a policy that it states.
 ///
 /// # Errors
-/// One line that names the first class and direction in which the ends disagree, with both counts.
-pub fn reconcile(client: &Tally, server: &Tally, server_dropped: RangeInclusive<u64>) -> Result<(), String> {
+/// Where the ends disagree.
+pub fn reconcile(
+    client: &Tally,
+    server: &Tally,
+    server_dropped: RangeInclusive<u64>,
+) -> Result<(), Mismatch> {
     for class in [Class::WarmUp, Class::Measured, Class::Other] {
         let (ours, theirs) = (client.class(class), server.class(class));
+        let (client, server) = (*ours, *theirs);
         if (ours.sent_messages, ours.sent_bytes) != (theirs.received_messages, theirs.received_bytes) {
-            return Err(format!(
-                "the client sent {} {class} messages ({} B) but the server received {} ({} B)",
-                ours.sent_messages, ours.sent_bytes, theirs.received_messages, theirs.received_bytes
-            ));
+            return Err(Mismatch::ToServer { class, client, server });
         }
         let dropped = if class == Class::Measured { server_dropped.clone() } else { 0..=0 };
         let missed = theirs.sent_messages.checked_sub(ours.received_messages);
         let is_whole = missed == Some(0) && ours.received_bytes == theirs.sent_bytes;
         let is_stated = *dropped.end() > 0 && missed.is_some_and(|missed| dropped.contains(&missed));
         if !is_whole && !is_stated {
-            let dropped = dropped.end();
-            return Err(format!(
-                "the server sent {} {class} messages ({} B) but the client received {} ({} B), and {dropped} were \
-                 dropped by policy",
-                theirs.sent_messages, theirs.sent_bytes, ours.received_messages, ours.received_bytes
-            ));
+            return Err(Mismatch::ToClient { class, client, server, dropped: *dropped.end() });
         }
     }
     Ok(())
@@ -159,9 +195,9 @@ mod tests {
     #[test]
     fn a_lost_or_doubled_message_is_named() {
         let client = tally(Class::Measured, 10, 10);
-        let lost = reconcile(&client, &tally(Class::Measured, 10, 9), 0..=0).unwrap_err();
+        let lost = reconcile(&client, &tally(Class::Measured, 10, 9), 0..=0).unwrap_err().to_string();
         assert!(lost.contains("client sent 10 measured") && lost.contains("received 9"), "{lost}");
-        let doubled = reconcile(&client, &tally(Class::Measured, 11, 10), 0..=0).unwrap_err();
+        let doubled = reconcile(&client, &tally(Class::Measured, 11, 10), 0..=0).unwrap_err().to_string();
         assert!(doubled.contains("server sent 11 measured"), "{doubled}");
     }
 

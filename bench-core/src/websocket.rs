@@ -1,6 +1,6 @@
 //! [`Socket`] on async-tungstenite, over any stream of futures-io, plain or under TLS.
 
-use std::future::poll_fn;
+use std::{fmt::Display, future::poll_fn};
 
 use async_tungstenite::{
     WebSocketStream,
@@ -180,8 +180,8 @@ pub fn service_of(request: &Request) -> Result<Service, ErrorResponse> {
 }
 
 /// The answer to a request for a service that there is not: 404 with the reason.
-pub fn no_service(reason: String) -> ErrorResponse {
-    let mut refusal = ErrorResponse::new(Some(reason));
+pub fn no_service(reason: impl Display) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(reason.to_string()));
     *refusal.status_mut() = StatusCode::NOT_FOUND;
     refusal
 }

@@ -1,7 +1,7 @@
 //! What a subscriber asks for.
 
 use crate::{
-    query::number,
+    query::{BadRequest, number},
     spec::{MAX_QUEUE, WhenFull},
 };
 
@@ -21,7 +21,7 @@ impl Subscription {
     }
 
     /// Takes one parameter of the query; `false` where there is none of that name.
-    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<bool, BadRequest> {
         match name {
             "queue" => self.queue = number("queue", value, 1, MAX_QUEUE)?,
             "when_full" => {

@@ -49,6 +49,6 @@ fn compare(criterion: &mut Criterion, name: &str, load: &Load) {
 }
 
 /// A benchmark whose answers are wrong has no result: it ends the run, as Criterion expects.
-fn must<T>(name: &str, row: &str, result: Result<T, String>) -> T {
-    result.unwrap_or_else(|reason| panic!("{name}/{row}: {reason}"))
+fn must<T>(name: &str, row: &str, result: anyhow::Result<T>) -> T {
+    result.unwrap_or_else(|reason| panic!("{name}/{row}: {reason:#}"))
 }

@@ -3,8 +3,9 @@
 //! The processes are copies of the program that uses this crate: with a hidden first argument it *is* a runner of all
 //! rows. Nothing shares a process, because smol and async-std would share one reactor thread in it.
 
-use std::{process::ExitCode, time::Duration};
+use std::{env, process::ExitCode, time::Duration};
 
+use anyhow::{Context, bail, ensure};
 use bench_core::{
     DriveSpec, Row, ServeSpec,
     protocol::Event,
@@ -33,7 +34,7 @@ fn rows() -> Vec<(&'static str, &'static dyn Row)> {
 
 /// Runs this process as a runner, when it was started as one. Call it first in `main`.
 pub fn runner_main() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os();
+    let mut arguments = env::args_os();
     let program = arguments.next()?;
     (arguments.next()? == RUNNER).then(|| {
         runner_cli::main_from(std::iter::once(program).chain(arguments), &rows(), build_info::build())
@@ -53,16 +54,15 @@ impl Pair {
     ///
     /// # Errors
     /// When a process does not start or does not get ready.
-    pub fn start(row: &str, load: Load) -> Result<Pair, String> {
-        let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let program =
-            Program::describe(&own, &[RUNNER.to_owned()], row).map_err(|error| error.to_string())?;
+    pub fn start(row: &str, load: Load) -> anyhow::Result<Pair> {
+        let own = env::current_exe().context("this program's own file")?;
+        let program = Program::describe(&own, &[RUNNER.to_owned()], row)?;
         let cores = placement::choose(Placement::Shared, 1, 1)?;
         let socket = SocketSpec::default();
         let serve = ServeSpec::on_loopback(1, socket.clone());
         let mut server = Process::launch(program.command("serve", serve.to_args()), &cores.server, LIMIT)?;
         let Event::Listening { addr, .. } = server.event()? else {
-            return Err("the server did not report that it listens".to_owned());
+            bail!("the server did not report that it listens");
         };
         probe::echo_nonce(addr, None, LIMIT)?;
         let pacing = Pacing::default();
@@ -70,7 +70,7 @@ impl Pair {
         let mut client = Process::launch(program.command("drive", drive.to_args()), &cores.client, LIMIT)?;
         match client.event()? {
             Event::Ready => Ok(Pair { server, client, asked: 0 }),
-            other => Err(format!("the client reported {other:?} where `ready` was due")),
+            other => bail!("the client reported {other:?} where `ready` was due"),
         }
     }
 
@@ -83,12 +83,12 @@ impl Pair {
     ///
     /// # Errors
     /// When an answer was wrong or missing.
-    pub fn measure(&mut self, n: u64) -> Result<Duration, String> {
+    pub fn measure(&mut self, n: u64) -> anyhow::Result<Duration> {
         self.asked += n;
         self.client.tell(&format!("go {n}"))?;
         match self.client.event()? {
             Event::Measured(measured) if measured.units == n => Ok(Duration::from_nanos(measured.elapsed_ns)),
-            other => Err(format!("{n} messages were asked for, and the client reported {other:?}")),
+            other => bail!("{n} messages were asked for, and the client reported {other:?}"),
         }
     }
 
@@ -96,21 +96,19 @@ impl Pair {
     ///
     /// # Errors
     /// When the counts differ, or a process does not end in order.
-    pub fn finish(mut self) -> Result<(), String> {
+    pub fn finish(mut self) -> anyhow::Result<()> {
         self.client.tell("finish")?;
         let Event::Drove(drove) = self.client.event()? else {
-            return Err("the client made no report".to_owned());
+            bail!("the client made no report");
         };
         self.client.wait()?;
         self.server.end_input();
         let Event::Served(served) = self.server.event()? else {
-            return Err("the server made no report".to_owned());
+            bail!("the server made no report");
         };
         self.server.wait()?;
         reconcile(&drove.tally, &served.tally, served.dropped())?;
-        if drove.units != self.asked {
-            return Err(format!("{} were asked for and {} were counted", self.asked, drove.units));
-        }
+        ensure!(drove.units == self.asked, "{} were asked for and {} were counted", self.asked, drove.units);
         Ok(())
     }
 }

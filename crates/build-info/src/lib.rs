@@ -15,6 +15,8 @@ pub fn build() -> BuildInfo {
         profile: env!("BUILD_PROFILE").to_owned(),
         lock_sha256: env!("BUILD_LOCK_SHA256").to_owned(),
         rustc: env!("BUILD_RUSTC").to_owned(),
+        // It does not know which program asks.
+        features: Vec::new(),
     }
 }
 

@@ -1,9 +1,12 @@
-//! The command line of a runner.
+//! The command line of a runner: [`main`] with the rows that it offers.
+//!
+//! `describe`, `serve` and `drive` speak the runner protocol, and are what wsbench calls. With the feature `run`, a runner
+//! without a subcommand also runs the four tests of the original evaluation and prints them. That needs everything that
+//! measures, so a build whose programs are measured leaves it out.
 
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    io::{self, Write},
     process::{Command as Process, ExitCode},
 };
 
@@ -12,19 +15,28 @@ use bench_core::{
     DriveSpec, Row, RowInfo, Rows, ServeSpec, panics,
     protocol::{Control, EXIT_FAILED, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, Event, PARENT, Ready, emit},
     row::BuildInfo,
+    spec::DriveFlags,
     tls::{Acceptor, Connector},
 };
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(not(feature = "run"))]
+mod no_run;
+mod print;
+#[cfg(feature = "run")]
 mod run;
+
+#[cfg(not(feature = "run"))]
+use no_run as run;
+use print::print;
+
+/// What this program was built with beyond what is measured.
+const FEATURES: &[&str] = if cfg!(feature = "run") { &["run"] } else { &[] };
 
 #[derive(Parser)]
 #[command(
     about = "One async runtime as a WebSocket server and client",
-    long_about = "One async runtime as a WebSocket server and client.\n\nWithout a subcommand it runs the four tests of \
-                  the original evaluation (latency, throughput, resources, scalability) against a server process of its \
-                  own and prints each figure beside its corrected twin. `describe`, `serve` and `drive` speak the runner \
-                  protocol (docs/PROTOCOL.md) and are what wsbench calls.",
+    long_about = run::LONG_ABOUT,
     args_conflicts_with_subcommands = true
 )]
 struct Arguments {
@@ -39,6 +51,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the four tests of the original evaluation and print them (the default)
+    #[cfg_attr(not(feature = "run"), command(hide = true))]
     Run {
         #[command(flatten)]
         row: RowArgument,
@@ -63,7 +76,7 @@ enum Command {
         #[command(flatten)]
         row: RowArgument,
         #[command(flatten)]
-        spec: DriveSpec,
+        flags: DriveFlags,
     },
     /// Connect and answer every message with itself until the server closes: for conformance tests
     #[command(hide = true)]
@@ -71,7 +84,7 @@ enum Command {
         #[command(flatten)]
         row: RowArgument,
         #[command(flatten)]
-        spec: DriveSpec,
+        flags: DriveFlags,
     },
 }
 
@@ -91,6 +104,7 @@ pub fn main(rows: &Rows, build: BuildInfo) -> ExitCode {
 pub fn main_from(arguments: impl IntoIterator<Item = OsString>, rows: &Rows, build: BuildInfo) -> ExitCode {
     panics::count_panics();
     let Arguments { command, row, run } = Arguments::parse_from(arguments);
+    let build = BuildInfo { features: FEATURES.iter().map(|name| (*name).to_owned()).collect(), ..build };
     match carry_out(rows, build, command.unwrap_or(Command::Run { row, run })) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -130,8 +144,9 @@ fn carry_out(rows: &Rows, build: BuildInfo, command: Command) -> anyhow::Result<
             emit(&Event::Served(served))?;
             Ok(EXIT_OK)
         }
-        Command::Drive { row, spec } => {
+        Command::Drive { row, flags } => {
             let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
+            let Some(spec) = parsed(flags) else { return Ok(EXIT_USAGE) };
             if let Some(code) = prepare(row, &build, spec.threads, prepare_client(&spec))? {
                 return Ok(code);
             }
@@ -140,11 +155,17 @@ fn carry_out(rows: &Rows, build: BuildInfo, command: Command) -> anyhow::Result<
             emit(&Event::Drove(drove))?;
             Ok(if failed { EXIT_FAILED } else { EXIT_OK })
         }
-        Command::EchoClient { row, spec } => {
+        Command::EchoClient { row, flags } => {
             let Some(row) = row.find(rows) else { return Ok(EXIT_USAGE) };
+            let Some(spec) = parsed(flags) else { return Ok(EXIT_USAGE) };
             reflect(row, &build, &spec)
         }
     }
+}
+
+/// The specification that a client's flags stand for; where they stand for none, says why.
+fn parsed(flags: DriveFlags) -> Option<DriveSpec> {
+    flags.try_into().inspect_err(|reason| eprintln!("error: {reason}")).ok()
 }
 
 /// A server here trusts whoever reaches it: that more than this machine can should not be an oversight.
@@ -155,17 +176,6 @@ fn warn_of_strangers(spec: &ServeSpec) {
              and without TLS. The default, 127.0.0.1, is for this machine only",
             spec.listen
         );
-    }
-}
-
-/// Prints to stdout. A reader that has seen enough and closed the pipe (`| head`) is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("stdout cannot be written")
-        }
-        _ => Ok(()),
     }
 }
 
@@ -205,19 +215,19 @@ impl Chosen {
 }
 
 /// Sound values, and the certificate of a server under TLS.
-fn prepare_server(spec: &ServeSpec) -> Result<(), String> {
+fn prepare_server(spec: &ServeSpec) -> anyhow::Result<()> {
     spec.validate()?;
     if let (true, Some(certificate), Some(key)) = (spec.socket.tls, &spec.tls_cert, &spec.tls_key) {
-        Acceptor::from_files(certificate, key).map_err(|error| format!("{error:#}"))?.install();
+        Acceptor::from_files(certificate, key)?.install();
     }
     Ok(())
 }
 
 /// Sound values, and the certificate that a client trusts under TLS.
-fn prepare_client(spec: &DriveSpec) -> Result<(), String> {
+fn prepare_client(spec: &DriveSpec) -> anyhow::Result<()> {
     spec.validate()?;
     if let (true, Some(certificate)) = (spec.socket.tls, &spec.tls_cert) {
-        Connector::from_file(certificate).map_err(|error| format!("{error:#}"))?.install();
+        Connector::from_file(certificate)?.install();
     }
     Ok(())
 }
@@ -227,11 +237,11 @@ fn prepare(
     row: Chosen,
     build: &BuildInfo,
     threads: u32,
-    valid: Result<(), String>,
+    valid: anyhow::Result<()>,
 ) -> anyhow::Result<Option<u8>> {
     bind_to_parent();
     if let Err(reason) = valid {
-        eprintln!("error: {reason}");
+        eprintln!("error: {reason:#}");
         return Ok(Some(EXIT_USAGE));
     }
     let info = match row.describe(build) {

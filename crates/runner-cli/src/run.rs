@@ -28,9 +28,18 @@ use trial::{
 };
 use units::human;
 
+use crate::print::print;
+
+/// The text of `--help`.
+pub(crate) const LONG_ABOUT: &str = "One async runtime as a WebSocket server and client.\n\nWithout a subcommand it runs \
+                                     the four tests of the original evaluation (latency, throughput, resources, \
+                                     scalability) against a server process of its own and prints each figure beside its \
+                                     corrected twin. `describe`, `serve` and `drive` speak the runner protocol \
+                                     (docs/PROTOCOL.md) and are what wsbench calls.";
+
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]
-pub(super) struct RunArguments {
+pub(crate) struct RunArguments {
     /// Where server and client run
     #[arg(long, value_enum, default_value_t = Placement::Shared)]
     placement: Placement,
@@ -40,7 +49,7 @@ pub(super) struct RunArguments {
 }
 
 /// Runs and prints the tests. The server and the client are this same program, in processes of their own.
-pub(super) fn run(row: &str, build: &BuildInfo, arguments: &RunArguments) -> anyhow::Result<u8> {
+pub(crate) fn run(row: &str, build: &BuildInfo, arguments: &RunArguments) -> anyhow::Result<u8> {
     let own = std::env::current_exe().context("this program's own file")?;
     let program = Program::describe(&own, &[], row)?;
     if program.info.workloads.is_empty() {
@@ -112,7 +121,7 @@ pub(super) fn run(row: &str, build: &BuildInfo, arguments: &RunArguments) -> any
         "This is not a release build: optimised, but not what comparisons are made of. `cargo run --release` is."
     };
     let heading = heading(&program, &records[0], build);
-    super::print(&format!("{heading}{}\n\n{note}\n", tests(&records)))?;
+    print(&format!("{heading}{}\n\n{note}\n", tests(&records)))?;
     let failed = records.iter().filter(|record| record.error.is_some()).count();
     Ok(if failed == 0 { EXIT_OK } else { EXIT_FAILED })
 }

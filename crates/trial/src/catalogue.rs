@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
     row::MAX_THREADS,
-    spec::{Load, Role, Schedule, SocketSpec, Workload},
+    spec::{Feature, Load, LoadFlags, Role, Schedule, SocketSpec, SpecError, Work},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{metric, placement::Placement};
+use crate::{metric, placement::Placement, summary};
 
 /// The catalogue that every program carries, as its TOML text.
 pub const BUILT_IN: &str =
@@ -19,6 +19,64 @@ pub const BUILT_IN: &str =
 
 /// Most rounds of a run: beyond this no interval gets noticeably narrower.
 pub const MAX_ROUNDS: u32 = 1_000;
+
+/// Why a scenario makes no sense.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ScenarioError {
+    /// One of its loads, or its settings.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// It has a second load, and a first one that begins before the second could.
+    #[error(
+        "a schedule of pushes that is agreed beforehand would begin while the second client connects: nothing can run beside it"
+    )]
+    NothingBeside,
+    /// There is no such metric.
+    #[error("ranked by `{0}`, which is no metric")]
+    NotAMetric(String),
+    /// There are no rows of so many threads.
+    #[error("server cores: {0} is out of range, 1 to {MAX_THREADS} are possible")]
+    ServerCores(u32),
+}
+
+/// Why a text is not a catalogue.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CatalogueError {
+    /// It is not TOML, or has other fields.
+    #[error("{0}")]
+    Form(#[from] toml::de::Error),
+    /// A scenario makes no sense.
+    #[error("scenario `{name}`: {reason}")]
+    Scenario {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: ScenarioError,
+    },
+    /// A profile is empty, or has no rounds or too many.
+    #[error("profile `{0}`: 1 to {MAX_ROUNDS} rounds and at least one scenario are needed")]
+    Profile(String),
+    /// A profile has no rounds, or too many, of some scenarios.
+    #[error(
+        "profile `{name}`: {rounds} rounds of `{pattern}` are out of range, 1 to {MAX_ROUNDS} are possible"
+    )]
+    Rounds {
+        /// Its name.
+        name: String,
+        /// The pattern of the scenarios.
+        pattern: String,
+        /// The rounds.
+        rounds: u32,
+    },
+    /// A profile names a scenario that does not exist.
+    #[error("profile `{name}`: there is no scenario `{scenario}`")]
+    NoScenario {
+        /// Its name.
+        name: String,
+        /// The scenario's.
+        scenario: String,
+    },
+}
 
 /// A workload with all its parameters, under a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -84,37 +142,38 @@ impl Scenario {
         ranking.is_some_and(|metric| [metric::LEAST_SHARE, metric::JAIN].contains(&metric))
     }
 
-    /// What the row at this end has to offer beside services, workloads and flush policies: names of
-    /// [`bench_core::spec::FEATURES`].
-    pub fn needs(&self, role: Role) -> BTreeSet<&'static str> {
-        let counts = (self.is_about_fairness() && role == Role::Client).then_some("counts");
-        let tls = self.socket.tls.then_some("tls");
-        let send_buffer =
-            self.socket.send_buffer_bytes.filter(|_| role == Role::Server).map(|_| "send-buffer");
-        self.loads().flat_map(|load| load.needs(role)).chain(counts).chain(tls).chain(send_buffer).collect()
+    /// What the row at this end has to offer beyond services, workloads and flush policies.
+    pub fn needs(&self, role: Role) -> BTreeSet<Feature> {
+        let mut needed: BTreeSet<Feature> = self.loads().flat_map(|load| load.needs(role)).collect();
+        if self.is_about_fairness() && role == Role::Client {
+            needed.insert(Feature::Counts);
+        }
+        if self.socket.tls {
+            needed.insert(Feature::Tls);
+        }
+        if self.socket.send_buffer_bytes.is_some() && role == Role::Server {
+            needed.insert(Feature::SendBuffer);
+        }
+        needed
     }
 
     /// Checks its values.
     ///
     /// # Errors
-    /// One line with the value, the range and the reason.
-    pub fn validate(&self) -> Result<(), String> {
+    /// What is wrong with the first that makes no sense.
+    pub fn validate(&self) -> Result<(), ScenarioError> {
         self.loads().try_for_each(|load| load.validate(&self.socket))?;
-        let agreed = self.load.workload == Workload::Push && self.load.schedule != Schedule::OnConnect;
+        let agreed = matches!(&self.load.work, Work::Push(pushes) if pushes.schedule != Schedule::OnConnect);
         if agreed && self.beside.is_some() {
-            return Err("a schedule of pushes that is agreed beforehand would begin while the second client connects: \
-                        nothing can run beside it"
-                .to_owned());
+            return Err(ScenarioError::NothingBeside);
         }
         if let Some(name) = &self.ranked_by
             && metric::by_name(name).is_none()
         {
-            return Err(format!("ranked by `{name}`, which is no metric"));
+            return Err(ScenarioError::NotAMetric(name.clone()));
         }
         match self.server_cores {
-            Some(cores) if !(1..=MAX_THREADS).contains(&cores) => {
-                Err(format!("server cores: {cores} is out of range, 1 to {MAX_THREADS} are possible"))
-            }
+            Some(cores) if !(1..=MAX_THREADS).contains(&cores) => Err(ScenarioError::ServerCores(cores)),
             _ => Ok(()),
         }
     }
@@ -133,100 +192,23 @@ impl Scenario {
     pub fn at_rate(&self, rate_per_s: u64) -> Scenario {
         Scenario {
             name: format!("{}-{rate_per_s}", self.curve.as_ref().unwrap_or(&self.name)),
-            load: Load { rate_per_s: Some(rate_per_s), ..self.load.clone() },
+            load: self.load.at_rate(rate_per_s),
             ..self.clone()
         }
     }
 
     /// Load and connections in a few words, for headings.
     pub fn summary(&self) -> String {
-        let beside =
-            self.beside.as_ref().map_or(String::new(), |load| format!(" · beside {}", summary(load)));
+        let beside = self
+            .beside
+            .as_ref()
+            .map_or(String::new(), |load| format!(" · beside {}", summary::of_load(load)));
         let send_buffer = self
             .socket
             .send_buffer_bytes
             .map_or(String::new(), |bytes| format!(" · send buffer {}", units::bytes(bytes)));
         let tls = if self.socket.tls { " · TLS" } else { "" };
-        format!("{}{beside}{send_buffer}{tls}", summary(&self.load))
-    }
-}
-
-fn summary(load: &Load) -> String {
-    use bench_core::spec::Workload::{Broadcast, Connect, Idle, OneWay, Paced, PingPong, Push, Window};
-
-    let connections = match load.connections {
-        1 => "1 connection".to_owned(),
-        many => format!("{many} connections"),
-    };
-    let kind = match load.kind {
-        bench_core::Kind::Text => "text",
-        bench_core::Kind::Binary => "binary",
-    };
-    let size = units::bytes(load.payload_bytes);
-    let time = std::time::Duration::from_micros;
-    let burn = match load.burn_us {
-        0 => String::new(),
-        micros => format!(", {:?} of CPU time each", time(micros)),
-    };
-    match load.workload {
-        PingPong => format!("{connections} · {size} {kind} · closed loop{burn}"),
-        Window => format!("{connections} · {size} {kind} · closed loop, {} in flight{burn}", load.window),
-        OneWay => format!("{connections} · {size} {kind} · batches of {}, acknowledged", load.batch()),
-        Push => {
-            let timers = match load.timers {
-                1 => String::new(),
-                timers => format!(" with {timers} schedules each"),
-            };
-            format!("{connections}{timers} · {} pushes every {:?}", load.pushes(), time(load.every_us))
-        }
-        Connect => {
-            let how = match (load.rate_per_s, load.messages, load.connections) {
-                (Some(rate), ..) => format!("{rate}/s offered · "),
-                (None, _, 1) => String::new(),
-                (None, Some(1), many) => format!("{many} at once · "),
-                (None, _, many) => format!("{many} at a time · "),
-            };
-            let then = match load.exchanges {
-                0 => "first push".to_owned(),
-                1 => "1 echo".to_owned(),
-                many => format!("{many} echoes"),
-            };
-            format!("{how}connect, upgrade, {then}")
-        }
-        Idle if load.touch => format!("{connections}, silent after one echo each"),
-        Idle => format!("{connections}, silent"),
-        Paced if !load.steps.is_empty() => {
-            let steps: Vec<String> = load
-                .steps
-                .iter()
-                .map(|step| {
-                    format!("{} % for {:?}", step.percent_of_capacity, time(step.duration_ms * 1_000))
-                })
-                .collect();
-            format!("{connections} · {size} {kind} · paced, of the capacity {}{burn}", steps.join(", then "))
-        }
-        Paced => {
-            let rate = load.rate_per_s.unwrap_or(0);
-            format!("{connections} · {size} {kind} · paced, {rate}/s offered{burn}{}", stall(load))
-        }
-        Broadcast => {
-            let rate = load.rate_per_s.unwrap_or(0);
-            let (queue, when_full) = (load.queue, load.when_full.name());
-            let subscribers = load.connections;
-            format!(
-                "{subscribers} subscribers · {size} {kind} · {rate}/s published · queue {queue}, {when_full} when full{}",
-                stall(load)
-            )
-        }
-    }
-}
-
-/// Which connections stop reading, in a few words; nothing where none does.
-fn stall(load: &Load) -> String {
-    let time = std::time::Duration::from_millis;
-    match load.stall_percent {
-        0 => String::new(),
-        percent => format!(" · {percent} % stop reading for {:?}", time(load.stall_for_ms)),
+        format!("{}{beside}{send_buffer}{tls}", summary::of_load(&self.load))
     }
 }
 
@@ -296,9 +278,9 @@ struct Entry {
     about: String,
     #[serde(default)]
     placement: Placement,
-    load: Load,
+    load: LoadFlags,
     #[serde(default)]
-    beside: Option<Load>,
+    beside: Option<LoadFlags>,
     #[serde(default)]
     socket: SocketSpec,
     #[serde(default)]
@@ -327,29 +309,32 @@ struct FirstRate {
 }
 
 impl Entry {
-    /// The scenarios that it stands for.
-    fn scenarios(self, name: &str) -> Vec<Scenario> {
+    /// The scenarios that it stands for: one, or one for each rate of its curve.
+    fn scenarios(self, name: &str) -> Result<Vec<Scenario>, SpecError> {
         let Entry { about, placement, load, beside, socket, server_cores, ranked_by, curve } = self;
-        let name = name.to_owned();
+        let (rates, finds_rates) = match &curve {
+            None => (Vec::new(), false),
+            Some(Curve::Given(rates)) => (rates.clone(), false),
+            Some(Curve::Found(FirstRate { from })) => (vec![*from], true),
+        };
+        // A curve has its rates in a list of their own, and its load has none.
+        let rate_per_s = rates.first().copied().or(load.rate_per_s);
         let scenario = Scenario {
-            name,
+            name: name.to_owned(),
             about,
             placement,
-            load,
-            beside,
+            load: LoadFlags { rate_per_s, ..load }.try_into()?,
+            beside: beside.map(Load::try_from).transpose()?,
             socket,
             server_cores,
             ranked_by,
-            curve: None,
-            finds_rates: false,
+            curve: curve.is_some().then(|| name.to_owned()),
+            finds_rates,
         };
-        let (rates, finds_rates) = match curve {
-            None => return vec![scenario],
-            Some(Curve::Given(rates)) => (rates, false),
-            Some(Curve::Found(FirstRate { from })) => (vec![from], true),
-        };
-        let curve = Scenario { curve: Some(scenario.name.clone()), finds_rates, ..scenario };
-        rates.into_iter().map(|rate| curve.at_rate(rate)).collect()
+        Ok(match curve {
+            None => vec![scenario],
+            Some(_) => rates.into_iter().map(|rate| scenario.at_rate(rate)).collect(),
+        })
     }
 }
 
@@ -366,31 +351,31 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the text is no catalogue, a scenario's values are out of range, or a profile names an unknown scenario.
-    pub fn extend(&mut self, text: &str) -> Result<Vec<String>, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    pub fn extend(&mut self, text: &str) -> Result<Vec<String>, CatalogueError> {
+        let file: File = toml::from_str(text)?;
         for (name, entry) in file.scenario {
-            for scenario in entry.scenarios(&name) {
-                let checked = scenario.validate();
-                checked.map_err(|reason| format!("scenario `{}`: {reason}", scenario.name))?;
+            let scenarios = entry
+                .scenarios(&name)
+                .map_err(|reason| CatalogueError::Scenario { name: name.clone(), reason: reason.into() })?;
+            for scenario in scenarios {
+                let named = |reason| CatalogueError::Scenario { name: scenario.name.clone(), reason };
+                scenario.validate().map_err(named)?;
                 self.scenarios.insert(scenario.name.clone(), scenario);
             }
         }
         let names = file.profile.keys().cloned().collect();
         for (name, profile) in file.profile {
             if !(1..=MAX_ROUNDS).contains(&profile.rounds) || profile.scenarios.is_empty() {
-                return Err(format!(
-                    "profile `{name}`: 1 to {MAX_ROUNDS} rounds and at least one scenario are needed"
-                ));
+                return Err(CatalogueError::Profile(name));
             }
             let own = profile.rounds_of.iter().find(|(_, rounds)| !(1..=MAX_ROUNDS).contains(*rounds));
             if let Some((pattern, rounds)) = own {
-                return Err(format!(
-                    "profile `{name}`: {rounds} rounds of `{pattern}` are out of range, 1 to {MAX_ROUNDS} are possible"
-                ));
+                let (pattern, rounds) = (pattern.clone(), *rounds);
+                return Err(CatalogueError::Rounds { name, pattern, rounds });
             }
             for scenario in &profile.scenarios {
                 if !self.scenarios.values().any(|known| known.is_called(scenario)) {
-                    return Err(format!("profile `{name}`: there is no scenario `{scenario}`"));
+                    return Err(CatalogueError::NoScenario { name, scenario: scenario.clone() });
                 }
             }
             self.profiles.insert(name, profile);
@@ -414,7 +399,7 @@ impl Catalogue {
         // The points of a curve in the order of their rates, not of their names.
         scenarios.sort_by_key(|scenario| {
             let place = profile.scenarios.iter().position(|name| scenario.is_called(name));
-            (place, scenario.load.rate_per_s)
+            (place, scenario.load.rate_per_s())
         });
         scenarios
     }
@@ -473,7 +458,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_a_file_is_named() {
-        let wrong = |text: &str| Catalogue::built_in().extend(text).unwrap_err();
+        let wrong = |text: &str| Catalogue::built_in().extend(text).unwrap_err().to_string();
         assert!(wrong("x = 1").contains("unknown field `x`"));
         let window = "[scenario.w]\nabout = ''\nload = { workload = 'window', window = 0 }";
         assert!(wrong(window).contains("scenario `w`: window: 0"));

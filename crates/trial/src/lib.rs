@@ -24,6 +24,7 @@ mod run;
 pub mod sample;
 mod setup;
 mod stage;
+mod summary;
 
 pub use execute::execute;
 pub use outcome::{BesideOutcome, Edges, Failure, Outcome, Step};
@@ -31,4 +32,4 @@ pub use program::{DescribeError, Program};
 pub use run::run;
 pub use sample::{MachineSample, Sample};
 pub use setup::Setup;
-pub use stage::{Peer, Stage};
+pub use stage::{Ending, Peer, PeerError, Stage, StageError};

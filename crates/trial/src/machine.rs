@@ -201,6 +201,7 @@ mod tests {
             profile: profile.to_owned(),
             lock_sha256: String::new(),
             rustc: String::new(),
+            features: Vec::new(),
         };
         assert!(findings(&build("debug"))[0].warning.is_some());
         let release = findings(&build("release"));

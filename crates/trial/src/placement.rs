@@ -52,6 +52,37 @@ impl Cores {
     }
 }
 
+/// Why a placement is not possible.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlacementError {
+    /// Nothing can be pinned on this system.
+    #[error("pinning is not available on this system")]
+    NotAvailable,
+    /// The system does not say which cores there are.
+    #[error("the cores of this process cannot be read: {0}")]
+    Unreadable(String),
+    /// There are none.
+    #[error("this process may use no core at all")]
+    NoCore,
+    /// There are too few for two ends apart from each other.
+    #[error(
+        "the placement `split` needs two cores of one kind, and this process may use {all} core(s), of which {fastest} of the \
+         fastest kind; use --placement shared"
+    )]
+    TooFew {
+        /// Cores that this process may use.
+        all: usize,
+        /// Those of the fastest kind.
+        fastest: usize,
+    },
+}
+
+impl From<PlacementError> for String {
+    fn from(error: PlacementError) -> String {
+        error.to_string()
+    }
+}
+
 /// One logical CPU as sysfs describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cpu {
@@ -68,7 +99,11 @@ struct Cpu {
 /// # Errors
 /// Where the placement is not possible, with the reason.
 #[cfg(target_os = "linux")]
-pub fn choose(placement: Placement, server_threads: u32, client_threads: u32) -> Result<Cores, String> {
+pub fn choose(
+    placement: Placement,
+    server_threads: u32,
+    client_threads: u32,
+) -> Result<Cores, PlacementError> {
     select(placement, server_threads, client_threads, &linux::usable_cpus()?)
 }
 
@@ -77,10 +112,14 @@ pub fn choose(placement: Placement, server_threads: u32, client_threads: u32) ->
 /// # Errors
 /// Always for `split`, which means nothing without pinning.
 #[cfg(not(target_os = "linux"))]
-pub fn choose(placement: Placement, _server_threads: u32, _client_threads: u32) -> Result<Cores, String> {
+pub fn choose(
+    placement: Placement,
+    _server_threads: u32,
+    _client_threads: u32,
+) -> Result<Cores, PlacementError> {
     match placement {
         Placement::Shared => Ok(Cores::anywhere()),
-        Placement::Split => Err("pinning is not available on this system".to_owned()),
+        Placement::Split => Err(PlacementError::NotAvailable),
     }
 }
 
@@ -88,11 +127,11 @@ pub fn choose(placement: Placement, _server_threads: u32, _client_threads: u32) 
 ///
 /// # Errors
 /// Where the system does not tell, with the reason.
-pub fn usable() -> Result<u32, String> {
+pub fn usable() -> Result<u32, PlacementError> {
     #[cfg(target_os = "linux")]
     return Ok(linux::usable_cpus()?.len() as u32);
     #[cfg(not(target_os = "linux"))]
-    Err("pinning is not available on this system".to_owned())
+    Err(PlacementError::NotAvailable)
 }
 
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
@@ -101,10 +140,10 @@ fn select(
     server_threads: u32,
     client_threads: u32,
     cpus: &[Cpu],
-) -> Result<Cores, String> {
+) -> Result<Cores, PlacementError> {
     // The last ones: interrupts and whatever else the machine does tend to sit on the first.
     let Some(first) = cpus.iter().max_by_key(|cpu| (cpu.capacity, cpu.id)) else {
-        return Err("this process may use no core at all".to_owned());
+        return Err(PlacementError::NoCore);
     };
     if placement == Placement::Shared {
         let one = vec![first.id];
@@ -118,12 +157,7 @@ fn select(
         std::cmp::Reverse((first_of_all, !same_core(cpu), cpu.package == first.package, cpu.id))
     });
     if of_one_kind.len() < 2 {
-        return Err(format!(
-            "the placement `split` needs two cores of one kind, and this process may use {} core(s), of which {} of the \
-             fastest kind; use --placement shared",
-            cpus.len(),
-            of_one_kind.len()
-        ));
+        return Err(PlacementError::TooFew { all: cpus.len(), fastest: of_one_kind.len() });
     }
     let (servers, clients) = (server_threads as usize, client_threads as usize);
     let ids: Vec<u32> = of_one_kind.iter().map(|cpu| cpu.id).collect();
@@ -167,14 +201,14 @@ mod linux {
         unistd::Pid,
     };
 
-    use super::Cpu;
+    use super::{Cpu, PlacementError};
 
     /// The calling thread.
     const SELF: Pid = Pid::from_raw(0);
 
-    pub(super) fn usable_cpus() -> Result<Vec<Cpu>, String> {
-        let usable = sched_getaffinity(SELF)
-            .map_err(|error| format!("the cores of this process cannot be read: {error}"))?;
+    pub(super) fn usable_cpus() -> Result<Vec<Cpu>, PlacementError> {
+        let usable =
+            sched_getaffinity(SELF).map_err(|error| PlacementError::Unreadable(error.to_string()))?;
         let cpus = (0..CpuSet::count()).filter(|id| usable.is_set(*id).unwrap_or(false));
         Ok(cpus.map(|id| describe(id as u32)).collect())
     }
@@ -214,7 +248,7 @@ mod tests {
         Cpu { id, package: 0, core, capacity: 1024 }
     }
 
-    fn split(cpus: &[Cpu]) -> Result<Cores, String> {
+    fn split(cpus: &[Cpu]) -> Result<Cores, PlacementError> {
         select(Placement::Split, 1, 1, cpus)
     }
 
@@ -238,7 +272,7 @@ mod tests {
         let fast = |id| Cpu { capacity: 2048, ..cpu(id, id) };
         let cores = split(&[cpu(0, 0), fast(1), fast(2), cpu(3, 3)]).unwrap();
         assert_eq!((cores.server, cores.client), (vec![2], vec![1]));
-        assert!(split(&[cpu(0, 0), fast(1)]).unwrap_err().contains("two cores of one kind"));
+        assert_eq!(split(&[cpu(0, 0), fast(1)]), Err(PlacementError::TooFew { all: 2, fastest: 1 }));
     }
 
     #[test]
@@ -254,7 +288,7 @@ mod tests {
 
     #[test]
     fn split_on_one_core_is_refused_with_the_reason() {
-        let reason = split(&[cpu(0, 0)]).unwrap_err();
+        let reason = split(&[cpu(0, 0)]).unwrap_err().to_string();
         assert!(reason.contains("1 core(s)") && reason.contains("--placement shared"), "{reason}");
     }
 

@@ -17,11 +17,50 @@ use tungstenite::Message;
 /// Longest time for each read and write of the check.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Why a server is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A step of the check failed.
+    #[error("{what} {addr} failed: {reason}")]
+    Failed {
+        /// The step.
+        what: &'static str,
+        /// The server's address.
+        addr: SocketAddr,
+        /// What the system, TLS or the WebSocket stack says.
+        reason: String,
+    },
+    /// It did not echo the nonce.
+    #[error("{addr} answered the nonce `{nonce}` with {answer:?}")]
+    WrongEcho {
+        /// The server's address.
+        addr: SocketAddr,
+        /// What was sent.
+        nonce: String,
+        /// What came back.
+        answer: Message,
+    },
+    /// It sent something else than the answer to a close.
+    #[error("{addr} answered a close with {answer:?}")]
+    WrongClose {
+        /// The server's address.
+        addr: SocketAddr,
+        /// What came back.
+        answer: Message,
+    },
+}
+
+impl From<ProbeError> for String {
+    fn from(error: ProbeError) -> String {
+        error.to_string()
+    }
+}
+
 /// Sends one text message with a nonce to `/echo`, under TLS where there is a connector, and verifies the answer.
 ///
 /// # Errors
 /// When the server cannot be reached within `limit`, does not complete the handshake, or answers anything else.
-pub fn echo_nonce(addr: SocketAddr, tls: Option<&Connector>, limit: Duration) -> Result<(), String> {
+pub fn echo_nonce(addr: SocketAddr, tls: Option<&Connector>, limit: Duration) -> Result<(), ProbeError> {
     // Distinct from trial to trial and from process to process, so that no stale server can answer for this one.
     static NONCE: AtomicU64 = AtomicU64::new(0);
     let nonce = format!(
@@ -32,7 +71,7 @@ pub fn echo_nonce(addr: SocketAddr, tls: Option<&Connector>, limit: Duration) ->
         NONCE.fetch_add(1, Relaxed)
     );
     let limit = limit.clamp(Duration::from_millis(1), LIMIT);
-    let failed = |what: &str, error: String| format!("{what} {addr} failed: {error}");
+    let failed = |what, reason| ProbeError::Failed { what, addr, reason };
     let stream = TcpStream::connect_timeout(&addr, limit)
         .and_then(|stream| {
             stream.set_nodelay(true)?;
@@ -52,13 +91,13 @@ pub fn echo_nonce(addr: SocketAddr, tls: Option<&Connector>, limit: Duration) ->
         .and_then(|()| socket.read())
         .map_err(|error| failed("the echo of a nonce by", error.to_string()))?;
     if answer != Message::text(nonce.as_str()) {
-        return Err(format!("{addr} answered the nonce `{nonce}` with {answer:?}"));
+        return Err(ProbeError::WrongEcho { addr, nonce, answer });
     }
     socket.close(None).map_err(|error| failed("closing the connection to", error.to_string()))?;
     loop {
         match socket.read() {
             Ok(Message::Close(_)) => {}
-            Ok(other) => return Err(format!("{addr} answered a close with {other:?}")),
+            Ok(answer) => return Err(ProbeError::WrongClose { addr, answer }),
             Err(tungstenite::Error::ConnectionClosed) => return Ok(()),
             Err(error) => return Err(failed("closing the connection to", error.to_string())),
         }

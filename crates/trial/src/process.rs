@@ -21,7 +21,7 @@ use crate::{
     probe,
     program::Program,
     sample::{MachineSample, MachineSampler, Sample, sample},
-    stage::{Peer, Stage},
+    stage::{Ending, Peer, PeerError, Stage, StageError},
 };
 
 /// Longest line a runner may print. A report with its histograms takes some ten kilobytes.
@@ -74,7 +74,7 @@ impl<'a> Processes<'a> {
         Processes { server, client, cores, machine, counts, deadline, tls_cert: None }
     }
 
-    fn start(&self, command: Command, cores: &[u32]) -> Result<Process, String> {
+    fn start(&self, command: Command, cores: &[u32]) -> Result<Process, StageError> {
         let mut process = Process::start(command, cores, self.deadline)?;
         process.counts = self.counts;
         Ok(process)
@@ -84,23 +84,23 @@ impl<'a> Processes<'a> {
 impl Stage for Processes<'_> {
     type Peer = Process;
 
-    fn start_server(&mut self, spec: &ServeSpec) -> Result<Process, String> {
+    fn start_server(&mut self, spec: &ServeSpec) -> Result<Process, StageError> {
         self.tls_cert = spec.tls_cert.clone().filter(|_| spec.socket.tls);
         let command = self.server.command("serve", spec.to_args());
         self.start(command, &self.cores.server)
     }
 
-    fn start_client(&mut self, spec: &DriveSpec) -> Result<Process, String> {
+    fn start_client(&mut self, spec: &DriveSpec) -> Result<Process, StageError> {
         let command = self.client.command("drive", spec.to_args());
         self.start(command, &self.cores.client)
     }
 
-    fn probe(&mut self, addr: SocketAddr) -> Result<(), String> {
+    fn probe(&mut self, addr: SocketAddr) -> Result<(), StageError> {
         let tls = match &self.tls_cert {
             None => None,
-            Some(file) => Some(Connector::from_file(file).map_err(|error| format!("{error:#}"))?),
+            Some(file) => Some(Connector::from_file(file).map_err(StageError::Certificate)?),
         };
-        probe::echo_nonce(addr, tls.as_ref(), self.deadline.left())
+        Ok(probe::echo_nonce(addr, tls.as_ref(), self.deadline.left())?)
     }
 
     fn sample_machine(&mut self) -> Option<MachineSample> {
@@ -127,7 +127,7 @@ pub struct Process {
     child: Arc<Mutex<Child>>,
     id: u32,
     stdin: Option<ChildStdin>,
-    lines: mpsc::Receiver<Result<String, String>>,
+    lines: mpsc::Receiver<Result<String, PeerError>>,
     stderr: Arc<Mutex<VecDeque<String>>>,
     /// Disconnected once stderr has been read to its end.
     stderr_end: mpsc::Receiver<()>,
@@ -140,7 +140,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `command` on `cores` (anywhere when there are none); it has to be done by the deadline.
-    fn start(command: Command, cores: &[u32], deadline: Deadline) -> Result<Process, String> {
+    fn start(command: Command, cores: &[u32], deadline: Deadline) -> Result<Process, StageError> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut command = command;
         // The interrupt key of a terminal goes to a whole group: it is wsbench that ends its children, and the trial that
@@ -149,7 +149,7 @@ impl Process {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
-            spawn_on(&mut command, cores).map_err(|error| format!("cannot start {program}: {error}"))?;
+            spawn_on(&mut command, cores).map_err(|reason| StageError::Start { program, reason })?;
         let (sender, lines) = mpsc::sync_channel(LINES_AHEAD);
         let stdout = child.stdout.take();
         thread::spawn(move || {
@@ -188,7 +188,7 @@ impl Process {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn launch(command: Command, cores: &[u32], limit: Duration) -> Result<Process, String> {
+    pub fn launch(command: Command, cores: &[u32], limit: Duration) -> Result<Process, StageError> {
         Process::start(command, cores, Deadline { at: Instant::now() + limit, limit })
     }
 
@@ -209,16 +209,16 @@ impl Process {
         let _ = child.wait();
     }
 
-    fn too_long(&self) -> String {
-        format!("did not get there within the trial's {} s and was ended", self.deadline.limit.as_secs_f64())
+    fn too_long(&self) -> PeerError {
+        PeerError::TooLong { limit: self.deadline.limit }
     }
 
     /// How it ended, waiting for that no longer than `limit`.
-    fn ending(&mut self, limit: Duration) -> Option<String> {
+    fn ending(&mut self, limit: Duration) -> Option<Ending> {
         let limit = Instant::now() + limit;
         loop {
             if let Ok(Some(status)) = self.child().try_wait() {
-                return Some(format!("ended early ({status})"));
+                return Some(Ending(status));
             }
             if Instant::now() > limit {
                 return None;
@@ -229,23 +229,24 @@ impl Process {
 }
 
 impl Peer for Process {
-    fn event(&mut self) -> Result<Event, String> {
+    fn event(&mut self) -> Result<Event, PeerError> {
         match self.lines.recv_timeout(self.deadline.left()) {
-            Ok(Ok(line)) => serde_json::from_str(&line)
-                .map_err(|error| format!("printed `{}`, which is no event: {error}", shortened(&line))),
+            Ok(Ok(line)) => serde_json::from_str(&line).map_err(|error| {
+                PeerError::Printed(format!("`{}`, which is no event: {error}", shortened(&line)))
+            }),
             Ok(Err(reason)) => Err(reason),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(self.too_long()),
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                Err(self.ending(EXIT_LIMIT).unwrap_or_else(|| "closed its output and goes on".to_owned()))
+                Err(self.ending(EXIT_LIMIT).map_or(PeerError::OutputClosed, PeerError::Ended))
             }
         }
     }
 
-    fn tell(&mut self, line: &str) -> Result<(), String> {
-        let stdin = self.stdin.as_mut().ok_or("its input has ended")?;
+    fn tell(&mut self, line: &str) -> Result<(), PeerError> {
+        let stdin = self.stdin.as_mut().ok_or(PeerError::InputEnded)?;
         writeln!(stdin, "{line}")
             .and_then(|()| stdin.flush())
-            .map_err(|error| format!("`{line}` could not be said: {error}"))
+            .map_err(|reason| PeerError::NotTold { line: line.to_owned(), reason })
     }
 
     fn sample(&mut self) -> Option<Sample> {
@@ -263,24 +264,24 @@ impl Peer for Process {
         self.stdin = None;
     }
 
-    fn wait(&mut self) -> Result<(), String> {
+    fn wait(&mut self) -> Result<(), PeerError> {
         self.stdin = None;
         loop {
             let status = self.child().try_wait();
             match status {
                 Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(format!("ended with {status}")),
+                Ok(Some(status)) => return Err(PeerError::Failed(status)),
                 Ok(None) if self.deadline.left().is_zero() => {
                     self.end_now();
                     return Err(self.too_long());
                 }
                 Ok(None) => thread::sleep(Duration::from_millis(1)),
-                Err(error) => return Err(format!("cannot be waited for: {error}")),
+                Err(error) => return Err(PeerError::NotWaitedFor(error)),
             }
         }
     }
 
-    fn ended(&mut self) -> Option<String> {
+    fn ended(&mut self) -> Option<Ending> {
         self.ending(EXIT_NOTICE)
     }
 
@@ -299,15 +300,17 @@ impl Drop for Process {
     }
 }
 
-fn forward_lines(mut stdout: impl BufRead, lines: &mpsc::SyncSender<Result<String, String>>) {
+fn forward_lines(mut stdout: impl BufRead, lines: &mpsc::SyncSender<Result<String, PeerError>>) {
     loop {
         let mut bytes = Vec::new();
         let line = match stdout.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes) {
             Ok(0) | Err(_) => return,
             Ok(_) if bytes.last() != Some(&b'\n') && bytes.len() as u64 == LONGEST_LINE => {
-                Err(format!("printed a line of over {LONGEST_LINE} B"))
+                Err(PeerError::Printed(format!("a line of over {LONGEST_LINE} B")))
             }
-            Ok(_) => String::from_utf8(bytes).map_err(|_| "printed bytes that are no text".to_owned()),
+            Ok(_) => {
+                String::from_utf8(bytes).map_err(|_| PeerError::Printed("bytes that are no text".to_owned()))
+            }
         };
         let over = line.is_err();
         if lines.send(line).is_err() || over {

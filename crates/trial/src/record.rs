@@ -32,7 +32,7 @@ mod seal;
 mod writer;
 
 pub use origin::{Origin, Pair, Position, new_session, unix_ms};
-pub use seal::check_seal;
+pub use seal::{BrokenSeal, check_seal};
 pub use writer::Writer;
 
 /// Version of the record format. A reader refuses any other.

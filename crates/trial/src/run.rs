@@ -15,7 +15,7 @@ use bench_core::{
 use crate::{
     outcome::{BesideOutcome, Edges, Failure, Outcome, Step},
     sample::Sample,
-    stage::{Peer, Stage},
+    stage::{Ending, Peer, PeerError, Stage},
 };
 
 /// Runs one trial, with a second client where `beside` says what it does. A trial that fails is a result too: see
@@ -29,13 +29,13 @@ pub fn run<S: Stage>(
     let mut outcome = Outcome { beside: beside.map(|_| BesideOutcome::default()), ..Outcome::default() };
     let mut ends = Ends { server: None, clients: Vec::new() };
     let drives: Vec<&DriveSpec> = std::iter::once(drive).chain(beside).collect();
-    if let Err(mut failure) = steps(stage, serve, &drives, &mut outcome, &mut ends) {
+    if let Err(Stopped { mut failure, ended }) = steps(stage, serve, &drives, &mut outcome, &mut ends) {
         let clients = ends.clients.into_iter().map(|peer| (Role::Client, peer));
         for (role, mut peer) in clients.chain(ends.server.map(|peer| (Role::Server, peer))) {
             // A client that lost its server fails first; what matters is how the server ended.
             // By the accounting, both have ended as they should.
             let ending = if failure.step == Step::Accounting { None } else { peer.ended() };
-            if let Some(ending) = ending.filter(|ending| !failure.message.contains(ending)) {
+            if let Some(ending) = ending.filter(|ending| Some((role, *ending)) != ended) {
                 failure.message += &format!("; the {role} {ending}");
             }
             let stderr = peer.abandon();
@@ -46,6 +46,19 @@ pub fn run<S: Stage>(
         outcome.failure = Some(failure);
     }
     outcome
+}
+
+/// Why the steps did not come to their end.
+struct Stopped {
+    failure: Failure,
+    /// Which process had ended by itself, and how, where that is what the failure says.
+    ended: Option<(Role, Ending)>,
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Stopped {
+        Stopped { failure, ended: None }
+    }
 }
 
 struct Ends<P> {
@@ -60,7 +73,7 @@ fn steps<S: Stage>(
     drives: &[&DriveSpec],
     outcome: &mut Outcome,
     ends: &mut Ends<S::Peer>,
-) -> Result<(), Failure> {
+) -> Result<(), Stopped> {
     let server = ends.server.insert(stage.start_server(serve).map_err(at(Step::Listen))?);
     let addr = match expect(server, Role::Server, Step::Listen)? {
         Event::Listening { addr, .. } => addr,
@@ -130,21 +143,25 @@ fn steps<S: Stage>(
     server.wait().map_err(|reason| at(Step::Stop)(format!("the server {reason}")))?;
     server_is_sound(served, counted.refused + counted.timed_out).map_err(at(Step::Accounting))?;
     losses_agree(&counted, served).map_err(at(Step::Accounting))?;
-    reconcile(&counted.tally, &served.tally, served.dropped()).map_err(at(Step::Accounting))
+    reconcile(&counted.tally, &served.tally, served.dropped()).map_err(at(Step::Accounting))?;
+    Ok(())
 }
 
 fn at<M: Into<String>>(step: Step) -> impl Fn(M) -> Failure {
     move |message| Failure { step, message: message.into() }
 }
 
-fn expect<P: Peer>(peer: &mut P, role: Role, step: Step) -> Result<Event, Failure> {
-    peer.event().map_err(|reason| Failure { step, message: format!("the {role} {reason}") })
+fn expect<P: Peer>(peer: &mut P, role: Role, step: Step) -> Result<Event, Stopped> {
+    peer.event().map_err(|error| {
+        let ended = if let PeerError::Ended(ending) = error { Some((role, ending)) } else { None };
+        Stopped { failure: at(step)(format!("the {role} {error}")), ended }
+    })
 }
 
-fn unexpected(role: Role, step: Step, event: &Event) -> Failure {
+fn unexpected(role: Role, step: Step, event: &Event) -> Stopped {
     let json = serde_json::to_value(event).unwrap_or_default();
     let message = format!("the {role} reported `{}` out of turn", json["event"].as_str().unwrap_or("?"));
-    Failure { step, message }
+    at(step)(message).into()
 }
 
 fn client_is_sound(drove: &Drove, measured: &Measured, tls: bool) -> Result<(), String> {
@@ -223,5 +240,5 @@ fn server_is_sound(served: &Served, refused: u64) -> Result<(), String> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -1,10 +1,91 @@
 //! What a trial is played on: two ends that can be started, told something and read from.
 
-use std::net::SocketAddr;
+use std::{fmt, io, net::SocketAddr, process::ExitStatus, time::Duration};
 
 use bench_core::{DriveSpec, ServeSpec, protocol::Event};
 
-use crate::sample::{MachineSample, Sample};
+use crate::{
+    probe::ProbeError,
+    sample::{MachineSample, Sample},
+};
+
+/// Why the stage cannot do what a trial asks for.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A process cannot be started.
+    #[error("cannot start {program}: {reason}")]
+    Start {
+        /// Its executable.
+        program: String,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// The certificate that the readiness check should trust cannot be read.
+    #[error("{0:#}")]
+    Certificate(anyhow::Error),
+    /// The server does not answer the readiness check as it should.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+}
+
+/// What is wrong with a process, as said of "the server" or "the client".
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// It has ended while something was expected of it.
+    #[error("{0}")]
+    Ended(Ending),
+    /// It has ended with another exit code than 0.
+    #[error("ended with {0}")]
+    Failed(ExitStatus),
+    /// It took too long.
+    #[error("did not get there within the trial's {} s and was ended", .limit.as_secs_f64())]
+    TooLong {
+        /// What a trial may take.
+        limit: Duration,
+    },
+    /// It printed something that is no event.
+    #[error("printed {0}")]
+    Printed(String),
+    /// It no longer prints anything, and has not ended either.
+    #[error("closed its output and goes on")]
+    OutputClosed,
+    /// It cannot be told anything any more.
+    #[error("its input has ended")]
+    InputEnded,
+    /// It does not read what it is told.
+    #[error("`{line}` could not be said: {reason}")]
+    NotTold {
+        /// What it should have been told.
+        line: String,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// The system does not say whether it has ended.
+    #[error("cannot be waited for: {0}")]
+    NotWaitedFor(io::Error),
+}
+
+/// How a process ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending(pub ExitStatus);
+
+impl fmt::Display for Ending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ended early ({})", self.0)
+    }
+}
+
+impl From<StageError> for String {
+    fn from(error: StageError) -> String {
+        error.to_string()
+    }
+}
+
+impl From<PeerError> for String {
+    fn from(error: PeerError) -> String {
+        error.to_string()
+    }
+}
 
 /// Where the two ends of one trial come from. Everything that takes time has a limit of its own there.
 pub trait Stage {
@@ -15,19 +96,19 @@ pub trait Stage {
     ///
     /// # Errors
     /// When there is no such program or it cannot be started.
-    fn start_server(&mut self, spec: &ServeSpec) -> Result<Self::Peer, String>;
+    fn start_server(&mut self, spec: &ServeSpec) -> Result<Self::Peer, StageError>;
 
     /// Starts the client.
     ///
     /// # Errors
     /// When there is no such program or it cannot be started.
-    fn start_client(&mut self, spec: &DriveSpec) -> Result<Self::Peer, String>;
+    fn start_client(&mut self, spec: &DriveSpec) -> Result<Self::Peer, StageError>;
 
     /// A full handshake and a verified echo of a nonce that no other trial has.
     ///
     /// # Errors
     /// When the server does not answer, or wrongly.
-    fn probe(&mut self, addr: SocketAddr) -> Result<(), String>;
+    fn probe(&mut self, addr: SocketAddr) -> Result<(), StageError>;
 
     /// Reads the whole machine's state.
     fn sample_machine(&mut self) -> Option<MachineSample>;
@@ -39,13 +120,13 @@ pub trait Peer {
     ///
     /// # Errors
     /// When it prints anything else, ends, or takes too long.
-    fn event(&mut self) -> Result<Event, String>;
+    fn event(&mut self) -> Result<Event, PeerError>;
 
     /// Writes a line to its stdin.
     ///
     /// # Errors
     /// When it has closed it.
-    fn tell(&mut self, line: &str) -> Result<(), String>;
+    fn tell(&mut self, line: &str) -> Result<(), PeerError>;
 
     /// Reads its cost so far.
     fn sample(&mut self) -> Option<Sample>;
@@ -57,10 +138,10 @@ pub trait Peer {
     ///
     /// # Errors
     /// When it takes too long or does not exit with code 0.
-    fn wait(&mut self) -> Result<(), String>;
+    fn wait(&mut self) -> Result<(), PeerError>;
 
     /// How it ended, if it has by itself.
-    fn ended(&mut self) -> Option<String>;
+    fn ended(&mut self) -> Option<Ending>;
 
     /// Ends it at once and returns the last lines that it wrote to stderr.
     fn abandon(&mut self) -> String;

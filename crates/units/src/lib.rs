@@ -1,42 +1,52 @@
 //! Sizes, times and rates as people write and read them.
 
-use std::time::Duration;
+/// Why a text is not a size or a time.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ParseError {
+    /// It is not a size.
+    #[error("a size is a number of bytes or has a unit: 24, 2KiB, 1MiB")]
+    Size,
+    /// It is not a time.
+    #[error("{0}; a time has a unit: 700ms, 5s, 2min")]
+    Time(humantime::DurationError),
+    /// It is a time that has a fraction in this unit.
+    #[error("only whole {0} are supported")]
+    Fraction(&'static str),
+    /// It is a time beyond what fits.
+    #[error("that is too long")]
+    TooLong,
+}
 
 /// Parses a size such as `24`, `2KiB` or `1MiB`.
 ///
 /// # Errors
-/// When the text is no size, with examples.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    text.parse::<bytesize::ByteSize>()
-        .map(|size| size.as_u64())
-        .map_err(|_| "a size is a number of bytes or has a unit: 24, 2KiB, 1MiB".to_owned())
+/// When the text is not a size.
+pub fn parse_bytes(text: &str) -> Result<u64, ParseError> {
+    text.parse::<bytesize::ByteSize>().map(|size| size.as_u64()).map_err(|_| ParseError::Size)
 }
 
 /// Parses a time such as `700ms` or `5s` into milliseconds.
 ///
 /// # Errors
-/// When the text is no time, or not a whole number of milliseconds.
-pub fn parse_millis(text: &str) -> Result<u64, String> {
-    whole(parse_time(text)?.as_nanos(), 1_000_000, "milliseconds")
+/// When the text is not a time, or not a whole number of milliseconds.
+pub fn parse_millis(text: &str) -> Result<u64, ParseError> {
+    whole(text, 1_000_000, "milliseconds")
 }
 
 /// Parses a time such as `200us` or `1s` into microseconds.
 ///
 /// # Errors
-/// When the text is no time, or not a whole number of microseconds.
-pub fn parse_micros(text: &str) -> Result<u64, String> {
-    whole(parse_time(text)?.as_nanos(), 1_000, "microseconds")
+/// When the text is not a time, or not a whole number of microseconds.
+pub fn parse_micros(text: &str) -> Result<u64, ParseError> {
+    whole(text, 1_000, "microseconds")
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; a time has a unit: 700ms, 5s, 2min"))
-}
-
-fn whole(nanos: u128, unit: u128, name: &str) -> Result<u64, String> {
-    if !nanos.is_multiple_of(unit) {
-        return Err(format!("only whole {name} are supported"));
+fn whole(text: &str, unit_ns: u128, name: &'static str) -> Result<u64, ParseError> {
+    let ns = humantime::parse_duration(text).map_err(ParseError::Time)?.as_nanos();
+    if !ns.is_multiple_of(unit_ns) {
+        return Err(ParseError::Fraction(name));
     }
-    u64::try_from(nanos / unit).map_err(|_| "that is too long".to_owned())
+    u64::try_from(ns / unit_ns).map_err(|_| ParseError::TooLong)
 }
 
 /// A number of bytes with the binary unit that suits it, as in `64 KiB`.

@@ -61,7 +61,7 @@ pub fn resources(scenarios: &[Scenario], memory_bytes: u64) -> Result<(), Stop> 
 /// Connects of a load, so far as they are known before it runs: where time decides it is at least one a connection.
 fn connects(load: &Load) -> u64 {
     let connections = u64::from(load.all_connections());
-    match (load.workload, load.rate_per_s, load.messages) {
+    match (load.workload(), load.rate_per_s(), load.messages()) {
         (Workload::Connect, Some(_), _) => load.offered().max(connections),
         (Workload::Connect, None, Some(messages)) => messages.saturating_mul(connections),
         _ => connections,

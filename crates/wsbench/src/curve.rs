@@ -204,7 +204,7 @@ pub(crate) fn points_of_rows<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, Vec<
 }
 
 pub(crate) fn rate(group: &Group) -> u64 {
-    group.scenario.load.rate_per_s.unwrap_or(0)
+    group.scenario.load.rate_per_s().unwrap_or(0)
 }
 
 fn cell(point: &Point<'_>, slo: Slo) -> String {

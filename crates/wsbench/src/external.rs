@@ -63,12 +63,12 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
         )));
     }
     if !matches!(
-        arguments.load.workload,
+        arguments.load.workload(),
         Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced
     ) {
         return Err(Stop::usage(format!(
             "the workload {} needs wsbench's own server; any echo server can be driven with ping-pong, window, paced and idle",
-            arguments.load.workload.name()
+            arguments.load.workload().name()
         )));
     }
     let tls = arguments.socket.tls || target.scheme == Some(Scheme::Wss);
@@ -78,7 +78,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
         (None, true) => format!("wss://{}/", arguments.url),
     };
     let pacing = arguments.pacing;
-    let is_paced = arguments.load.workload == Workload::Paced;
+    let is_paced = arguments.load.workload() == Workload::Paced;
     let spec = DriveSpec {
         target: url,
         threads: 1,

@@ -82,7 +82,7 @@ fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<String> {
     let info = &program.info;
     let mut loads = scenario.loads();
     let of_load = loads.find_map(|load| {
-        let (workload, flush) = (load.workload, scenario.socket.flush);
+        let (workload, flush) = (load.workload(), scenario.socket.flush);
         let service = load.service();
         match role {
             Role::Server if !info.services.iter().any(|offered| offered == service) => {
@@ -157,7 +157,7 @@ mod tests {
         );
 
         let mut burning = catalogue.scenarios["rtt-24"].clone();
-        burning.load.burn_us = 5;
+        burning.load.burn_us() = 5;
         let pair = |server: &str| Pair { server: server.into(), client: "both".into() };
         let pairs = [pair("both"), pair("plain")];
         programs.push(program("plain", |info| info.features.clear()));

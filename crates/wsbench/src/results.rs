@@ -190,6 +190,7 @@ pub(crate) mod tests {
             profile: "release".to_owned(),
             lock_sha256: "00".repeat(32),
             rustc: "rustc 1".to_owned(),
+            features: Vec::new(),
         }
     }
 

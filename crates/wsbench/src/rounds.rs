@@ -84,7 +84,7 @@ impl Rounds {
 /// The distribution that a group's workload is about, with what it is and its name in short; `None` where no row has it.
 pub(crate) fn latency(group: &Group, rounds: &Rounds) -> Option<(Series, &'static str, &'static str)> {
     let lag = (Series::PushLag, "lag of a message behind its due instant", "lag");
-    let candidates = match group.scenario.load.workload {
+    let candidates = match group.scenario.load.workload() {
         Workload::Paced => vec![(Series::FromIntended, "latency from the intended instant", "latency")],
         Workload::Connect => {
             vec![(Series::ConnectToFirstPush, "time from the connect to the first message", "first message")]

@@ -131,7 +131,7 @@ impl Finder {
         }
         let program = describe(&path, name)?;
         match &program.info.build {
-            Some(build) if *build != self.build => Err(Missing::Fatal(Stop::failed(format!(
+            Some(build) if !build.is_same_as(&self.build) => Err(Missing::Fatal(Stop::failed(format!(
                 "{} is of another build than wsbench ({} instead of {}): `cargo build --workspace{}` builds both, and \
                  `{name}@{}` measures it as it is",
                 path.display(),
@@ -149,9 +149,9 @@ impl Finder {
         format!("`{}`", entry.build.replace("{release}", self.release_flag()).replace("{folder}", &folder))
     }
 
-    /// What cargo needs for a build in this one's profile.
+    /// What cargo needs for a build in this one's profile. What is measured has no default features.
     fn release_flag(&self) -> &'static str {
-        if self.build.is_release() { " --release" } else { "" }
+        if self.build.is_release() { " --release --no-default-features" } else { "" }
     }
 }
 

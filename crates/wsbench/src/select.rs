@@ -77,8 +77,8 @@ pub fn select(profile: Option<&str>, patterns: &[String]) -> Result<Selection, S
 /// When its values are out of range, with the range and the reason.
 pub fn ad_hoc(mut load: Load, socket: SocketSpec, placement: Placement) -> Result<Selection, Stop> {
     // A rate says what is wanted.
-    if load.rate_per_s.is_some() && load.workload == Workload::default() {
-        load.workload = Workload::Paced;
+    if load.rate_per_s().is_some() && load.workload() == Workload::default() {
+        load.workload() = Workload::Paced;
     }
     load.validate(&socket).map_err(Stop::usage)?;
     let about = "Given on the command line".to_owned();

@@ -22,7 +22,7 @@ type Key<'a> = (&'a str, u32, &'a str, &'a str);
 /// A group for each placement, compared side, read buffer and kind of idle connection (untouched, or after one echo) that
 /// was measured at several numbers.
 pub(crate) fn groups(results: &Results, confidence: f64) -> Vec<Group> {
-    let idle = |trial: &&Record| trial.error.is_none() && trial.scenario.load.workload == Workload::Idle;
+    let idle = |trial: &&Record| trial.error.is_none() && trial.scenario.load.workload() == Workload::Idle;
     let mut by_setting: BTreeMap<(Placement, Role, u64, bool), Vec<&Record>> = BTreeMap::new();
     for trial in results.trials.iter().filter(idle) {
         let (load, socket) = (&trial.scenario.load, &trial.scenario.socket);
@@ -164,7 +164,7 @@ mod tests {
         let mut record = trial(server, block, 0, 1);
         record.round = 0;
         record.units = 0;
-        record.scenario.load.workload = Workload::Idle;
+        record.scenario.load.workload() = Workload::Idle;
         record.scenario.load.connections = connections;
         record.server.samples.measured.as_mut().unwrap().rss_bytes = memory;
         record

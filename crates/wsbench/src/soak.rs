@@ -124,7 +124,7 @@ fn run(program: &Program, client: &Program, time: Duration) -> Result<Report, St
             socket: socket(client),
         };
         spec.validate()?;
-        Process::launch(client.command("drive", spec.to_args()), &[], limit)
+        Ok::<_, String>(Process::launch(client.command("drive", spec.to_args()), &[], limit)?)
     };
     let stop = Arc::new(AtomicBool::new(false));
     let churn = launch(churn())?;
@@ -220,7 +220,7 @@ fn converse(client: &mut Process, line: &str, every: Duration, stop: &AtomicBool
     let Event::Drove(drove) = client.event()? else { return Err(out_of_turn()) };
     match drove.errors.first() {
         Some(error) => Err(format!("found: {error} ({} connections failed)", drove.failed_connections)),
-        None => client.wait().map(|()| drove),
+        None => Ok(client.wait().map(|()| drove)?),
     }
 }
 
@@ -246,7 +246,7 @@ fn accounts(report: &Report, served: &Served) -> Vec<String> {
     clients.add(&report.churn.tally);
     clients.add(&report.paced.tally);
     let mut faults: Vec<String> =
-        reconcile(&clients, &served.tally, served.dropped()).err().into_iter().collect();
+        reconcile(&clients, &served.tally, served.dropped()).err().map(String::from).into_iter().collect();
     let ended = [
         (served.panics, "panics"),
         (served.open_at_end, "connections that did not close"),

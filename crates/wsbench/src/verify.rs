@@ -55,7 +55,7 @@ type Check = (&'static str, fn(SocketAddr, Instant) -> Result<(), String>);
 
 const ECHO_CHECKS: &[Check] = &[
     ("handshake and nonce echo", |addr, deadline| {
-        probe::echo_nonce(addr, None, deadline.saturating_duration_since(Instant::now()))
+        Ok(probe::echo_nonce(addr, None, deadline.saturating_duration_since(Instant::now()))?)
     }),
     ("forms of the handshake", frames::handshake_forms),
     ("unknown paths are refused", messages::unknown_path),
@@ -209,9 +209,9 @@ fn server(program: &Program) -> Findings {
     let sound = findings.faults.is_empty();
     server.end_input();
     let served = match server.event() {
-        Ok(Event::Served(served)) => server.wait().map(|()| served),
+        Ok(Event::Served(served)) => server.wait().map(|()| served).map_err(String::from),
         Ok(_) => Err("reported something else than its counts".to_owned()),
-        Err(reason) => Err(reason),
+        Err(reason) => Err(reason.into()),
     };
     let result = served.map_err(|reason| format!("the server {reason}")).and_then(|served| {
         match served.panics {

@@ -362,7 +362,7 @@ fn a_curve_finds_its_rates_and_keeps_them() {
     assert!(last.objective.is_some());
     match last.waves.first() {
         Some(wave) => {
-            assert_eq!(wave[0].scenario.load.rate_per_s, Some(2_000));
+            assert_eq!(wave[0].scenario.load.rate_per_s(), Some(2_000));
             assert!(wave[0].rows.contains("tokio"));
         }
         // On a machine that stands still even the first rate is too much.

@@ -36,7 +36,7 @@ fn main() -> std::process::ExitCode {
             let (load, flush) = (&scenario.load, scenario.socket.flush);
             let offered = match &described {
                 Ok(program) => {
-                    program.info.offers_flush(load.workload, flush)
+                    program.info.offers_flush(load.workload(), flush)
                         && (offers(program, &scenario, Role::Server)
                             || offers(program, &scenario, Role::Client))
                 }
@@ -239,17 +239,17 @@ fn fan_out() -> impl Iterator<Item = Scenario> {
 /// Units that a scenario has by its messages; `None` where time decides.
 fn expected_units(load: &Load) -> Option<u64> {
     let connections = u64::from(load.connections);
-    match load.workload {
+    match load.workload() {
         Workload::OneWay => None,
         Workload::Idle => Some(0),
-        Workload::Paced if !load.steps.is_empty() => None,
+        Workload::Paced if !load.steps().is_empty() => None,
         Workload::Connect if load.is_paced() => Some(load.offered()),
         Workload::Push => Some(load.pushes() * load.timers * connections),
         Workload::Paced => Some(load.offered()),
         // What a policy takes away depends on time.
         Workload::Broadcast if load.when_full != WhenFull::Wait => None,
         Workload::Broadcast => Some(load.offered() * connections),
-        _ => load.messages.map(|messages| messages * connections),
+        _ => load.messages().map(|messages| messages * connections),
     }
 }
 
@@ -261,7 +261,7 @@ fn expected_threads(row: &str, workers: u32, scenario: &Scenario) -> RangeInclus
     let connections = u64::from(load.all_connections());
     // Those of the second load may have ended.
     let beside = scenario.beside.as_ref().map_or(0, |load| u64::from(load.connections));
-    match (row, load.workload) {
+    match (row, load.workload()) {
         // One that accepts. Each connection was closed before the next one; the thread of the last may be ending.
         ("threads", Workload::Connect) => ALWAYS + 1..=ALWAYS + 1 + connections,
         // And one for each connection; the thread of the readiness check may be ending.
@@ -297,7 +297,7 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
     let pairs = [(&own, &own), (&own, &reference), (&reference, &own)];
     // A row may have a server and no client, or no client for this workload.
     let is_possible = |(server, client): &(&Program, &Program)| {
-        scenario.loads().all(|load| client.info.workloads.contains(&load.workload))
+        scenario.loads().all(|load| client.info.workloads.contains(&load.workload()))
             && offers(server, scenario, Role::Server)
             && offers(client, scenario, Role::Client)
     };
@@ -327,14 +327,14 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         }
         if scenario.load.slice_ms > 0 && !client.info.features.is_empty() {
             let sliced: u64 = record.slices.iter().map(|slice| slice.count).sum();
-            let series = match scenario.load.workload {
+            let series = match scenario.load.workload() {
                 Workload::Broadcast => Series::Delivery,
                 _ => Series::FromIntended,
             };
             assert_eq!(sliced, record.series[&series].count);
         }
         let answered: u64 = record.steps.iter().map(|step| step.answered).sum();
-        assert!(answered <= record.units && record.steps.len() == scenario.load.steps.len());
+        assert!(answered <= record.units && record.steps.len() == scenario.load.steps().len());
         match expected_units(&scenario.load) {
             Some(units) => assert_eq!(record.units, units),
             None => assert!(record.units > 0),
@@ -343,7 +343,7 @@ fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed>
         if let Some(secured) = &record.tls {
             assert_eq!(secured.cipher_suite, "TLS13_AES_128_GCM_SHA256");
         }
-        if scenario.load.workload == Workload::Broadcast && record.dropped == 0 {
+        if scenario.load.workload() == Workload::Broadcast && record.dropped == 0 {
             assert_eq!(record.units, scenario.load.offered() * u64::from(scenario.load.connections));
         }
         if let (Some(bound), Some(measured)) = (record.memory_bound_bytes, record.server.samples.measured) {

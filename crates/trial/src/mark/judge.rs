@@ -40,7 +40,7 @@ pub fn marks(record: &Record) -> BTreeSet<Mark> {
     if record.error.is_some() {
         return marks;
     }
-    let workload = record.scenario.load.workload;
+    let workload = record.scenario.load.workload();
     if record.cores.cores_shared {
         marks.insert(Mark::CoresShared);
     }
@@ -64,8 +64,8 @@ pub fn marks(record: &Record) -> BTreeSet<Mark> {
 /// Units a second that the load asks for; of a broadcast without those that a policy dropped.
 fn offered(record: &Record) -> f64 {
     let load = &record.scenario.load;
-    let rate = load.rate_per_s.unwrap_or(0) as f64;
-    match load.workload {
+    let rate = load.rate_per_s().unwrap_or(0) as f64;
+    match load.workload() {
         Workload::Broadcast => {
             rate * f64::from(load.connections) - record.dropped as f64 * 1e9 / record.elapsed_ns as f64
         }
@@ -89,7 +89,7 @@ fn generator_is_late(record: &Record) -> bool {
         distribution.quantile_of_ns(&distribution.histogram().ok()?, q)
     };
     let Some(lag_ns) = quantile(Series::GeneratorLag, 0.99) else { return false };
-    let latency = match record.scenario.load.workload {
+    let latency = match record.scenario.load.workload() {
         Workload::Broadcast => Series::Delivery,
         _ => Series::FromIntended,
     };

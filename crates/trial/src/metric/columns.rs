@@ -1,6 +1,6 @@
 //! Which metrics a scenario is about.
 
-use bench_core::spec::{Role, Workload};
+use bench_core::spec::{Role, Work, Workload};
 
 use super::{
     ACHIEVED, BESIDE_RATE, CAPACITY, CLIENT_CPU, CONNECT_TO_FIRST_PUSH_P50, DELIVERED, DISCONNECTED, DROPPED,
@@ -20,7 +20,7 @@ use crate::catalogue::Scenario;
 /// message still tells the rows apart.
 pub fn ranking(scenario: &Scenario, role: Role) -> Metric {
     let own = scenario.ranked_by.as_deref().and_then(by_name);
-    own.unwrap_or(match (scenario.load.workload, role) {
+    own.unwrap_or(match (scenario.load.workload(), role) {
         (Workload::Push, _) => LAG_P99,
         (Workload::Paced | Workload::Broadcast, _) => P99,
         (Workload::Idle, _) => SERVER_RSS,
@@ -34,26 +34,26 @@ pub fn ranking(scenario: &Scenario, role: Role) -> Metric {
 pub fn columns(scenario: &Scenario, role: Role) -> Vec<Metric> {
     let load = &scenario.load;
     let (own_cpu, other_cpu) = (role.own(SERVER_CPU, CLIENT_CPU), role.other(SERVER_CPU, CLIENT_CPU));
-    let mut columns = match load.workload {
-        Workload::Paced if !load.steps.is_empty() => {
+    let mut columns = match &load.work {
+        Work::Paced(_) if !load.steps().is_empty() => {
             vec![CAPACITY, OVERLOAD_OFFERED, OVERLOAD_KEPT, NOT_SENT, RECOVERY, GENERATOR_LAG_P99]
         }
         // What the server uses is for both loads, so that no message of one has a part of it.
-        Workload::Paced if scenario.beside.is_some() => {
+        Work::Paced(_) if scenario.beside.is_some() => {
             vec![P50, P99, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, SERVER_CPU_SHARE]
         }
-        Workload::Paced => vec![P50, P99, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, own_cpu],
-        Workload::PingPong | Workload::Window => vec![RATE, P50, P99, P99_9, other_cpu],
-        Workload::OneWay => vec![RATE, SEND_RATE, other_cpu],
-        Workload::Connect if load.exchanges > 0 || load.is_paced() => {
+        Work::Paced(_) => vec![P50, P99, P99_9, MAX, ACHIEVED, GENERATOR_LAG_P99, own_cpu],
+        Work::PingPong(_) | Work::Window(_) => vec![RATE, P50, P99, P99_9, other_cpu],
+        Work::OneWay(_) => vec![RATE, SEND_RATE, other_cpu],
+        Work::Connect(connect) if connect.exchanges > 0 || load.is_paced() => {
             vec![HANDSHAKE_RATE, HANDSHAKE_P50, HANDSHAKE_P99, REFUSED, TIMED_OUT, other_cpu]
         }
-        Workload::Connect => {
+        Work::Connect(_) => {
             vec![TCP_CONNECT_P50, UPGRADE_P50, FIRST_PUSH_P50, CONNECT_TO_FIRST_PUSH_P50, other_cpu]
         }
-        Workload::Push => vec![LAG_P50, LAG_MAX, TOTAL_TIME, SERVER_CPU, CLIENT_CPU],
-        Workload::Idle => vec![SERVER_CPU_SHARE, SERVER_THREADS, MACHINE_CPU, MACHINE_MEMORY],
-        Workload::Broadcast => vec![
+        Work::Push(_) => vec![LAG_P50, LAG_MAX, TOTAL_TIME, SERVER_CPU, CLIENT_CPU],
+        Work::Idle(_) => vec![SERVER_CPU_SHARE, SERVER_THREADS, MACHINE_CPU, MACHINE_MEMORY],
+        Work::Broadcast(_) => vec![
             FIRST_DELIVERY_P50,
             MEDIAN_DELIVERY_P50,
             LAST_DELIVERY_P50,
@@ -63,22 +63,22 @@ pub fn columns(scenario: &Scenario, role: Role) -> Vec<Metric> {
             own_cpu,
         ],
     };
-    if load.stall_percent > 0 {
+    if load.stall().is_some() {
         // What the others see, and what the server holds for those that do not read.
         columns = vec![P50, P99, MAX];
         if load.slice_ms > 0 {
             columns.extend([P99_BEFORE, P99_DURING, P99_AFTER, RECOVERY]);
         }
-        if load.workload == Workload::Broadcast {
+        if load.workload() == Workload::Broadcast {
             columns.extend([DELIVERED, DROPPED, DISCONNECTED]);
         }
         columns.extend([SERVER_RSS_PEAK, MEMORY_BOUND, MEMORY_OF_BOUND]);
     }
-    if load.workload == Workload::Push && load.slice_ms > 0 {
+    if load.workload() == Workload::Push && load.slice_ms > 0 {
         columns.push(LAG_DRIFT);
     }
     if let Some(beside) = &scenario.beside {
-        columns.extend(match beside.workload {
+        columns.extend(match beside.workload() {
             Workload::Connect => vec![HANDSHAKE_RATE, HANDSHAKE_P99, REFUSED, TIMED_OUT],
             _ => vec![BESIDE_RATE],
         });
@@ -86,11 +86,11 @@ pub fn columns(scenario: &Scenario, role: Role) -> Vec<Metric> {
             // Of p99.9 a storm is mostly too short; where it is not, JSON and CSV have it before and after as well.
             columns.extend([P99_BEFORE, P99_DURING, P99_AFTER, P99_9_DURING]);
         }
-        if beside.workload == Workload::Connect {
+        if beside.workload() == Workload::Connect {
             columns.extend([SERVER_RSS_GROWTH, SERVER_FILES_GROWTH]);
         }
     }
-    if load.payload_bytes >= LARGE_BYTES && load.stall_percent == 0 {
+    if load.payload_bytes >= LARGE_BYTES && load.stall().is_none() {
         columns.extend([THROUGHPUT, SERVER_CPU_PER_BYTE]);
     }
     if scenario.server_cores.is_some() {

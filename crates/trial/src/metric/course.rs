@@ -4,7 +4,7 @@ use std::{num::NonZeroU64, ops::Range};
 
 use bench_core::{
     protocol::Drove,
-    spec::{Load, Workload},
+    spec::{Load, StallPlan, Workload},
 };
 use histogram::{Distribution, Series, quantile_of_all};
 
@@ -25,7 +25,7 @@ const IN_A_ROW: usize = 3;
 pub(super) fn figures(record: &Record) -> Vec<(Metric, f64)> {
     let mut figures = Vec::new();
     let load = &record.scenario.load;
-    if load.workload == Workload::Connect {
+    if load.workload() == Workload::Connect {
         figures.push((HANDSHAKE_RATE, rate(record.units, record.elapsed_ns)));
         figures.extend([(REFUSED, record.refused as f64), (TIMED_OUT, record.timed_out as f64)]);
     }
@@ -36,11 +36,11 @@ pub(super) fn figures(record: &Record) -> Vec<(Metric, f64)> {
             figures.extend(around(record, beside, drove));
         }
     }
-    if load.workload == Workload::Push {
+    if load.workload() == Workload::Push {
         figures.extend(drift(&record.slices).map(|drift_ns| (LAG_DRIFT, drift_ns)));
     }
-    if load.stall_percent > 0 && load.slice_ms > 0 {
-        figures.extend(around_stall(record));
+    if let Some(stall) = load.stall().filter(|_| load.slice_ms > 0) {
+        figures.extend(around_stall(record, stall));
     }
     figures.extend(record.capacity_per_s.map(|capacity| (CAPACITY, capacity as f64)));
     figures.extend(overload(record));
@@ -54,7 +54,7 @@ fn rate(units: u64, elapsed_ns: u64) -> f64 {
 fn of_beside(load: &Load, drove: &Drove) -> Vec<(Metric, f64)> {
     let its_rate = rate(drove.units, drove.elapsed_ns);
     let mut figures = vec![(BESIDE_RATE, its_rate)];
-    if load.workload == Workload::Connect {
+    if load.workload() == Workload::Connect {
         figures.push((HANDSHAKE_RATE, its_rate));
         figures.extend([(REFUSED, drove.refused as f64), (TIMED_OUT, drove.timed_out as f64)]);
         if let Some(handshakes) = drove.series.get(&Series::Handshake) {
@@ -65,9 +65,9 @@ fn of_beside(load: &Load, drove: &Drove) -> Vec<(Metric, f64)> {
 }
 
 /// The latency of the others before, during and after some stop reading, and how long after it their latency is back.
-fn around_stall(record: &Record) -> Vec<(Metric, f64)> {
+fn around_stall(record: &Record, stall: StallPlan) -> Vec<(Metric, f64)> {
     let load = &record.scenario.load;
-    let (start_ms, end_ms) = (load.stall_after_ms, load.stall_after_ms + load.stall_for_ms);
+    let (start_ms, end_ms) = (stall.after_ms, stall.after_ms + stall.for_ms);
     let mut figures = parts(record, start_ms * 1_000_000, end_ms * 1_000_000);
     let slice = |ms: u64| (ms / load.slice_ms) as usize;
     let end = end_ms.div_ceil(load.slice_ms) as usize;

@@ -75,7 +75,7 @@ const OF_TRIAL: &[(Metric, OfTrial)] = &[
 ];
 
 fn workload(record: &Record) -> Workload {
-    record.scenario.load.workload
+    record.scenario.load.workload()
 }
 
 fn units(record: &Record) -> Option<f64> {
@@ -94,7 +94,7 @@ fn per_unit(record: &Record, total: f64) -> Option<f64> {
 
 /// The rate that a paced load asks for.
 fn paced_rate(record: &Record) -> Option<f64> {
-    let rate = record.scenario.load.rate_per_s?;
+    let rate = record.scenario.load.rate_per_s()?;
     (workload(record) == Workload::Paced).then_some(rate as f64)
 }
 

@@ -75,7 +75,7 @@ impl Record {
 /// See [`Record::memory_bound_bytes`].
 fn memory_bound(setup: Setup<'_>, ready: Option<&Sample>) -> Option<u64> {
     let scenario = setup.scenario;
-    let stalls = scenario.loads().any(|load| load.stall_percent > 0);
+    let stalls = scenario.loads().any(|load| load.stall().is_some());
     let held: u64 = scenario.loads().map(|load| load.memory_bound_bytes(&scenario.socket)).sum();
     ready.filter(|_| stalls).map(|ready| ready.rss_bytes + held)
 }

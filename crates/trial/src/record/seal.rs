@@ -13,6 +13,17 @@ const DIGITS: usize = 16;
 /// What ends a sealed line.
 const END: &str = "\"}";
 
+/// A line is not what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the line is not what was written: its checksum differs")]
+pub struct BrokenSeal;
+
+impl From<BrokenSeal> for String {
+    fn from(error: BrokenSeal) -> String {
+        error.to_string()
+    }
+}
+
 /// Adds the checksum to a line, which is one JSON object without an end of line.
 pub(super) fn seal(json: &str) -> String {
     let Some(body) = json.strip_suffix('}') else { return json.to_owned() };
@@ -24,15 +35,13 @@ pub(super) fn seal(json: &str) -> String {
 ///
 /// # Errors
 /// When the line is not what was written.
-pub fn check_seal(line: &str) -> Result<(), String> {
+pub fn check_seal(line: &str) -> Result<(), BrokenSeal> {
     let line = line.trim_end();
     let start = line.len().checked_sub(FIELD.len() + DIGITS + END.len());
     let Some((body, rest)) = start.and_then(|start| line.split_at_checked(start)) else { return Ok(()) };
     let stated = rest.strip_prefix(FIELD).and_then(|rest| rest.strip_suffix(END));
     match stated {
-        Some(stated) if stated != checksum(body) => {
-            Err("the line is not what was written: its checksum differs".to_owned())
-        }
+        Some(stated) if stated != checksum(body) => Err(BrokenSeal),
         _ => Ok(()),
     }
 }

@@ -1,6 +1,9 @@
 //! The order of a trial's steps, against a script: no process, no clock.
 
-use std::{cell::RefCell, collections::VecDeque, net::SocketAddr, rc::Rc};
+use std::{
+    cell::RefCell, collections::VecDeque, net::SocketAddr, os::unix::process::ExitStatusExt,
+    process::ExitStatus, rc::Rc, time::Duration,
+};
 
 use bench_core::{
     socket::Secured,
@@ -9,17 +12,32 @@ use bench_core::{
 };
 
 use super::*;
-use crate::sample::MachineSample;
+use crate::{probe::ProbeError, sample::MachineSample, stage::StageError};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
 /// What a scripted process does next.
-type Line = Result<Event, String>;
+type Line = Result<Event, fn() -> PeerError>;
+
+/// A process that a signal has ended.
+fn killed() -> PeerError {
+    PeerError::Ended(Ending(ExitStatus::from_raw(9)))
+}
+
+fn too_long() -> PeerError {
+    PeerError::TooLong { limit: Duration::from_secs(1) }
+}
+
+fn garbage() -> PeerError {
+    PeerError::Printed("`garbage`".to_owned())
+}
 
 struct Scripted {
     name: &'static str,
     lines: VecDeque<Line>,
-    exit: Result<(), String>,
+    exit: i32,
+    /// Whether a signal has ended it by the time that it is asked.
+    ends: bool,
     log: Log,
 }
 
@@ -30,11 +48,11 @@ impl Scripted {
 }
 
 impl Peer for Scripted {
-    fn event(&mut self) -> Result<Event, String> {
-        self.lines.pop_front().unwrap_or_else(|| Err("ended early (exit status: 1)".to_owned()))
+    fn event(&mut self) -> Result<Event, PeerError> {
+        self.lines.pop_front().unwrap_or(Err(killed)).map_err(|error| error())
     }
 
-    fn tell(&mut self, line: &str) -> Result<(), String> {
+    fn tell(&mut self, line: &str) -> Result<(), PeerError> {
         self.note(line);
         Ok(())
     }
@@ -48,13 +66,14 @@ impl Peer for Scripted {
         self.note("stdin ends");
     }
 
-    fn wait(&mut self) -> Result<(), String> {
+    fn wait(&mut self) -> Result<(), PeerError> {
         self.note("waited for");
-        self.exit.clone()
+        let status = ExitStatus::from_raw(self.exit);
+        if status.success() { Ok(()) } else { Err(PeerError::Failed(status)) }
     }
 
-    fn ended(&mut self) -> Option<String> {
-        None
+    fn ended(&mut self) -> Option<Ending> {
+        self.ends.then_some(Ending(ExitStatus::from_raw(9)))
     }
 
     fn abandon(&mut self) -> String {
@@ -68,8 +87,10 @@ struct Script {
     client: Vec<Line>,
     /// What the second client does, where there is one.
     beside: Option<Vec<Line>>,
-    probe: Result<(), String>,
-    client_exit: Result<(), String>,
+    answers_probe: bool,
+    client_exit: i32,
+    /// Whether all processes have been ended by a signal when they are asked.
+    killed: bool,
     log: Log,
 }
 
@@ -82,8 +103,9 @@ impl Script {
             server: vec![Ok(listening), Ok(Event::Served(served(10, 10)))],
             client: vec![Ok(Event::Ready), Ok(Event::Measured(measured)), Ok(Event::Drove(drove))],
             beside: None,
-            probe: Ok(()),
-            client_exit: Ok(()),
+            answers_probe: true,
+            client_exit: 0,
+            killed: false,
             log: Log::default(),
         }
     }
@@ -115,24 +137,25 @@ impl Script {
 impl Stage for Script {
     type Peer = Scripted;
 
-    fn start_server(&mut self, _: &ServeSpec) -> Result<Scripted, String> {
+    fn start_server(&mut self, _: &ServeSpec) -> Result<Scripted, StageError> {
         let lines = std::mem::take(&mut self.server).into();
-        Ok(Scripted { name: "server", lines, exit: Ok(()), log: self.log.clone() })
+        Ok(Scripted { name: "server", lines, exit: 0, ends: self.killed, log: self.log.clone() })
     }
 
-    fn start_client(&mut self, spec: &DriveSpec) -> Result<Scripted, String> {
+    fn start_client(&mut self, spec: &DriveSpec) -> Result<Scripted, StageError> {
         assert_eq!(spec.target, "127.0.0.1:9");
         let is_second = spec.load.connections == 7;
         let lines = if is_second { self.beside.take().unwrap_or_default() } else { self.client.clone() };
         let name = if is_second { "beside" } else { "client" };
-        let exit = self.client_exit.clone();
+        let exit = self.client_exit;
         self.log.borrow_mut().push(format!("{name} started"));
-        Ok(Scripted { name, lines: lines.into(), exit, log: self.log.clone() })
+        Ok(Scripted { name, lines: lines.into(), exit, ends: self.killed, log: self.log.clone() })
     }
 
-    fn probe(&mut self, _: SocketAddr) -> Result<(), String> {
+    fn probe(&mut self, addr: SocketAddr) -> Result<(), StageError> {
         self.log.borrow_mut().push("probe".to_owned());
-        self.probe.clone()
+        let failed = ProbeError::Failed { what: "connecting to", addr, reason: "refused".to_owned() };
+        if self.answers_probe { Ok(()) } else { Err(failed.into()) }
     }
 
     fn sample_machine(&mut self) -> Option<MachineSample> {
@@ -240,9 +263,14 @@ fn refused_connects_explain_as_many_openings_that_ended_early() {
 
 #[test]
 fn a_server_that_crashes_hangs_or_prints_garbage_ends_the_trial_and_both_processes() {
-    for fault in ["ended early (signal: 9)", "did not get there within", "printed `garbage`"] {
+    let faults: [(fn() -> PeerError, &str); 3] = [
+        (killed, "ended early (signal: 9"),
+        (too_long, "did not get there within"),
+        (garbage, "printed `garbage`"),
+    ];
+    for (error, fault) in faults {
         let mut script = Script::sound();
-        script.server[1] = Err(fault.to_owned());
+        script.server[1] = Err(error);
         let (outcome, log) = script.run();
         let failure = outcome.failure.unwrap();
         assert_eq!(failure.step, Step::Stop);
@@ -252,15 +280,26 @@ fn a_server_that_crashes_hangs_or_prints_garbage_ends_the_trial_and_both_process
 }
 
 #[test]
+fn how_the_processes_ended_is_said_once() {
+    let mut script = Script::sound();
+    script.killed = true;
+    script.server[1] = Err(killed);
+    let message = script.failure().message;
+    assert_eq!(message.matches("the server ended early").count(), 1, "{message}");
+    // The other end has ended as well, in the same way.
+    assert_eq!(message.matches("the client ended early").count(), 1, "{message}");
+}
+
+#[test]
 fn a_server_that_is_never_ready_meets_no_client() {
     let mut script = Script::sound();
-    script.server = vec![Err("did not get there within".to_owned())];
+    script.server = vec![Err(too_long)];
     let (outcome, log) = script.run();
     assert_eq!(outcome.failure.unwrap().step, Step::Listen);
     assert_eq!(log, ["server ended"]);
 
     let mut script = Script::sound();
-    script.probe = Err("no echo".to_owned());
+    script.answers_probe = false;
     let (outcome, log) = script.run();
     assert_eq!(outcome.failure.unwrap().step, Step::Probe);
     assert_eq!(log, ["probe", "server ended"]);
@@ -296,7 +335,7 @@ fn a_report_that_contradicts_itself_fails_the_trial() {
 #[test]
 fn a_client_that_exits_with_an_error_fails_the_trial() {
     let mut script = Script::sound();
-    script.client_exit = Err("ended with exit status: 1".to_owned());
+    script.client_exit = 1 << 8;
     assert_eq!(script.failure().step, Step::Finish);
 }
 

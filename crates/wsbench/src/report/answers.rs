@@ -73,7 +73,7 @@ pub(crate) fn answers(cards: &[Card<'_>], curves: &[Curve<'_>], confidence: f64,
     };
     let shown_only = |metric: Metric| -> Vec<Sentence> {
         let holds = |card: &&Card<'_>| {
-            card.group.columns.contains(&metric) && card.group.scenario.load.workload.is_closed_loop()
+            card.group.columns.contains(&metric) && card.group.scenario.load.workload().is_closed_loop()
         };
         cards.iter().filter(holds).filter_map(|card| observed(card, metric)).collect()
     };

@@ -184,7 +184,7 @@ fn percentiles(card: &Card<'_>) -> Option<Chart> {
         "{}, the samples of all rounds together; the tables have medians over rounds. A line ends where fewer than ten \
          samples lie beyond it.{}",
         capital(what),
-        if group.scenario.load.workload.is_closed_loop() {
+        if group.scenario.load.workload().is_closed_loop() {
             " Closed loop: the next message waits for the echo."
         } else {
             ""

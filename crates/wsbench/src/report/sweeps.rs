@@ -104,12 +104,12 @@ const PARAMETERS: [Parameter; 3] = [
 /// Everything that must be equal for two groups to be points of one sweep, as a key.
 fn rest(group: &Group, parameter: Parameter) -> String {
     let Scenario { mut load, mut socket, beside, server_cores, .. } = group.scenario.clone();
-    if !load.workload.needs_flush_policy() {
+    if !load.workload().needs_flush_policy() {
         socket.flush = Flush::default();
     }
     // A window of one is a round trip: the first point of a sweep over windows.
-    if load.workload == Workload::PingPong {
-        load.workload = Workload::Window;
+    if load.workload() == Workload::PingPong {
+        load.workload() = Workload::Window;
     }
     (parameter.clear)(&mut load);
     // How long it is looked at, and what large messages are allowed, change no figure.
@@ -128,7 +128,7 @@ fn sweeps(groups: &[Group]) -> Vec<Chart> {
         for (number, points) in
             by_rest.into_values().filter(|points| distinct(points, parameter) >= 3).enumerate()
         {
-            let metrics: &[Metric] = match points[0].scenario.load.workload {
+            let metrics: &[Metric] = match points[0].scenario.load.workload() {
                 Workload::Idle => &[metric::SERVER_RSS],
                 _ => &[points[0].ranking, metric::RATE],
             };
@@ -140,7 +140,7 @@ fn sweeps(groups: &[Group]) -> Vec<Chart> {
 
 /// Scenarios that may be points of a sweep; those of curves have a chart of their own.
 fn is_swept(group: &Group) -> bool {
-    let workload = group.scenario.load.workload;
+    let workload = group.scenario.load.workload();
     let is_slope = group.ranking == metric::SERVER_RSS_PER_CONNECTION;
     !is_slope && matches!(workload, Workload::PingPong | Workload::Window | Workload::Idle)
 }
@@ -171,7 +171,7 @@ fn sweep(groups: &[&Group], parameter: Parameter, metric: Metric, number: usize)
     let spread = y().fold(0.0, f64::max) / y().fold(f64::INFINITY, f64::min);
     let x = || lines.iter().flat_map(|line| line.points.iter().map(|(x, _)| *x));
     let scale = if x().fold(f64::INFINITY, f64::min) > 0.0 { Scale::Log } else { Scale::Linear };
-    let is_memory = groups[0].scenario.load.workload == Workload::Idle;
+    let is_memory = groups[0].scenario.load.workload() == Workload::Idle;
     // Memory is looked at for its slope, which only a linear axis shows.
     let y_scale = if spread > 20.0 && !is_memory { Scale::Log } else { Scale::Linear };
     let names: Vec<String> = groups.iter().map(|group| clean(&group.scenario.name)).collect();

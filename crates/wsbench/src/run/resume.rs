@@ -37,7 +37,7 @@ pub(super) fn resume(
         let reason = results.problems.first().map_or("there is none", String::as_str);
         return Err(Stop::usage(format!("{}: no run to go on with: {reason}", path.display())));
     };
-    if session.build != *build {
+    if !session.build.is_same_as(build) {
         return Err(Stop::usage(format!(
             "{}: the run is of another build ({}, and this is {}): results of two builds are not mixed",
             path.display(),

@@ -51,6 +51,7 @@ fn build() -> BuildInfo {
         profile: "release".to_owned(),
         lock_sha256: "00".repeat(32),
         rustc: "rustc 1.95.0".to_owned(),
+        features: Vec::new(),
     }
 }
 
@@ -84,7 +85,7 @@ impl Run<'_> {
                 let mut point = catalogue["paced-10000"].clone();
                 point.name = format!("curve-{rate}");
                 point.curve = Some("curve".to_owned());
-                point.load.rate_per_s = Some(rate);
+                point.load.rate_per_s() = Some(rate);
                 point
             }));
         }
@@ -153,11 +154,11 @@ impl Run<'_> {
         let together = f64::from(scenario.load.window).sqrt();
         let cost = cost as f64 * size / together * (1.0 + 0.01 * noise.next());
         let elapsed_ns = 1_000_000_000_u64;
-        let rate = match scenario.load.workload {
-            Workload::Paced => scenario.load.rate_per_s.unwrap() as f64,
+        let rate = match scenario.load.workload() {
+            Workload::Paced => scenario.load.rate_per_s().unwrap() as f64,
             _ => 1e9 / (cost + 800.0),
         };
-        let units = if scenario.load.workload == Workload::Idle { 0 } else { rate as u64 };
+        let units = if scenario.load.workload() == Workload::Idle { 0 } else { rate as u64 };
         let cpu_ns = (units as f64 * cost) as u64;
         // The kernel counts in ticks of 10 ms.
         let tick = |ns: u64| ns / 10_000_000 * 10_000_000;
@@ -193,7 +194,7 @@ impl Run<'_> {
             }
         };
         let load = rate * cost / 1e9;
-        let series = match scenario.load.workload {
+        let series = match scenario.load.workload() {
             Workload::Paced => Some(Series::FromIntended),
             Workload::Push => Some(Series::PushLag),
             Workload::PingPong | Workload::Window => Some(Series::RoundTrip),

@@ -80,7 +80,7 @@ fn all_accounted_for(server: &Program, client: &Program, connections: u32, messa
     if units != due || served.upgraded != u64::from(connections) + 1 || served.open_at_end != 0 {
         return Err(format!("{units} round trips of {due}, and the server counted {served:?}"));
     }
-    reconcile(&sent, &served.tally, 0..=0)
+    Ok(reconcile(&sent, &served.tally, 0..=0)?)
 }
 
 fn events(clients: &mut [Process]) -> Result<Vec<Event>, String> {
