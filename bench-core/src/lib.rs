@@ -25,6 +25,7 @@ pub mod service;
 pub mod socket;
 pub mod spec;
 pub mod tally;
+pub mod testkit;
 pub mod timer;
 pub mod tls;
 pub mod transport;

@@ -485,32 +485,4 @@ fn shown(kind: Kind, payload: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stretches_follow_each_other_and_connections_take_turns() {
-        let ms = Duration::from_millis;
-        let stretches: Arc<[Stretch]> = Stretch::sequence([(ms(20), 200), (ms(10), 0), (ms(10), 300)]).into();
-        assert_eq!(stretches.iter().map(|stretch| stretch.messages).collect::<Vec<_>>(), [4, 0, 3]);
-        let start = Instant::now();
-        let pace = |connection| Pace {
-            start,
-            stretches: stretches.clone(),
-            connections: 2,
-            connection,
-            give_up: start,
-        };
-        let instants = |connection| {
-            let pace = pace(connection);
-            pace.intended().map(|instant| (instant - start).as_millis()).collect::<Vec<_>>()
-        };
-        assert_eq!(instants(0), [0, 10, 30, 36]);
-        assert_eq!(instants(1), [5, 15, 33]);
-        let mut answered = Vec::new();
-        for at in [3, 19, 25, 39, 40, 90] {
-            pace(0).count_answer(start + ms(at), &mut answered);
-        }
-        assert_eq!(answered, [2, 1, 1]);
-    }
-}
+mod tests;
