@@ -29,6 +29,8 @@ mod connection;
 mod open;
 mod pass;
 mod task;
+#[cfg(test)]
+mod tests;
 mod waits;
 
 pub use crate::protocol::{Counts, Drove, StepReport};
