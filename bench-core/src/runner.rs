@@ -180,6 +180,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn features_do_not_make_another_build_and_records_without_them_are_read() {
+        let text = r#"{"commit":"c","dirty":false,"profile":"release","lock_sha256":"l","rustc":"r"}"#;
+        let without: BuildInfo = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&without).unwrap(), text);
+        let with = BuildInfo { features: vec!["run".to_owned()], ..without.clone() };
+        assert!(with.is_same_as(&without) && with != without);
+        assert!(!with.is_same_as(&BuildInfo { dirty: true, ..with.clone() }));
+    }
+
+    #[test]
     fn a_row_with_one_policy_keeps_it_where_policies_do_not_differ() {
         let row = RowInfo { flush: vec![Flush::Each], ..RowInfo::new("row", "runtime", "1") };
         assert_eq!(row.flush_for(Flush::BeforeWait), Flush::Each);
