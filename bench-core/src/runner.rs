@@ -142,8 +142,7 @@ impl RowInfo {
     }
 }
 
-/// Which build a program comes from. Two programs of the [same](BuildInfo::is_same_as) build differ only in what they are,
-/// not in how they were made.
+/// Which build a program comes from. Two programs of the same build differ only in what they are, not in how they were made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BuildInfo {
     /// Git commit, or `unknown` outside a repository.
