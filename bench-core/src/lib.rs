@@ -1,9 +1,9 @@
-//! What every row of wsbench shares.
+//! The test traits that a runtime implements, and what every runtime is tested with.
 //!
-//! A *row* is one runtime configuration that can be measured. This crate holds, once and for all rows, the
-//! workloads (what a client does), the services (what a server does), the accounting that proves nothing was lost,
-//! the measuring, the runner protocol and the command line of a runner. It depends on no async runtime: a runner
-//! adds only how its runtime starts, listens, accepts, connects, spawns and sleeps.
+//! A *row* is one runtime configuration that can be measured. This crate holds, once for all rows, the workloads (what a
+//! client does), the services (what a server does), the accounting that proves nothing was lost, and the runner protocol.
+//! It depends on no async runtime: a runner adds only how its runtime starts, listens, accepts, connects, spawns and
+//! sleeps. Launching runners and evaluating what they report is the crate `trial`; their command line is `runner-cli`.
 //!
 //! The cut between the two is the message, not the byte: see [`Socket`], [`Timer`], [`Network`],
 //! [`Runtime`] and [`Row`].

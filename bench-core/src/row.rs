@@ -141,8 +141,7 @@ impl RowInfo {
     }
 }
 
-/// Which build a program comes from. Two programs of the [same](BuildInfo::is_same_as) build differ only in what they are,
-/// not in how they were made.
+/// Which build a program comes from. Two programs of the same build differ only in what they are, not in how they were made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BuildInfo {
     /// Git commit, or `unknown` outside a repository.
@@ -177,6 +176,16 @@ impl BuildInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn features_do_not_make_another_build_and_records_without_them_are_read() {
+        let text = r#"{"commit":"c","dirty":false,"profile":"release","lock_sha256":"l","rustc":"r"}"#;
+        let without: BuildInfo = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&without).unwrap(), text);
+        let with = BuildInfo { features: vec!["run".to_owned()], ..without.clone() };
+        assert!(with.is_same_as(&without) && with != without);
+        assert!(!with.is_same_as(&BuildInfo { dirty: true, ..with.clone() }));
+    }
 
     #[test]
     fn a_row_with_one_policy_keeps_it_where_policies_do_not_differ() {

@@ -238,7 +238,7 @@ pub(crate) mod tests {
     impl Identity {
         pub(crate) fn make() -> Identity {
             let made =
-                rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+                rcgen::generate_simple_self_signed(["127.0.0.1", "localhost"].map(str::to_owned)).unwrap();
             let identity = Identity { folder: tempfile::tempdir().unwrap() };
             fs::write(identity.certificate(), made.cert.pem()).unwrap();
             fs::write(identity.key(), made.signing_key.serialize_pem()).unwrap();

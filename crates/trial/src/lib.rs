@@ -1,6 +1,6 @@
 //! One trial: a server and a client in fresh processes, from start to accounting; and what is kept of it.
 //!
-//! A [catalogue] says what there is to measure. [`execute`] starts the [`Program`]s of two rows on the cores of a
+//! A [catalogue] says what there is to measure. [`execute()`] starts the [`Program`]s of two rows on the cores of a
 //! [placement], runs them through the steps of a trial and returns a [record]. Its [metric]s are the figures
 //! derived from a record, and its [mark]s say which of them should not be compared.
 

@@ -118,6 +118,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sizes_and_times_are_read_with_their_units() {
+        assert_eq!((parse_bytes("24"), parse_bytes("2KiB")), (Ok(24), Ok(2_048)));
+        assert_eq!(parse_bytes("much"), Err(ParseError::Size));
+        assert_eq!((parse_millis("5s"), parse_micros("200us")), (Ok(5_000), Ok(200)));
+        assert_eq!(parse_millis("1us"), Err(ParseError::Fraction("milliseconds")));
+        let reason = parse_millis("5").unwrap_err().to_string();
+        assert!(reason.contains("a time has a unit"), "{reason}");
+        assert_eq!(bytes(65_536), "64.0 KiB");
+    }
+
+    #[test]
     fn values_are_shown_with_a_fitting_unit() {
         assert_eq!(human(5_210.0, Unit::Nanoseconds), "5.21 µs");
         assert_eq!(human(19_012_345_678.0, Unit::Nanoseconds), "19.0 s");

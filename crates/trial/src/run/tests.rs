@@ -16,8 +16,11 @@ use crate::{probe::ProbeError, sample::MachineSample, stage::StageError};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
+/// Makes an error, which cannot be cloned.
+type Fault = fn() -> PeerError;
+
 /// What a scripted process does next.
-type Line = Result<Event, fn() -> PeerError>;
+type Line = Result<Event, Fault>;
 
 /// A process that a signal has ended.
 fn killed() -> PeerError {
@@ -263,7 +266,7 @@ fn refused_connects_explain_as_many_openings_that_ended_early() {
 
 #[test]
 fn a_server_that_crashes_hangs_or_prints_garbage_ends_the_trial_and_both_processes() {
-    let faults: [(fn() -> PeerError, &str); 3] = [
+    let faults: [(Fault, &str); 3] = [
         (killed, "ended early (signal: 9"),
         (too_long, "did not get there within"),
         (garbage, "printed `garbage`"),
