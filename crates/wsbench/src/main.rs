@@ -12,25 +12,27 @@ use bench_core::{
 };
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use wsbench::{
-    check,
-    compare::{self, CompareArguments},
-    curve::Slo,
+    analysis::{curve::Slo, results::Results, summary::Summary},
+    command::{
+        compare::{self, CompareArguments},
+        drive::{self, DriveArguments},
+        export::{self, ExportArguments},
+        help::{self, HelpArguments},
+        list::{self, ListArguments},
+        run::{self, DEFAULT_CONFIDENCE, DEFAULT_SLO, RunArguments, parse_confidence},
+        selftest::{self, SelftestArguments},
+        soak::{self, SoakArguments},
+        verify::{self, VerifyArguments},
+    },
     exit::{FAILED, OK, Stop, unknown},
     exit_quietly_on_closed_pipe,
-    external::{self, DriveArguments},
-    files::{self, ExportArguments},
-    inert::say,
-    list::{self, ListArguments},
-    manual::{self, HelpArguments},
-    output,
-    report::{self, ReportArguments},
-    results::Results,
-    run::{self, DEFAULT_CONFIDENCE, DEFAULT_SLO, RunArguments, parse_confidence},
-    selftest::{self, SelftestArguments},
-    soak::{self, SoakArguments},
-    summary::Summary,
-    table::{Format, render},
-    verify::{self, VerifyArguments},
+    output::{
+        files,
+        page::{self, ReportArguments},
+        table::{Format, render, schema},
+        terminal::say,
+    },
+    run::resources,
 };
 
 #[derive(Parser)]
@@ -176,23 +178,23 @@ fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
         Command::Table { files, format, confidence, slo, columns, out } => {
             table(&files, format, confidence, slo, &columns, out.as_deref())
         }
-        Command::Report(arguments) => report::report(&arguments),
+        Command::Report(arguments) => page::report(&arguments),
         Command::Check => {
-            exit_quietly_on_closed_pipe(&check::report(&build));
+            exit_quietly_on_closed_pipe(&resources::report(&build));
             Ok(OK)
         }
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Selftest(arguments) => selftest::selftest(&arguments, build),
         Command::Soak(arguments) => soak::soak(&arguments, build),
-        Command::Drive(arguments) => external::drive(arguments, build),
-        Command::Export(arguments) => files::export(&arguments),
-        Command::Help(arguments) => manual::help(&arguments, Arguments::command()),
-        Command::Completions { shell } => Ok(manual::completions(shell, Arguments::command())),
-        Command::Man { folder } => manual::man(&folder, Arguments::command()),
+        Command::Drive(arguments) => drive::drive(arguments, build),
+        Command::Export(arguments) => export::export(&arguments),
+        Command::Help(arguments) => help::help(&arguments, Arguments::command()),
+        Command::Completions { shell } => Ok(help::completions(shell, Arguments::command())),
+        Command::Man { folder } => help::man(&folder, Arguments::command()),
         Command::Schema { of } => {
             let schema = match of {
                 SchemaOf::Record => schemars::schema_for!(Line),
-                SchemaOf::Table => wsbench::table::schema(),
+                SchemaOf::Table => schema(),
             };
             let json =
                 serde_json::to_string_pretty(&schema).map_err(|error| Stop::failed(error.to_string()))?;
@@ -219,7 +221,7 @@ fn table(
         }
         let table = render(&summary, &results, format, slo);
         match out {
-            Some(path) => output::replace(path, table.as_bytes())?,
+            Some(path) => files::replace(path, table.as_bytes())?,
             None => exit_quietly_on_closed_pipe(&table),
         }
     }

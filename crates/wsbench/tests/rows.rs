@@ -17,7 +17,7 @@ use bench_core::{
     },
 };
 use libtest_mimic::{Arguments, Failed, Trial};
-use wsbench::rows::registry;
+use wsbench::run::rows::registry;
 
 fn main() -> std::process::ExitCode {
     let tests = registry().into_iter().flat_map(|entry| {
@@ -277,7 +277,7 @@ fn describe(row: &str, file: &str) -> Result<Program, DescribeError> {
     Program::describe(&path, &[], row)
 }
 
-fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed> {
+fn body(entry: &wsbench::run::rows::Entry, scenario: &Scenario) -> Result<(), Failed> {
     let own = describe(&entry.name, &entry.program).map_err(|error| error.to_string())?;
     let reference = describe("tokio", "runner-tokio").map_err(|error| error.to_string())?;
     let origin = Origin {

@@ -6,7 +6,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-use wsbench::{
+use wsbench::analysis::{
     statistics::Test,
     verdict::{Judgement, Sample, TESTS, Tests, Value, Values, Verdict, judge_by},
 };

@@ -6,14 +6,14 @@ use bench_core::record::{Line, Pair, Position, Record, Session};
 
 use crate::{
     exit::Stop,
-    plan::{self, Block},
+    run::plan::{self, Block},
 };
 
 /// The last attempt at each block and the places in it that have a record.
-pub(super) type Done = BTreeMap<u32, (u32, BTreeSet<u32>)>;
+pub(crate) type Done = BTreeMap<u32, (u32, BTreeSet<u32>)>;
 
 /// Whether every trial of a block has a record.
-pub(super) fn is_done(block: &Block, done: &Done) -> bool {
+pub(crate) fn is_done(block: &Block, done: &Done) -> bool {
     done.get(&block.number).is_some_and(|(_, orders)| orders.len() == block.pairs.len())
 }
 
@@ -23,7 +23,7 @@ pub(super) fn is_done(block: &Block, done: &Done) -> bool {
 ///
 /// # Errors
 /// When a record cannot be kept: nothing more is measured then.
-pub(super) fn run_blocks(
+pub(crate) fn run_blocks(
     session: &Session,
     done: &Done,
     mut trial: impl FnMut(&Block, &Pair, Position) -> Option<Record>,
@@ -50,7 +50,7 @@ mod tests {
     use bench_core::trial::{Failure, Step};
 
     use super::*;
-    use crate::results::tests::{session, trial};
+    use crate::analysis::results::tests::{session, trial};
 
     /// Runs a session against a script; returns the records kept.
     fn scripted(done: &Done, fail: impl Fn(Position) -> bool) -> (Vec<Record>, bool) {

@@ -5,33 +5,35 @@ use bench_core::record::{FoundPoint, Line, Partial, SCHEMA, Session, unix_ms};
 use super::{
     bench::Bench,
     blocks::{Done, is_done, run_blocks},
-    further::{Target, robbed},
+    replacement::{Target, robbed},
 };
 use crate::{
-    curve::Slo,
+    analysis::{curve::Slo, results::Results, summary::Summary},
     exit::{FAILED, INCOMPLETE, OK, Stop},
-    inert::say,
-    output::Records,
-    progress::Progress,
-    rates,
-    results::Results,
-    signals::{self, Signal},
-    summary::Summary,
-    table::{Format, render},
+    output::{
+        files::Records,
+        table::{Format, render},
+        terminal::say,
+    },
+    run::{
+        progress::Progress,
+        rates,
+        signals::{self, Signal},
+    },
 };
 
 /// How the results are looked at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    pub(super) format: Format,
-    pub(super) slo: Slo,
-    pub(super) confidence: f64,
-    pub(super) target: Option<Target>,
-    pub(super) quiet: bool,
+pub(crate) struct Look {
+    pub(crate) format: Format,
+    pub(crate) slo: Slo,
+    pub(crate) confidence: f64,
+    pub(crate) target: Option<Target>,
+    pub(crate) quiet: bool,
 }
 
 /// Measures what is not done yet and prints the table.
-pub(super) fn finish(
+pub(crate) fn finish(
     mut bench: Bench,
     mut session: Session,
     mut done: Done,

@@ -12,18 +12,19 @@ use super::{
     finish::{Look, finish},
 };
 use crate::{
-    check,
+    analysis::results::{Results, cut_unfinished_line, is_same_machine},
     exit::Stop,
-    inert::say,
-    lock::{Lock, LockArguments},
-    output::Records,
-    plan::{self, row_of},
-    results::{Results, cut_unfinished_line, is_same_machine},
-    rows::{Finder, short},
+    output::{files::Records, terminal::say},
+    run::{
+        lock::{Lock, LockArguments},
+        plan::{self, row_of},
+        resources,
+        rows::{Finder, short},
+    },
 };
 
 /// Completes the last run of a file: unfinished blocks are repeated whole.
-pub(super) fn resume(
+pub(crate) fn resume(
     path: &Path,
     lock: &LockArguments,
     finder: &Finder,
@@ -75,7 +76,7 @@ pub(super) fn resume(
             )));
         }
     }
-    check::resources(&session.scenarios, this.memory_bytes)?;
+    resources::resources(&session.scenarios, this.memory_bytes)?;
     let bench = Bench::new(&session, rows.programs, time)?;
     let _lock = Lock::take(lock)?;
 

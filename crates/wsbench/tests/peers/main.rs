@@ -29,7 +29,7 @@ use bench_core::{
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use server::{PATIENCE, Server};
-use wsbench::{rows::registry, verify::basics};
+use wsbench::{command::verify::basics, run::rows::registry};
 
 /// Memory that a server may gain by an attack that should leave nothing behind: buffers of many connections, and what an
 /// allocator keeps.

@@ -1,0 +1,147 @@
+//! `drive`: one client workload against any echo server. The client's figures only, and no ranking.
+
+use std::{path::PathBuf, time::Duration};
+
+use bench_core::{
+    DriveSpec,
+    histogram::Series,
+    metric::{Unit, human},
+    protocol::Event,
+    runner::BuildInfo,
+    spec::{Load, Pacing, Scheme, SocketSpec, Target, Workload},
+    trial::{Peer, process::Process},
+};
+use clap::Args;
+
+use crate::{
+    exit::{FAILED, OK, Stop},
+    run::{resources, rows::Finder},
+};
+
+/// Time that connecting and closing may take beyond the load.
+const SLACK: Duration = Duration::from_secs(30);
+
+/// Flags of `drive`.
+#[derive(Args, Clone, Debug)]
+pub struct DriveArguments {
+    /// The server: ws://HOST:PORT/PATH, or wss://… with --tls-cert. It has to answer every message with itself
+    url: String,
+    /// Certificate that is trusted under TLS, and no other: a file in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Row of the client
+    #[arg(long, value_name = "ROW", default_value = "tokio")]
+    row: String,
+    /// What a paced load waits with
+    #[arg(long, value_enum, default_value = "spin")]
+    pacing: Pacing,
+    /// Allow a server that is not on this machine. Only use this against servers that are yours
+    #[arg(long)]
+    allow_remote: bool,
+    /// Folder of the runners; beside wsbench's own executable when not given
+    #[arg(long, value_name = "DIR", env = "WSBENCH_RUNNER_DIR")]
+    runner_dir: Option<PathBuf>,
+    /// The load.
+    #[command(flatten)]
+    load: Load,
+    /// Its connections.
+    #[command(flatten)]
+    socket: SocketSpec,
+}
+
+/// Runs the workload and prints what the client saw.
+///
+/// # Errors
+/// When the target is none or not on this machine, or the load is not possible.
+pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
+    let target = Target::parse(&arguments.url).map_err(|error| Stop::usage(format!("{error:#}")))?;
+    if !target.addr.ip().is_loopback() && !arguments.allow_remote {
+        return Err(Stop::usage(format!(
+            "{} is not on this machine: give --allow-remote if the server is yours",
+            target.addr
+        )));
+    }
+    if !matches!(
+        arguments.load.workload,
+        Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced
+    ) {
+        return Err(Stop::usage(format!(
+            "the workload {} needs wsbench's own server; any echo server can be driven with ping-pong, window, paced and idle",
+            arguments.load.workload.name()
+        )));
+    }
+    let tls = arguments.socket.tls || target.scheme == Some(Scheme::Wss);
+    let url = match (target.scheme, tls) {
+        (Some(_), _) => arguments.url,
+        (None, false) => format!("ws://{}/", arguments.url),
+        (None, true) => format!("wss://{}/", arguments.url),
+    };
+    let pacing = arguments.pacing;
+    let is_paced = arguments.load.workload == Workload::Paced;
+    let spec = DriveSpec {
+        target: url,
+        threads: 1,
+        pacing,
+        tls_cert: arguments.tls_cert,
+        load: arguments.load,
+        socket: SocketSpec { tls, ..arguments.socket },
+    };
+    spec.validate().map_err(Stop::usage)?;
+    resources::open_files([("this load", spec.load.connections)])?;
+    let program = Finder::new(arguments.runner_dir, build)?.find(&arguments.row)?;
+    let limit = spec.load.expected() * 3 + Duration::from_millis(spec.load.warm_up_ms) + SLACK;
+    let command = program.command("drive", spec.to_args());
+    let mut client = Process::launch(command, &[], limit).map_err(Stop::failed)?;
+    match converse(&mut client, is_paced) {
+        Ok(text) => {
+            crate::exit_quietly_on_closed_pipe(&text);
+            Ok(OK)
+        }
+        Err(reason) => {
+            let stderr = client.abandon();
+            let said = if stderr.is_empty() { String::new() } else { format!(": {stderr}") };
+            eprintln!("error: the client {reason}{said}");
+            Ok(FAILED)
+        }
+    }
+}
+
+fn converse(client: &mut Process, is_paced: bool) -> Result<String, String> {
+    expect(client, |event| matches!(event, Event::Ready))?;
+    client.tell("go")?;
+    expect(client, |event| matches!(event, Event::Measured(_)))?;
+    client.tell("finish")?;
+    let Event::Drove(drove) = expect(client, |event| matches!(event, Event::Drove(_)))? else {
+        return Err("reported out of turn".to_owned());
+    };
+    if let Some(error) = drove.errors.first() {
+        return Err(format!("found: {error} ({} connections failed)", drove.failed_connections));
+    }
+    client.wait()?;
+    let seconds = drove.elapsed_ns as f64 / 1e9;
+    let mut text = format!(
+        "{} verified round trips in {seconds:.2} s: {} ({})\n",
+        drove.units,
+        human(drove.units as f64 / seconds, Unit::PerSecond),
+        if is_paced { "paced, latency from the intended instant" } else { "closed loop" }
+    );
+    if drove.not_sent > 0 {
+        text += &format!("{} more were intended and could not be sent in time\n", drove.not_sent);
+    }
+    let series = if is_paced { Series::FromIntended } else { Series::RoundTrip };
+    if let Some(round_trip) = drove.series.get(&series) {
+        let histogram = round_trip.histogram().map_err(|error| error.to_string())?;
+        for (label, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)] {
+            if let Some(ns) = round_trip.quantile_of_ns(&histogram, q) {
+                text += &format!("{label:>7}  {:>9}\n", human(ns as f64, Unit::Nanoseconds));
+            }
+        }
+        text += &format!("{:>7}  {:>9}\n", "max", human(round_trip.max_ns as f64, Unit::Nanoseconds));
+    }
+    Ok(text)
+}
+
+fn expect(client: &mut Process, wanted: impl Fn(&Event) -> bool) -> Result<Event, String> {
+    let event = client.event()?;
+    if wanted(&event) { Ok(event) } else { Err("reported out of turn".to_owned()) }
+}

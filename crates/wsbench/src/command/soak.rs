@@ -1,0 +1,277 @@
+//! `soak`: one server for a long time under churn, slow readers and a paced load at once. At the end everything has to
+//! add up: messages, open files, memory.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bench_core::{
+    DriveSpec, ServeSpec,
+    drive::Drove,
+    protocol::Event,
+    runner::BuildInfo,
+    service::Served,
+    spec::{Load, Pacing, SocketSpec, Workload},
+    tally::{Tally, reconcile},
+    trial::{Peer, Program, probe, process::Process},
+};
+use clap::Args;
+
+use crate::{
+    exit::{INCOMPLETE, OK, Stop, VERIFICATION},
+    run::rows::Finder,
+};
+
+mod report;
+mod slow;
+
+use report::{Reading, Report};
+
+/// The paced load: moderate, so that its tail shows what the churn does to others.
+const PACED_CONNECTIONS: u32 = 50;
+const PACED_RATE_PER_S: u64 = 1_000;
+
+/// One window of the paced load, which is repeated.
+const PACED_WINDOW: Duration = Duration::from_secs(5);
+
+/// Messages between the opening and the closing of a connection of the churn.
+const CHURN_EXCHANGES: u64 = 10;
+
+/// Churn: every second each of these opens and closes so many connections, one after the other. More would use up the
+/// ephemeral ports of one address, which each closed connection holds for a minute.
+const CHURN_LANES: u32 = 4;
+const CHURN_PER_SECOND: u32 = 25;
+
+/// Time after which a server has everything that it makes when it is first used.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// Time for starting, and for what is under way at the end.
+const SLACK: Duration = Duration::from_secs(120);
+
+/// Flags of `soak`.
+#[derive(Args, Clone, Debug)]
+pub struct SoakArguments {
+    /// How long, for each row: a time such as `5m` or `20s`
+    #[arg(value_name = "TIME", value_parser = humantime::parse_duration)]
+    time: Duration,
+    /// Rows of the server, one after the other; `available` and `all` as elsewhere
+    #[arg(value_name = "ROW", default_value = "tokio")]
+    rows: Vec<String>,
+    /// Folder of the runners; beside wsbench's own executable when not given
+    #[arg(long, value_name = "DIR", env = "WSBENCH_RUNNER_DIR")]
+    runner_dir: Option<PathBuf>,
+}
+
+/// Runs the load on each row, prints a report for each, and returns the exit code.
+///
+/// # Errors
+/// When a row is unknown, its runner is none, or there is too little time.
+pub fn soak(arguments: &SoakArguments, build: BuildInfo) -> Result<u8, Stop> {
+    if arguments.time < Duration::from_secs(10) {
+        return Err(Stop::usage("a soak takes at least 10 s: the first third is for settling"));
+    }
+    let finder = Finder::new(arguments.runner_dir.clone(), build)?;
+    let rows = finder.select(&arguments.rows)?;
+    let client = finder.find("tokio")?;
+    for (row, reason) in &rows.unavailable {
+        eprintln!("{row}: not available: {reason}");
+    }
+    let mut failed = false;
+    for program in &rows.programs {
+        eprintln!("{}: {} under load …", program.row, humantime::format_duration(arguments.time));
+        let text = match run(program, &client, arguments.time) {
+            Ok(report) => {
+                failed |= !report.faults.is_empty();
+                report.to_string()
+            }
+            Err(reason) => {
+                failed = true;
+                format!("{}: FAILED: {reason}\n", program.row)
+            }
+        };
+        crate::exit_quietly_on_closed_pipe(&text);
+    }
+    Ok(match (failed, rows.missing) {
+        (true, _) => VERIFICATION,
+        (false, true) => INCOMPLETE,
+        (false, false) => OK,
+    })
+}
+
+/// One row under load for `time`.
+fn run(program: &Program, client: &Program, time: Duration) -> Result<Report, String> {
+    let limit = time + SLACK;
+    let spec = ServeSpec::on_loopback(1, socket(program));
+    let mut server = Process::launch(program.command("serve", spec.to_args()), &[], limit)?;
+    let Event::Listening { addr, .. } = server.event()? else {
+        return Err("the server reported something else than that it listens".to_owned());
+    };
+    probe::echo_nonce(addr, None, limit)?;
+    let before = report::read(&mut server, Duration::ZERO).ok_or("the server's use cannot be read here")?;
+
+    let launch = |load: Load| {
+        let target = addr.to_string();
+        let spec = DriveSpec {
+            target,
+            threads: 1,
+            pacing: Pacing::Timers,
+            tls_cert: None,
+            load,
+            socket: socket(client),
+        };
+        spec.validate()?;
+        Process::launch(client.command("drive", spec.to_args()), &[], limit)
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let churn = launch(churn())?;
+    let paced = launch(paced())?;
+    let started = Instant::now();
+    let churn = repeat(churn, format!("go {CHURN_PER_SECOND}"), Duration::from_secs(1), stop.clone());
+    let paced = repeat(paced, "go".to_owned(), Duration::ZERO, stop.clone());
+    let slow = slow::start(addr, stop.clone());
+
+    let readings = watch(&mut server, started, time);
+    stop.store(true, Relaxed);
+    let churn = ended(churn).map_err(|reason| format!("churn: {reason}"))?;
+    let paced = ended(paced).map_err(|reason| format!("paced load: {reason}"))?;
+    let slow = slow.into_iter().map(ended).collect::<Result<Vec<_>, _>>();
+    let slow = slow.map_err(|reason| format!("slow reader: {reason}"))?;
+
+    let after = report::quiet(&mut server, before.files);
+    server.end_input();
+    let Event::Served(served) = server.event().map_err(|reason| format!("the server {reason}"))? else {
+        return Err("the server reported something else than its counts".to_owned());
+    };
+    server.wait().map_err(|reason| format!("the server {reason}"))?;
+    let mut report = Report {
+        row: program.row.clone(),
+        time,
+        settling: settling(time),
+        before,
+        readings,
+        after,
+        churn,
+        paced,
+        slow_connections: slow.iter().map(|(connections, _)| connections).sum(),
+        slow: slow.into_iter().fold(Tally::default(), |mut sum, (_, tally)| {
+            sum.add(&tally);
+            sum
+        }),
+        faults: Vec::new(),
+    };
+    report.faults = accounts(&report, &served).into_iter().chain(report.growth()).collect();
+    Ok(report)
+}
+
+fn socket(program: &Program) -> SocketSpec {
+    let defaults = SocketSpec::default();
+    SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults }
+}
+
+fn churn() -> Load {
+    Load {
+        workload: Workload::Connect,
+        connections: CHURN_LANES,
+        messages: Some(1),
+        exchanges: CHURN_EXCHANGES,
+        warm_up_ms: 0,
+        ..Load::default()
+    }
+}
+
+fn paced() -> Load {
+    Load {
+        workload: Workload::Paced,
+        connections: PACED_CONNECTIONS,
+        rate_per_s: Some(PACED_RATE_PER_S),
+        duration_ms: PACED_WINDOW.as_millis() as u64,
+        ..Load::default()
+    }
+}
+
+fn settling(time: Duration) -> Duration {
+    SETTLING.min(time / 3)
+}
+
+type Worker<T> = thread::JoinHandle<Result<T, String>>;
+
+/// Lets a client measure over and over, each time at least `every` after the time before, until it is told to stop.
+fn repeat(mut client: Process, line: String, every: Duration, stop: Arc<AtomicBool>) -> Worker<Drove> {
+    thread::spawn(move || {
+        let result = converse(&mut client, &line, every, &stop);
+        result.map_err(|reason| format!("the client {reason}: {}", client.abandon()))
+    })
+}
+
+fn converse(client: &mut Process, line: &str, every: Duration, stop: &AtomicBool) -> Result<Drove, String> {
+    let out_of_turn = || "reported out of turn".to_owned();
+    let Event::Ready = client.event()? else { return Err(out_of_turn()) };
+    while !stop.load(Relaxed) {
+        let started = Instant::now();
+        client.tell(line)?;
+        let Event::Measured(_) = client.event()? else { return Err(out_of_turn()) };
+        thread::sleep(every.saturating_sub(started.elapsed()));
+    }
+    client.tell("finish")?;
+    let Event::Drove(drove) = client.event()? else { return Err(out_of_turn()) };
+    match drove.errors.first() {
+        Some(error) => Err(format!("found: {error} ({} connections failed)", drove.failed_connections)),
+        None => client.wait().map(|()| drove),
+    }
+}
+
+fn ended<T>(worker: Worker<T>) -> Result<T, String> {
+    worker.join().unwrap_or_else(|_| Err("panicked".to_owned()))
+}
+
+/// Reads the server's use until the time is over.
+fn watch(server: &mut Process, started: Instant, time: Duration) -> Vec<Reading> {
+    let every = (time / 100).clamp(Duration::from_millis(100), Duration::from_secs(1));
+    let mut readings = Vec::new();
+    while started.elapsed() < time {
+        thread::sleep(every.min(time.saturating_sub(started.elapsed())));
+        // A server that is gone is noticed by its clients.
+        readings.extend(report::read(server, started.elapsed()));
+    }
+    readings
+}
+
+/// What does not add up between what both ends counted.
+fn accounts(report: &Report, served: &Served) -> Vec<String> {
+    let mut clients = report.slow;
+    clients.add(&report.churn.tally);
+    clients.add(&report.paced.tally);
+    let mut faults: Vec<String> =
+        reconcile(&clients, &served.tally, served.dropped()).err().into_iter().collect();
+    let ended = [
+        (served.panics, "panics"),
+        (served.open_at_end, "connections that did not close"),
+        (served.handshake_errors, "failed handshakes"),
+        (served.protocol_errors, "protocol errors"),
+        (served.io_errors, "transport errors"),
+        (served.accept_errors, "failed accepts"),
+        (served.refused, "connections beyond the most that it may have"),
+        (served.idle_ended, "connections that were idle for too long"),
+    ];
+    faults.extend(
+        ended
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("the server counted {count} {what}")),
+    );
+    // The readiness check is one more.
+    let due = report.connections() + 1;
+    if served.accepted != due || served.upgraded != due {
+        faults.push(format!(
+            "{due} connections were opened, and the server counted {} and {} opening handshakes",
+            served.accepted, served.upgraded
+        ));
+    }
+    faults
+}

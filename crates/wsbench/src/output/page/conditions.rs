@@ -1,0 +1,117 @@
+//! Under which conditions the results came about, and what went wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bench_core::{mark::Mark, record::End};
+
+use crate::{
+    analysis::{results::Results, summary::Summary},
+    output::text::{clean, count},
+    run::rows::short,
+};
+
+/// The conditions, each list without repetitions.
+pub(crate) struct Conditions {
+    pub(crate) machines: Vec<String>,
+    pub(crate) builds: Vec<String>,
+    pub(crate) commands: Vec<String>,
+    pub(crate) runs: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) versions: Vec<Version>,
+    /// Letter, name, trials and meaning.
+    pub(crate) marks: Vec<(char, &'static str, String, &'static str)>,
+    pub(crate) failures: Vec<String>,
+    /// Rows that were not available or left out, and lines that could not be read.
+    pub(crate) missing: Vec<String>,
+}
+
+/// What a row was made of.
+pub(crate) struct Version {
+    pub(crate) row: String,
+    pub(crate) runtime: String,
+    pub(crate) scheduler: String,
+    pub(crate) io: String,
+    pub(crate) websocket: String,
+}
+
+/// The conditions of some results.
+pub(crate) fn conditions(results: &Results, summary: &Summary) -> Conditions {
+    let trials = || results.trials.iter();
+    let unique = |texts: Vec<String>| {
+        let mut seen = BTreeSet::new();
+        texts.into_iter().map(|text| clean(&text)).filter(|text| seen.insert(text.clone())).collect()
+    };
+    let runs = results.sessions.iter().map(|session| {
+        let started = jiff::Timestamp::from_millisecond(session.started_unix_ms as i64);
+        let started = started.map_or(String::new(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
+        let profile =
+            session.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
+        let rounds = count(session.rounds as usize, "round");
+        let further = match session.further.len() {
+            0 => String::new(),
+            further => format!(" and {further} in place of disturbed ones"),
+        };
+        format!("{started}, {rounds}{further}, seed {}{profile}", session.seed)
+    });
+    let mut versions: BTreeMap<String, Version> = BTreeMap::new();
+    for End { row, info, .. } in trials().flat_map(|trial| [&trial.server, &trial.client]) {
+        if row.ends_with(crate::run::plan::TWIN) {
+            continue;
+        }
+        versions.entry(clean(row)).or_insert_with(|| Version {
+            row: clean(row),
+            runtime: clean(&format!("{} {}", info.runtime, info.runtime_version)),
+            scheduler: clean(&info.scheduler),
+            io: clean(&info.io_mode),
+            websocket: clean(&info.websocket),
+        });
+    }
+    let marks = Mark::ALL.iter().filter_map(|mark| {
+        let marked = trials().filter(|trial| trial.marks.contains(mark)).count();
+        (marked > 0).then(|| (mark.letter(), mark.name(), count(marked, "trial"), mark.meaning()))
+    });
+    let mut missing: Vec<String> =
+        summary.unavailable.iter().map(|(row, reason)| format!("{row}: not available: {reason}")).collect();
+    missing.extend(summary.left_out.iter().cloned());
+    if summary.orphaned > 0 {
+        missing.push(format!("{} of unfinished blocks left out", count(summary.orphaned, "trial")));
+    }
+    missing.extend(results.problems.iter().cloned());
+    Conditions {
+        machines: unique(
+            trials().map(|trial| format!("{} · {}", trial.machine.host, trial.machine.summary())).collect(),
+        ),
+        builds: unique(trials().map(|trial| short(&trial.build)).collect()),
+        commands: unique(results.sessions.iter().map(|session| command(&session.command)).collect()),
+        runs: unique(runs.collect()),
+        warnings: unique(trials().flat_map(|trial| trial.machine.warnings.clone()).collect()),
+        versions: versions.into_values().collect(),
+        marks: marks.collect(),
+        failures: summary.failures.iter().map(|failure| clean(failure)).collect(),
+        missing: unique(missing),
+    }
+}
+
+/// A command line as one would type it: the program by its name, and quotes where a shell needs them.
+fn command(words: &[String]) -> String {
+    let plain = |word: &str| {
+        !word.is_empty()
+            && word.chars().all(|letter| letter.is_alphanumeric() || "-_./=,:@+%#".contains(letter))
+    };
+    let word = |(place, word): (usize, &String)| {
+        let word = if place == 0 { word.rsplit('/').next().unwrap_or(word) } else { word };
+        if plain(word) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    words.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_typed_again() {
+        let words = ["target/release/wsbench", "run", "--scenarios", "window-*"].map(str::to_owned);
+        assert_eq!(command(&words), "wsbench run --scenarios 'window-*'");
+    }
+}

@@ -1,0 +1,435 @@
+//! Tables: the same summary for a terminal, in Markdown, CSV and JSON.
+
+use bench_core::{mark::Mark, metric, trial::Role};
+use clap::ValueEnum;
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::{
+    analysis::{
+        curve::{self, Slo},
+        results::Results,
+        summary::{Group, Summary},
+        verdict::Verdict,
+    },
+    output::{
+        table::matrix::{is_matrix, matrices},
+        text::{clean, count},
+        trackers,
+    },
+};
+
+mod cells;
+mod flat;
+pub(crate) mod matrix;
+mod pictures;
+
+pub(crate) use cells::{Sheet, is_spoilt, percent, sheet, verdict_word};
+pub use flat::schema;
+use pictures::Pictures;
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a person, aligned
+    #[default]
+    Terminal,
+    /// For a README or an issue
+    Markdown,
+    /// One line a figure
+    Csv,
+    /// An array with one object a figure
+    Json,
+    /// Bencher Metric Format, for bencher.dev
+    Bencher,
+    /// JSON for github-action-benchmark (customSmallerIsBetter)
+    Github,
+}
+
+/// Writes the summary of some results.
+pub fn render(summary: &Summary, results: &Results, format: Format, slo: Slo) -> String {
+    match format {
+        // Known only where stdout is a terminal.
+        Format::Terminal => {
+            let draw = |group: &Group| Pictures::of(group, results);
+            text(summary, presets::NOTHING, "", slo, Table::new().width(), draw)
+        }
+        // A name could hold markup or a link, and the tables themselves have neither.
+        Format::Markdown => {
+            text(summary, presets::ASCII_MARKDOWN, "### ", slo, None, |_| Pictures::default())
+                .replace('<', "&lt;")
+                .replace("](", "]\\(")
+        }
+        Format::Csv => flat::csv(summary),
+        Format::Bencher => trackers::bencher(summary),
+        Format::Github => trackers::github(summary),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&flat::figures(summary));
+            json.expect("names and finite numbers are JSON") + "\n"
+        }
+    }
+}
+
+fn text(
+    summary: &Summary,
+    style: comfy_table::TableStyle,
+    heading: &str,
+    slo: Slo,
+    width: Option<u16>,
+    draw: impl Fn(&Group) -> Pictures,
+) -> String {
+    let mut parts: Vec<String> = summary
+        .groups
+        .iter()
+        // The points of a curve stand in its table.
+        .filter(|group| group.scenario.curve.is_none())
+        .map(|group| {
+            let mut lines = vec![format!("{heading}{}", title(group)), String::new()];
+            lines.push(conditions(group));
+            lines.push(String::new());
+            if is_matrix(group) {
+                lines.push(matrices(group, style).join("\n\n"));
+            } else {
+                lines.push(fitted(group, draw(group), style, width));
+            }
+            let notes: Vec<String> = marks(group)
+                .into_iter()
+                .chain(verdicts(group, summary.confidence))
+                .chain(floor(group))
+                .collect();
+            if !notes.is_empty() {
+                lines.push(String::new());
+                lines.extend(notes);
+            }
+            lines.join("\n")
+        })
+        .collect();
+    parts.extend(
+        curve::tables(&summary.groups, slo, style).into_iter().map(|table| format!("{heading}{table}")),
+    );
+    let mut notes = Vec::new();
+    for (row, reason) in &summary.unavailable {
+        notes.push(format!("{}: not available: {}", plain(row), plain(reason)));
+    }
+    notes.extend(summary.left_out.iter().map(|note| plain(note).to_string()));
+    if summary.orphaned > 0 {
+        notes.push(format!("{} trials of unfinished blocks are left out.", summary.orphaned));
+    }
+    if !summary.failures.is_empty() {
+        notes.push(format!("{} trials failed:", summary.failures.len()));
+        notes.extend(summary.failures.iter().map(|failure| format!("  {}", plain(failure))));
+    }
+    let of_all = summary.notes.iter().chain(&summary.origins);
+    notes.extend(of_all.flat_map(|note| note.lines()).map(plain));
+    if !notes.is_empty() {
+        parts.push(notes.join("\n"));
+    }
+    parts.join("\n\n") + "\n"
+}
+
+pub(crate) fn title(group: &Group) -> String {
+    let what = if group.ranking == metric::SERVER_RSS_PER_CONNECTION {
+        group.scenario.about.clone()
+    } else {
+        group.scenario.summary()
+    };
+    format!("{} · {what}", plain(&group.scenario.name))
+}
+
+pub(crate) fn conditions(group: &Group) -> String {
+    let cores = match (group.cores.server.first(), group.cores.client.first()) {
+        (Some(server), Some(client)) if server == client => format!("both ends on core {server}"),
+        (Some(server), Some(client)) => {
+            let siblings = if group.cores.siblings { ", threads of one physical core" } else { "" };
+            format!("server on core {server}, client on core {client}{siblings}")
+        }
+        _ => "not pinned".to_owned(),
+    };
+    let mut others: Vec<&str> =
+        group.rows.iter().map(|row| group.role.other(&*row.server, &*row.client)).collect();
+    others.sort_unstable();
+    others.dedup();
+    let other = match (group.role, &others[..]) {
+        (Role::Server, [one]) => format!("client {}", plain(one)),
+        (Role::Client, [one]) => format!("server {}", plain(one)),
+        _ if group.rows.iter().all(|row| row.server == row.client) => "each row with itself".to_owned(),
+        _ => "every server with every client".to_owned(),
+    };
+    let rounds = if group.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", group.rounds) };
+    let seeds: Vec<String> = group.seeds.iter().map(u64::to_string).collect();
+    format!(
+        "{} · {cores} · {other} · flushed {} · {rounds}, seed {} · ranked by {}",
+        group.placement,
+        match group.scenario.socket.flush {
+            bench_core::spec::Flush::BeforeWait => "before each wait",
+            bench_core::spec::Flush::Each => "after each message",
+        },
+        seeds.join(", "),
+        group.ranking.label,
+    )
+}
+
+/// A group's table, in which columns are left out from the right until it fits.
+fn fitted(
+    group: &Group,
+    mut pictures: Pictures,
+    style: comfy_table::TableStyle,
+    width: Option<u16>,
+) -> String {
+    let mut group = group.clone();
+    let mut left_out = Vec::new();
+    loop {
+        let text = table(&group, &pictures, style).trim_fmt();
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        let is_drawn = pictures.bars.is_some() || pictures.sparklines.is_some();
+        let is_bare = group.columns.is_empty() && !is_drawn;
+        if width.is_none_or(|width| widest <= usize::from(width)) || is_bare {
+            if left_out.is_empty() {
+                return text;
+            }
+            left_out.reverse();
+            return format!(
+                "{text}\n\nleft out, for this width: {} (--columns chooses)",
+                left_out.join(", ")
+            );
+        }
+        // Two columns of numbers before the pictures, and the pictures before the other numbers.
+        if group.columns.len() > 2 || !is_drawn {
+            left_out.extend(group.columns.pop().map(|column| column.name));
+        } else if pictures.sparklines.take().is_some() {
+            left_out.push("sparklines");
+        } else if pictures.bars.take().is_some() {
+            left_out.push("bars");
+        }
+    }
+}
+
+fn table(group: &Group, pictures: &Pictures, style: comfy_table::TableStyle) -> Table {
+    let mut sheet = sheet(group);
+    let Pictures { bars, sparklines } = pictures;
+    if let Some(bars) = bars {
+        // Behind the ratios that they show.
+        let place = sheet.names + 4;
+        sheet.header.insert(place, bars.header.clone());
+        sheet.rows.iter_mut().zip(&group.rows).for_each(|(cells, row)| cells.insert(place, bars.cell(row)));
+    }
+    if let Some(sparklines) = sparklines {
+        sheet.header.push(sparklines.header.clone());
+        sheet.rows.iter_mut().zip(&group.rows).for_each(|(cells, row)| cells.push(sparklines.cell(row)));
+    }
+    let mut table = Table::new();
+    table.load_style(style).set_header(sheet.header.iter().map(|cell| plain(cell)).collect::<Vec<_>>());
+    for cells in sheet.rows {
+        table.add_row(cells.iter().map(|cell| plain(cell)).collect::<Vec<_>>());
+    }
+    for (place, column) in table.column_iter_mut().enumerate() {
+        if place != sheet.names {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// What the marks of a group's rows stand for.
+pub(crate) fn marks(group: &Group) -> Vec<String> {
+    let mut lines = Vec::new();
+    for mark in Mark::ALL {
+        let trials: usize = group.rows.iter().filter_map(|row| row.marks.get(&mark)).sum();
+        if trials > 0 {
+            let plural = if trials == 1 { "trial" } else { "trials" };
+            lines.push(format!("{} {} in {trials} {plural}: {}", mark.letter(), mark.name(), mark.meaning()));
+        }
+    }
+    lines
+}
+
+/// What verdicts rest on, or why there are none.
+pub(crate) fn verdicts(group: &Group, confidence: f64) -> Option<String> {
+    let judged = || group.rows.iter().filter_map(|row| row.judged);
+    let compared = judged().filter(|judged| judged.verdict != Verdict::Baseline).count();
+    if compared == 0 {
+        return None;
+    }
+    let few = judged().filter_map(|judged| match judged.verdict {
+        Verdict::TooFew { blocks, needed } => Some((blocks, needed)),
+        _ => None,
+    });
+    let missing = few.clone().count();
+    let reason = few.min().map(|(blocks, needed)| {
+        format!("no verdict on {missing} of {compared} rows: {needed} unmarked rounds are needed, and the least is {blocks}")
+    });
+    let percent = confidence * 100.0;
+    let floor = group.floor.map(|floor| {
+        format!(
+            "verdicts by {} at {percent} % over {compared} rows, beyond the A/A floor of ±{:.1} %",
+            group.ranking.label,
+            (floor - 1.0) * 100.0
+        )
+    });
+    let decided = (missing < compared).then_some(floor).flatten();
+    let unsteady: usize = judged().map(|judged| judged.unsteady).sum();
+    let unsteady = match (unsteady, group.floor_unsteady) {
+        (0, 0) => None,
+        (of_rows, 0) => Some(count(of_rows, "ratio")),
+        (0, of_floor) => Some(format!("{} of the floor", count(of_floor, "ratio"))),
+        (of_rows, of_floor) => Some(format!("{} and {of_floor} of the floor", count(of_rows, "ratio"))),
+    };
+    let unsteady = unsteady
+        .filter(|_| decided.is_some())
+        .map(|some| format!("{some} left out, because the machine changed between the two trials"));
+    Some(decided.into_iter().chain(unsteady).chain(reason).collect::<Vec<_>>().join("; "))
+}
+
+/// How far the baseline differs from itself: what a difference has to exceed to mean anything.
+pub(crate) fn floor(group: &Group) -> Option<String> {
+    let twin = group.twin.as_ref()?;
+    let spreads: Vec<String> = std::iter::once(group.ranking)
+        .chain(group.columns.iter().copied())
+        .filter_map(|column| {
+            let ratio = twin.figures.get(column.name)?.ratio?;
+            Some(match ratio.interval {
+                Some((low, high)) => format!("{} [{} … {}] %", column.label, percent(low), percent(high)),
+                None if ratio.min == ratio.max => format!("{} {} %", column.label, percent(ratio.median)),
+                None => format!("{} {} … {} %", column.label, percent(ratio.min), percent(ratio.max)),
+            })
+        })
+        .collect();
+    (!spreads.is_empty()).then(|| {
+        // The floor is of steady rounds, so that it may be less than what stands here.
+        let all = if group.floor_unsteady > 0 { " in all rounds" } else { "" };
+        format!("A/A, {} against itself{all}: {}", plain(&group.baseline), spreads.join(", "))
+    })
+}
+
+/// A name without what could act on a terminal or break a Markdown table.
+pub(crate) fn plain(text: &str) -> String {
+    clean(text).replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::results::{
+        Results,
+        tests::{session, trial},
+    };
+
+    fn results() -> Results {
+        let mut session = session();
+        session.unavailable.insert("glommio".to_owned(), "io_uring is disabled".to_owned());
+        let trials = (0..3).flat_map(|block| {
+            [
+                trial("tokio", block, 0, 5_000_000),
+                trial("smol", block, 1, 6_000_000),
+                trial("tokio#aa", block, 2, 5_050_000),
+            ]
+        });
+        Results { sessions: vec![session], trials: trials.collect(), ..Results::default() }
+    }
+
+    fn render_plain(results: &Results, format: Format) -> String {
+        render(&Summary::new(results, 0.95), results, format, Slo::default())
+    }
+
+    #[test]
+    fn a_terminal_table() {
+        let text = render_plain(&results(), Format::Terminal);
+        for expected in [
+            "rtt-24 · 1 connection · 24 B text · closed loop",
+            "client tokio",
+            "3 rounds, seed 7",
+            "against tokio",
+            "+20.0 %",
+            "6.00–6.00 µs",
+            "A/A, tokio against itself: server CPU +1.0 %",
+            "glommio: not available: io_uring is disabled",
+        ] {
+            assert!(text.contains(expected), "`{expected}` is missing in\n{text}");
+        }
+        assert!(!text.contains("tokio#aa"));
+    }
+
+    #[test]
+    fn a_row_whose_baseline_failed_is_not_called_the_baseline() {
+        let mut failed = trial("tokio", 0, 0, 5_000_000);
+        failed.error = Some(bench_core::trial::Failure {
+            step: bench_core::trial::Step::Measure,
+            message: "the server ended early".to_owned(),
+        });
+        let trials = vec![failed, trial("smol", 0, 1, 6_000_000)];
+        let results = Results { sessions: vec![session()], trials, ..Results::default() };
+        let text = render_plain(&results, Format::Terminal);
+        assert!(!text.contains("baseline"), "{text}");
+    }
+
+    #[test]
+    fn a_markdown_table() {
+        let text = render_plain(&results(), Format::Markdown);
+        assert!(text.starts_with("### rtt-24"), "{text}");
+        assert!(text.lines().any(|line| line.starts_with("| smol") && line.ends_with('|')), "{text}");
+    }
+
+    #[test]
+    fn json_figures_are_unique_by_their_first_six_keys() {
+        let json: serde_json::Value = serde_json::from_str(&render_plain(&results(), Format::Json)).unwrap();
+        let figures = json.as_array().unwrap();
+        let mut keys: Vec<String> = figures
+            .iter()
+            .map(|figure| {
+                ["scenario", "role", "server", "client", "placement", "metric"]
+                    .map(|key| figure[key].to_string())
+                    .join("/")
+            })
+            .collect();
+        let all = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), all);
+        let smol = figures
+            .iter()
+            .find(|figure| figure["server"] == "smol" && figure["metric"] == "server_cpu_per_message");
+        let smol = smol.unwrap();
+        assert_eq!(
+            (smol["median"].as_f64(), smol["ratio"].as_f64().map(|r| (r * 10.0).round())),
+            (Some(6000.0), Some(12.0))
+        );
+        assert_eq!(smol["unit"], "ns");
+    }
+
+    #[test]
+    fn csv_has_a_header_and_as_many_lines_as_json_has_figures() {
+        let csv = render_plain(&results(), Format::Csv);
+        assert!(csv.starts_with("scenario,role,server,client,placement,metric,unit,median,min,max,rounds"));
+        let json: serde_json::Value = serde_json::from_str(&render_plain(&results(), Format::Json)).unwrap();
+        assert_eq!(csv.lines().count(), json.as_array().unwrap().len() + 1);
+    }
+
+    #[test]
+    fn trackers_get_their_own_json() {
+        let bencher: serde_json::Value =
+            serde_json::from_str(&render_plain(&results(), Format::Bencher)).unwrap();
+        assert_eq!(bencher["rtt-24/smol/tokio"]["server_cpu_per_message"]["value"], 6_000.0);
+        let github: serde_json::Value =
+            serde_json::from_str(&render_plain(&results(), Format::Github)).unwrap();
+        let names: Vec<&str> =
+            github.as_array().unwrap().iter().filter_map(|entry| entry["name"].as_str()).collect();
+        assert!(names.contains(&"rtt-24/smol/tokio server_cpu_per_message"), "{names:?}");
+        assert!(names.iter().all(|name| !name.ends_with(" rate")));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_fewer_columns() {
+        let results = results();
+        let group = &Summary::new(&results, 0.95).groups[0];
+        let fitted = |width| fitted(group, Pictures::of(group, &results), presets::NOTHING, width);
+        let wide = fitted(None);
+        let narrow = fitted(Some(80));
+        assert!(wide.contains("client CPU") && !wide.contains("left out"), "{wide}");
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        assert_eq!(fitted(Some(400)), wide);
+    }
+
+    #[test]
+    fn hostile_names_are_inert() {
+        assert_eq!(plain("a\u{1b}[31mb|c\n"), "a[31mb\\|c");
+    }
+}

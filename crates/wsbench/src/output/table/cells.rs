@@ -1,0 +1,133 @@
+//! The cells of a group's table, as text: the same for a terminal, in Markdown and on the report's page.
+
+use bench_core::metric::{self, Metric, human};
+
+use crate::{
+    analysis::{
+        summary::{Figure, Group, Ratio, RowFigures},
+        verdict::Verdict,
+    },
+    output::text::clean,
+};
+
+/// The cells of a group's table, as text.
+pub(crate) struct Sheet {
+    /// Place of the column with the rows' names.
+    pub(crate) names: usize,
+    pub(crate) header: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+/// The cells of a group's table.
+pub(crate) fn sheet(group: &Group) -> Sheet {
+    let (ranking, columns) = (group.ranking, &group.columns);
+    let is_ranked = group.rows.iter().any(|row| rank(row).is_some());
+    let mut header = if is_ranked { vec!["rank".to_owned()] } else { Vec::new() };
+    header.extend([
+        "row".to_owned(),
+        ranking.label.to_owned(),
+        "min–max".to_owned(),
+        format!("against {}", clean(&group.baseline)),
+    ]);
+    header.extend(columns.iter().map(|column| column.label.to_owned()));
+    let cells = |row: &RowFigures| {
+        let mut cells = Vec::new();
+        if is_ranked {
+            cells.push(rank(row).map_or("–".to_owned(), |rank| rank.to_string()));
+        }
+        cells.push(name(group, row));
+        match row.figures.get(ranking.name) {
+            None => cells.extend([missing(row), String::new(), String::new()]),
+            Some(figure) => {
+                // Without a ratio it is the baseline, or the baseline failed wherever this row was measured.
+                let without = if group.compared(row) == group.baseline { "baseline" } else { "–" };
+                let against =
+                    figure.ratio.map_or_else(|| without.to_owned(), |ratio| against(group, row, ratio));
+                cells.extend([human(figure.median, ranking.unit), range(figure, ranking), against]);
+            }
+        }
+        for column in columns {
+            let figure = row.figures.get(column.name);
+            cells.push(figure.map_or("–".to_owned(), |figure| {
+                let mark = if is_spoilt(row, *column) { " !" } else { "" };
+                format!("{}{mark}", human(figure.median, column.unit))
+            }));
+        }
+        cells
+    };
+    Sheet { names: usize::from(is_ranked), header, rows: group.rows.iter().map(cells).collect() }
+}
+
+/// Whether a figure is shown but not to be ranked by: its median is that of marked trials.
+pub(crate) fn is_spoilt(row: &RowFigures, metric: Metric) -> bool {
+    let rounds = row.figures.get(metric.name).map_or(0, |figure| figure.rounds);
+    row.marks.iter().any(|(mark, trials)| mark.spoils(metric) && 2 * trials > rounds)
+}
+
+fn rank(row: &RowFigures) -> Option<usize> {
+    row.judged.and_then(|judged| judged.rank)
+}
+
+/// `+25.0 % [+22.1 … +28.3] slower`: the median of the ratios, their interval at the corrected level and the verdict.
+fn against(group: &Group, row: &RowFigures, ratio: Ratio) -> String {
+    let Some(judged) = row.judged else { return percentages(ratio) };
+    let Some((low, high)) = judged.interval else { return percentages(ratio) };
+    let median = judged.ratio.unwrap_or(ratio.median);
+    let figures = format!("{} % [{} … {}]", percent(median), percent(low), percent(high));
+    match verdict_word(group.ranking, judged.verdict) {
+        Some(word) => format!("{figures} {word}"),
+        None => figures,
+    }
+}
+
+/// What a verdict is called for a metric; `None` where there is none.
+pub(crate) fn verdict_word(metric: Metric, verdict: Verdict) -> Option<&'static str> {
+    let is_size = metric.unit == metric::Unit::Bytes;
+    match verdict {
+        Verdict::Tie => Some("tie"),
+        Verdict::Greater if is_size => Some("more"),
+        Verdict::Less if is_size => Some("less"),
+        Verdict::Greater => Some(if metric.higher_is_better { "faster" } else { "slower" }),
+        Verdict::Less => Some(if metric.higher_is_better { "slower" } else { "faster" }),
+        Verdict::Baseline | Verdict::TooFew { .. } => None,
+    }
+}
+
+/// A row's name with what has to be known of it: workers, status, marks, failed trials.
+fn name(group: &Group, row: &RowFigures) -> String {
+    let compared = group.compared(row);
+    let status = row.status.as_ref().map_or(String::new(), |status| format!(" ({status})"));
+    let workers = if row.workers > 1 { format!(" ×{}", row.workers) } else { String::new() };
+    let letters: String = row.marks.keys().map(|mark| mark.letter()).collect();
+    let marked = if letters.is_empty() { String::new() } else { format!(" !{letters}") };
+    let failed = if row.failed > 0 { format!(" [{} failed]", row.failed) } else { String::new() };
+    clean(&format!("{compared}{workers}{status}{marked}{failed}"))
+}
+
+fn missing(row: &RowFigures) -> String {
+    if row.failed > 0 { "failed".to_owned() } else { "–".to_owned() }
+}
+
+fn range(figure: &Figure, metric: Metric) -> String {
+    if figure.rounds == 1 {
+        return "1 round".to_owned();
+    }
+    let (min, max) = (human(figure.min, metric.unit), human(figure.max, metric.unit));
+    match (min.split_once(' '), max.split_once(' ')) {
+        (Some((min, small)), Some((max, large))) if small == large => format!("{min}–{max} {large}"),
+        _ => format!("{min}–{max}"),
+    }
+}
+
+/// `+25.0 % [+22.1 … +28.3]`: the median of the ratios, and their least and greatest.
+fn percentages(ratio: Ratio) -> String {
+    if ratio.min == ratio.max {
+        return format!("{} %", percent(ratio.median));
+    }
+    format!("{} % [{} … {}]", percent(ratio.median), percent(ratio.min), percent(ratio.max))
+}
+
+pub(crate) fn percent(ratio: f64) -> String {
+    let text = format!("{:+.1}", (ratio - 1.0) * 100.0);
+    text.replace('-', "−")
+}

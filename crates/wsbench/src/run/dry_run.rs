@@ -1,0 +1,57 @@
+//! What a run would measure.
+
+use std::fmt::Write;
+
+use bench_core::record::Session;
+use indicatif::HumanDuration;
+
+use crate::{output::terminal::inert, run::plan};
+
+/// Every block with its trials in their order, and how long all of it takes.
+pub(crate) fn dry_run(session: &Session) -> String {
+    let blocks = plan::blocks(session);
+    let mut text = String::new();
+    for block in &blocks {
+        let trials: Vec<String> = block
+            .pairs
+            .iter()
+            .map(|pair| {
+                if pair.server == pair.client {
+                    pair.server.clone()
+                } else {
+                    format!("{}/{}", pair.server, pair.client)
+                }
+            })
+            .collect();
+        let _ = writeln!(
+            text,
+            "round {:>2}  {:<22} {:<6}  {}",
+            block.round + 1,
+            inert(&block.scenario.name),
+            block.scenario.placement,
+            inert(&trials.join("  "))
+        );
+    }
+    let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
+    let _ = writeln!(
+        text,
+        "{trials} trials, about {}, seed {} (server/client; {} is the baseline again)",
+        HumanDuration(plan::duration(&blocks)),
+        session.seed,
+        format_args!("{}{}", session.baseline, plan::TWIN),
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::results::tests::session;
+
+    #[test]
+    fn a_dry_run_lists_every_block() {
+        let text = dry_run(&session());
+        assert_eq!(text.lines().count(), 4);
+        assert!(text.contains("9 trials") && text.contains("seed 7") && text.contains("smol/tokio"));
+    }
+}
