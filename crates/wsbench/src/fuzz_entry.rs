@@ -6,7 +6,7 @@ use bench_core::{RowInfo, catalogue::Catalogue, protocol::Event, tally::reconcil
 use clap::ValueEnum;
 
 use crate::{
-    analysis::{curve::Slo, results::Results, summary::Summary},
+    analysis::{objective::Slo, results::Results, summary::Summary},
     output::table::{Format, render},
 };
 

@@ -17,7 +17,7 @@ use common::{run, wsbench};
 use proptest::prelude::*;
 use serde_json::Value;
 use wsbench::{
-    analysis::{curve::Slo, results::Results, summary::Summary},
+    analysis::{objective::Slo, results::Results, summary::Summary},
     command::compare::{self, CompareArguments},
     output::table::{Format, render},
 };

@@ -1,66 +1,17 @@
 //! Latency against offered load: the points of a curve, its knee, and the highest rate that holds a latency objective.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use bench_core::{
     mark::Mark,
-    metric::{self, Metric, Unit, human},
+    metric::{self, Metric},
     trial::placement::Placement,
 };
-use comfy_table::{CellAlignment, Table, TableStyle};
 
-use crate::{
-    analysis::summary::{Group, RowFigures},
-    output::table::plain,
+use super::{
+    group::{Group, RowFigures},
+    objective::Slo,
 };
-
-/// A latency objective: a percentile and what it has to stay under.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Slo {
-    /// The percentile.
-    pub metric: Metric,
-    /// The bound, in nanoseconds.
-    pub limit_ns: f64,
-}
-
-impl Slo {
-    /// Parses an objective such as `p99<1ms`.
-    ///
-    /// # Errors
-    /// When the text has another form.
-    pub fn parse(text: &str) -> Result<Slo, String> {
-        let form = || {
-            format!(
-                "`{text}` is no objective: p50, p95, p99, p99.9 or p99.99, then < and a time, as in p99<1ms"
-            )
-        };
-        let (percentile, limit) = text.split_once('<').ok_or_else(form)?;
-        let known = [metric::P50, metric::P95, metric::P99, metric::P99_9, metric::P99_99];
-        let metric = known.into_iter().find(|metric| metric.label == percentile.trim()).ok_or_else(form)?;
-        let limit = humantime::parse_duration(limit.trim()).map_err(|_| form())?;
-        Ok(Slo { metric, limit_ns: limit.as_nanos() as f64 })
-    }
-}
-
-impl Slo {
-    /// The text that [`parse`](Slo::parse) reads as this.
-    pub fn text(self) -> String {
-        format!("{}<{}ns", self.metric.label, self.limit_ns)
-    }
-}
-
-impl Default for Slo {
-    /// p99 under 1 ms: far above a round trip, and felt by nobody.
-    fn default() -> Slo {
-        Slo { metric: metric::P99, limit_ns: 1e6 }
-    }
-}
-
-impl fmt::Display for Slo {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} < {}", self.metric.label, human(self.limit_ns, Unit::Nanoseconds))
-    }
-}
 
 /// One row at one offered rate.
 #[derive(Clone, Copy, Debug)]
@@ -146,50 +97,6 @@ impl<'a> Curve<'a> {
     }
 }
 
-/// The tables of the curves among some groups.
-pub(crate) fn tables(groups: &[Group], slo: Slo, style: TableStyle) -> Vec<String> {
-    curves(groups).iter().map(|curve| table(curve, slo, style)).collect()
-}
-
-fn table(Curve { name, groups, rows, .. }: &Curve<'_>, slo: Slo, style: TableStyle) -> String {
-    let mut lines: Vec<(Option<u64>, Vec<String>)> = rows
-        .iter()
-        .map(|(name, points)| {
-            let highest = highest(points, slo);
-            let mut cells =
-                vec![plain(name), shown(highest), knee(points).map_or("–".to_owned(), per_second)];
-            cells.extend(groups.iter().map(|group| {
-                let point = points.iter().find(|point| point.rate_per_s == rate(group));
-                point.map_or("–".to_owned(), |point| cell(point, slo))
-            }));
-            let holds = match highest {
-                Highest::Rate { holds, .. } => Some(holds),
-                Highest::None => None,
-            };
-            (holds, cells)
-        })
-        .collect();
-    lines.sort_by_key(|(holds, _)| std::cmp::Reverse(*holds));
-
-    let mut header = vec!["row".to_owned(), slo.to_string(), "knee".to_owned()];
-    header.extend(groups.iter().map(|group| per_second(rate(group))));
-    let mut table = Table::new();
-    table.load_style(style).set_header(header);
-    for (_, cells) in lines {
-        table.add_row(cells);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!(
-        "{}: highest offered rate with {slo}, the knee, and {} at each offered rate\n\n{}\n\n\
-         s  the server kept up with less than 99 % of the rate; g  the generator sent late",
-        plain(name),
-        slo.metric.label,
-        table.trim_fmt()
-    )
-}
-
 /// The points of each compared row among groups that go from the lowest rate to the highest.
 pub(crate) fn points_of_rows<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, Vec<Point<'a>>> {
     let mut rows: BTreeMap<&str, Vec<Point<'_>>> = BTreeMap::new();
@@ -204,54 +111,6 @@ pub(crate) fn points_of_rows<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, Vec<
 
 pub(crate) fn rate(group: &Group) -> u64 {
     group.scenario.load.rate_per_s.unwrap_or(0)
-}
-
-fn cell(point: &Point<'_>, slo: Slo) -> String {
-    let letters: String = [Mark::ServerSaturated, Mark::GeneratorLate]
-        .into_iter()
-        .filter(|mark| point.has(*mark))
-        .map(Mark::letter)
-        .collect();
-    let value = point.median(slo.metric).map_or("–".to_owned(), |value| human(value, slo.metric.unit));
-    format!("{value} {letters}").trim_end().to_owned()
-}
-
-fn per_second(rate: u64) -> String {
-    human(rate as f64, Unit::PerSecond)
-}
-
-pub(crate) fn shown(highest: Highest) -> String {
-    match highest {
-        Highest::None => "none".to_owned(),
-        Highest::Rate { holds, fails: None, .. } => format!("≥ {}", per_second(holds)),
-        Highest::Rate { holds, fails: Some((_, limit)) } => match limit {
-            Limit::Server => per_second(holds),
-            Limit::Client => format!("≥ {} (client)", per_second(holds)),
-            Limit::Generator => format!("≥ {} (generator)", per_second(holds)),
-        },
-    }
-}
-
-/// What the signs beside these rates stand for: nothing, or a sentence each.
-pub(crate) fn signs(rates: &[Highest]) -> String {
-    let ends: Vec<Option<Limit>> = rates
-        .iter()
-        .filter_map(|rate| match rate {
-            Highest::None => None,
-            Highest::Rate { fails, .. } => Some(fails.map(|(_, limit)| limit)),
-        })
-        .collect();
-    let mut signs = String::new();
-    if ends.iter().any(|end| *end != Some(Limit::Server)) {
-        signs += " ≥: no measured rate failed because of the row.";
-    }
-    if ends.contains(&Some(Limit::Generator)) {
-        signs += " (generator): at the next one the client sent late.";
-    }
-    if ends.contains(&Some(Limit::Client)) {
-        signs += " (client): at the next one the client was the limit.";
-    }
-    signs
 }
 
 /// The highest rate that holds. `points` go from the lowest rate to the highest.
@@ -305,7 +164,7 @@ pub(crate) fn knee(points: &[Point<'_>]) -> Option<u64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::analysis::summary::Figure;
+    use crate::analysis::group::Figure;
 
     pub(crate) fn row(p99_ms: f64, marks: &[Mark]) -> RowFigures {
         let figures = [(metric::P99, p99_ms * 1e6), (metric::RATE, 1.0)];
@@ -319,18 +178,6 @@ pub(crate) mod tests {
             judged: None,
             figures: figures.map(|(metric, value)| (metric.name, Figure::new(&[value], &[], 0.95))).into(),
         }
-    }
-
-    #[test]
-    fn a_sign_is_explained_where_it_stands() {
-        let rate = |fails| Highest::Rate { holds: 1_000, fails };
-        assert_eq!(signs(&[Highest::None, rate(Some((2_000, Limit::Server)))]), "");
-        let late = signs(&[rate(Some((2_000, Limit::Generator)))]);
-        assert!(
-            late.starts_with(" ≥: ") && late.contains("(generator)") && !late.contains("(client)"),
-            "{late}"
-        );
-        assert_eq!(signs(&[rate(None)]), " ≥: no measured rate failed because of the row.");
     }
 
     #[test]
@@ -353,16 +200,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn objectives() {
-        assert_eq!(Slo::parse("p99<1ms").unwrap(), Slo::default());
-        assert_eq!(Slo::parse("p99.9 < 250us").unwrap().metric, metric::P99_9);
-        assert_eq!(Slo::parse(&Slo::default().text()).unwrap(), Slo::default());
-        for wrong in ["p99", "p98<1ms", "p99<1", "p99>1ms"] {
-            assert!(Slo::parse(wrong).unwrap_err().contains("as in p99<1ms"), "{wrong}");
-        }
-    }
-
-    #[test]
     fn the_highest_rate_is_the_last_before_the_first_that_fails() {
         let rows = [row(0.1, &[]), row(0.2, &[]), row(3.0, &[]), row(0.5, &[])];
         let points: Vec<Point<'_>> =
@@ -376,7 +213,8 @@ pub(crate) mod tests {
         let mut idle = row(9.0, &[Mark::ServerSaturated]);
         idle.figures.insert(metric::SERVER_IDLE_CPU.name, Figure::new(&[60.0], &[], 0.95));
         let points = [Point { rate_per_s: 1, row: &rows[0] }, Point { rate_per_s: 2, row: &idle }];
-        assert_eq!(shown(highest(&points, Slo::default())), "≥ 1.00 /s (client)");
+        let at_the_client = Highest::Rate { holds: 1, fails: Some((2, Limit::Client)) };
+        assert_eq!(highest(&points, Slo::default()), at_the_client);
         let saturated = row(0.1, &[Mark::ServerSaturated]);
         assert_eq!(highest(&[Point { rate_per_s: 1, row: &saturated }], Slo::default()), Highest::None);
     }

@@ -6,8 +6,10 @@ use std::{
     path::Path,
 };
 
-use bench_core::record::{Line, Machine, Orphaned, Partial, Record, SCHEMA, Session, check_seal};
+use bench_core::record::{Line, Orphaned, Partial, Record, SCHEMA, Session, check_seal};
 use serde::Deserialize;
+
+use crate::analysis::origin::is_same_machine;
 
 mod sound;
 
@@ -26,13 +28,6 @@ pub struct Results {
 
 /// Run, block, attempt and place of every trial that was read.
 type Seen = BTreeSet<(String, u32, u32, u32)>;
-
-/// Whether two descriptions are of one machine in one state: its host, processor and kernel.
-pub(crate) fn is_same_machine(one: &Machine, other: &Machine) -> bool {
-    let of =
-        |machine: &Machine| [&machine.host, &machine.cpu, &machine.kernel, &machine.arch].map(Clone::clone);
-    of(one) == of(other) && one.cpus == other.cpus
-}
 
 impl Results {
     /// Reads one or more files.

@@ -10,7 +10,7 @@ use bench_core::{
 };
 use hdrhistogram::Histogram;
 
-use crate::analysis::{results::Results, summary::Group};
+use crate::analysis::{group::Group, results::Results};
 
 /// The trials of one group, block by block.
 #[derive(Default)]

@@ -10,12 +10,10 @@ use bench_core::{
 };
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::{
-    analysis::{
-        results::Results,
-        summary::{Figure, Group, RowFigures, sort},
-    },
-    run::plan::{TWIN, row_of},
+use crate::analysis::{
+    group::{Figure, Group, RowFigures, sort},
+    results::Results,
+    twin::{is_twin, row_of},
 };
 
 /// One pair of rows in one round of one run.
@@ -95,7 +93,7 @@ fn group(trials: &[&Record], touched: bool, results: &Results, confidence: f64) 
             }
         })
         .collect();
-    let twin = rows.iter().position(|row| row.server.ends_with(TWIN)).map(|place| rows.remove(place));
+    let twin = rows.iter().position(|row| is_twin(&row.server)).map(|place| rows.remove(place));
     sort(&mut rows, metric::SERVER_RSS_PER_CONNECTION);
     if rows.is_empty() {
         return None;

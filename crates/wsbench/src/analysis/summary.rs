@@ -3,24 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
-    catalogue::Scenario,
-    mark::Mark,
-    metric::{self, Metric},
+    metric::Metric,
     record::{Machine, Record},
-    trial::{
-        Role,
-        placement::{Cores, Placement},
-    },
 };
 
-use crate::{
-    analysis::{
-        results::{Results, is_same_machine},
-        slope,
-        statistics::median,
-        verdict::{Judged, Sample, Value, Values, control_metric, judge, plain_interval},
-    },
-    run::plan::{self, TWIN, row_of},
+use super::{
+    group::Group,
+    measured,
+    origin::{is_same_machine, short_build},
+    planned,
+    results::Results,
+    slope,
 };
 
 /// Everything that a table shows.
@@ -43,109 +36,6 @@ pub struct Summary {
     /// What was measured where: the machine and the build, once each.
     pub origins: Vec<String>,
 }
-
-/// All rows of one scenario.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Group {
-    /// The scenario.
-    pub scenario: Scenario,
-    /// Where the processes ran.
-    pub placement: Placement,
-    /// Cores they ran on.
-    pub cores: Cores,
-    /// Which side is compared.
-    pub role: Role,
-    /// The metric that ranks the rows, and the only one that gets verdicts.
-    pub ranking: Metric,
-    /// How far the baseline's ranking metric differs from itself, as a ratio over 1.
-    pub floor: Option<f64>,
-    /// Rounds that do not count for the floor because the machine changed between the baseline's two trials.
-    pub floor_unsteady: usize,
-    /// The metrics that a table shows beside it.
-    pub columns: Vec<Metric>,
-    /// Name of the row that the others are compared with.
-    pub baseline: String,
-    /// Rounds with at least one trial that counts.
-    pub rounds: usize,
-    /// Seeds of the shuffled orders.
-    pub seeds: BTreeSet<u64>,
-    /// The rows, best first; the twin is not among them.
-    pub rows: Vec<RowFigures>,
-    /// The second measurement of the baseline.
-    pub twin: Option<RowFigures>,
-}
-
-/// The figures of one pair of rows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RowFigures {
-    /// Name of the server's row.
-    pub server: String,
-    /// Name of the client's row.
-    pub client: String,
-    /// Maintenance status of the compared row.
-    pub status: Option<String>,
-    /// Worker threads of the compared row.
-    pub workers: u32,
-    /// Trials with each mark.
-    pub marks: BTreeMap<Mark, usize>,
-    /// Failed trials.
-    pub failed: usize,
-    /// By the group's ranking metric; absent where rows are not compared one by one, as in a matrix.
-    pub judged: Option<Judged>,
-    /// Figures by the name of their metric.
-    pub figures: BTreeMap<&'static str, Figure>,
-}
-
-/// One figure over all rounds, in the base unit of its metric.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Figure {
-    /// Median over rounds.
-    pub median: f64,
-    /// Least.
-    pub min: f64,
-    /// Greatest.
-    pub max: f64,
-    /// Rounds.
-    pub rounds: usize,
-    /// This row over the baseline, from the blocks that hold both; absent for the baseline itself.
-    pub ratio: Option<Ratio>,
-}
-
-impl Figure {
-    /// From the values of the rounds, of which there is at least one, and the ratios to the baseline where there are any.
-    pub(crate) fn new(values: &[f64], ratios: &[f64], confidence: f64) -> Figure {
-        let ratio = (!ratios.is_empty()).then(|| Ratio {
-            median: log_median(ratios),
-            interval: plain_interval(ratios, confidence),
-            min: least(ratios),
-            max: greatest(ratios),
-        });
-        Figure {
-            median: median(values),
-            min: least(values),
-            max: greatest(values),
-            rounds: values.len(),
-            ratio,
-        }
-    }
-}
-
-/// Ratios to the baseline inside blocks.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ratio {
-    /// Median over rounds, on a log scale.
-    pub median: f64,
-    /// An interval that holds the true ratio with the summary's confidence, not corrected for the number of rows;
-    /// absent where so few rounds cannot give one.
-    pub interval: Option<(f64, f64)>,
-    /// Least.
-    pub min: f64,
-    /// Greatest.
-    pub max: f64,
-}
-
-/// The trials of each block of each run, with their figures.
-type Blocks<'a> = BTreeMap<(String, u32), Vec<(&'a Record, BTreeMap<&'static str, f64>)>>;
 
 impl Summary {
     /// The figures of all trials, compared with the baseline of their run at this confidence, from 0 to 1.
@@ -188,7 +78,7 @@ impl Summary {
             not_possible.map(|(scenario, reason)| format!("{scenario}: left out, it {reason}"));
         let mut origins: Vec<String> = Vec::new();
         for trial in &results.trials {
-            let build = crate::run::rows::short(&trial.build);
+            let build = short_build(&trial.build);
             let origin = format!("{} · {}\n{build}", trial.machine.host, trial.machine.summary());
             if !origins.contains(&origin) {
                 origins.push(origin);
@@ -198,7 +88,7 @@ impl Summary {
             confidence,
             groups: groups
                 .iter()
-                .map(|(_, trials)| group(trials, results, confidence))
+                .map(|(_, trials)| measured::group(trials, results, confidence))
                 .chain(slope::groups(results, confidence))
                 .collect(),
             failures: failed.collect(),
@@ -208,13 +98,6 @@ impl Summary {
             notes: partial_runs(results).chain(several_machines(results)).collect(),
             origins,
         }
-    }
-}
-
-impl Group {
-    /// The name of the row that a line is about.
-    pub fn compared<'a>(&self, row: &'a RowFigures) -> &'a str {
-        self.role.own(&row.server, &row.client)
     }
 }
 
@@ -232,7 +115,7 @@ impl Summary {
 /// The runs that lack trials, one line each.
 fn partial_runs(results: &Results) -> impl Iterator<Item = String> {
     results.sessions.iter().filter_map(|session| {
-        let planned = plan::trials(session);
+        let planned = planned::trials(session);
         let done: usize = results.progress(&session.session).values().map(|(_, orders)| orders.len()).sum();
         let done = done as u64;
         (done < planned).then(|| {
@@ -263,201 +146,10 @@ fn several_machines(results: &Results) -> Option<String> {
     })
 }
 
-fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
-    let first = trials[0];
-    let session = results.sessions.iter().find(|session| session.session == first.session);
-    let baseline = match session {
-        Some(session) => session.baseline.clone(),
-        None => trials
-            .iter()
-            .find_map(|trial| compared(trial).strip_suffix(TWIN))
-            .unwrap_or(compared(first))
-            .to_owned(),
-    };
-
-    let mut blocks = Blocks::new();
-    for &trial in trials {
-        let key = (trial.session.clone(), trial.block);
-        blocks.entry(key).or_default().push((trial, metric::figures(trial)));
-    }
-
-    let mut pairs: Vec<(&str, &str)> =
-        trials.iter().map(|trial| (trial.server.row.as_str(), trial.client.row.as_str())).collect();
-    pairs.sort_unstable();
-    pairs.dedup();
-    let mut rows: Vec<RowFigures> =
-        pairs.iter().map(|pair| row(*pair, &blocks, &baseline, first.role, confidence)).collect();
-
-    let is_twin = |row: &RowFigures| row.server.ends_with(TWIN) || row.client.ends_with(TWIN);
-    let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
-    let ranking = metric::ranking(&first.scenario, first.role);
-    sort(&mut rows, ranking);
-    let (floor, floor_unsteady) =
-        judge_rows(&mut rows, twin.as_ref(), &blocks, ranking, (&baseline, first.role), confidence);
-
-    let counted = trials.iter().filter(|trial| trial.error.is_none());
-    let rounds: BTreeSet<(&str, u32)> = counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
-    Group {
-        scenario: first.scenario.clone(),
-        placement: first.placement,
-        // Those of the rows with the fewest workers: what the others have besides is marked row by row.
-        cores: trials
-            .iter()
-            .min_by_key(|trial| u64::from(trial.server.workers) + u64::from(trial.client.workers))
-            .map_or(first.cores.clone(), |trial| trial.cores.clone()),
-        role: first.role,
-        ranking,
-        floor,
-        floor_unsteady,
-        columns: columns(first, &rows),
-        baseline,
-        rounds: rounds.len(),
-        seeds: trials.iter().map(|trial| trial.seed).collect(),
-        rows,
-        twin,
-    }
-}
-
-/// The columns of a workload, and what was counted where a run asked for that.
-fn columns(first: &Record, rows: &[RowFigures]) -> Vec<Metric> {
-    let counted = first.role.own(
-        [metric::SERVER_SYSTEM_CALLS, metric::SERVER_INSTRUCTIONS],
-        [metric::CLIENT_SYSTEM_CALLS, metric::CLIENT_INSTRUCTIONS],
-    );
-    let mut columns = metric::columns(&first.scenario, first.role);
-    columns.extend(
-        counted.into_iter().filter(|counted| rows.iter().any(|row| row.figures.contains_key(counted.name))),
-    );
-    columns
-}
-
-/// Best first; what has no figure comes last.
-pub(crate) fn sort(rows: &mut [RowFigures], ranking: Metric) {
-    let rank = |row: &RowFigures| {
-        let median = row.figures.get(ranking.name).map(|figure| figure.median);
-        median.map_or(f64::INFINITY, |median| if ranking.higher_is_better { -median } else { median })
-    };
-    rows.sort_by(|left, right| rank(left).total_cmp(&rank(right)));
-}
-
-/// Judges rows by the ranking metric, where each is compared with the baseline one by one; returns the floor, and the rounds
-/// that do not count for it.
-fn judge_rows(
-    rows: &mut [RowFigures],
-    twin: Option<&RowFigures>,
-    blocks: &Blocks<'_>,
-    ranking: Metric,
-    (baseline, role): (&str, Role),
-    confidence: f64,
-) -> (Option<f64>, usize) {
-    let name = |row: &RowFigures| role.own(&row.server, &row.client).clone();
-    let names: BTreeSet<String> = rows.iter().map(name).collect();
-    // A matrix has several lines for a row.
-    if names.len() < rows.len() {
-        return (None, 0);
-    }
-    let control = control_metric(ranking, blocks.values().flatten().map(|(trial, _)| *trial));
-    // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
-    let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
-    let values = |row: &RowFigures| -> Values {
-        let own = blocks.iter().filter_map(|(block, trials)| {
-            let (trial, figures) = trials
-                .iter()
-                .find(|(trial, _)| (&trial.server.row, &trial.client.row) == (&row.server, &row.client))?;
-            let spoils = |mark: &Mark| mark.spoils(ranking) && !(alike && *mark == Mark::CoresShared);
-            let spoilt = trial.marks.iter().any(spoils);
-            let metric = *figures.get(ranking.name).filter(|_| !spoilt)?;
-            let control = control.and_then(|control| figures.get(control.name).copied());
-            Some((block.clone(), Value { metric, control }))
-        });
-        own.collect()
-    };
-    let sample = Sample {
-        rows: rows.iter().map(values).collect(),
-        baseline: rows.iter().position(|row| name(row) == baseline),
-        twin: twin.map(values).unwrap_or_default(),
-    };
-    let judgement = judge(&sample, ranking.higher_is_better, confidence);
-    for (row, judged) in rows.iter_mut().zip(judgement.rows) {
-        row.judged = Some(judged);
-    }
-    (judgement.floor, judgement.floor_unsteady)
-}
-
-/// The name of the row that a trial is about.
-fn compared(trial: &Record) -> &str {
-    trial.role.own(&trial.server.row, &trial.client.row)
-}
-
-fn row(
-    (server, client): (&str, &str),
-    blocks: &Blocks<'_>,
-    baseline: &str,
-    role: Role,
-    confidence: f64,
-) -> RowFigures {
-    let is =
-        |trial: &Record, server: &str, client: &str| trial.server.row == server && trial.client.row == client;
-    let mut failed = 0;
-    let (mut status, mut workers, mut marks) = (None, 1, BTreeMap::new());
-    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for block in blocks.values() {
-        let Some((trial, own)) = block.iter().find(|(trial, _)| is(trial, server, client)) else {
-            continue;
-        };
-        failed += usize::from(trial.error.is_some());
-        let end = role.own(&trial.server, &trial.client);
-        (status, workers) = (end.info.status.clone(), end.workers);
-        trial.marks.iter().for_each(|mark| *marks.entry(*mark).or_default() += 1);
-        // The same other end where it was measured; where every row meets itself, the baseline with itself.
-        let (fixed_server, fixed_client) = role.own((baseline, row_of(client)), (row_of(server), baseline));
-        let base = block
-            .iter()
-            .find(|(trial, _)| is(trial, fixed_server, fixed_client))
-            .or_else(|| block.iter().find(|(trial, _)| is(trial, baseline, baseline)));
-        let is_baseline = base.is_some_and(|(base, _)| std::ptr::eq(*base, *trial));
-        for (name, value) in own {
-            values.entry(name).or_default().push(*value);
-            let base = base.filter(|_| !is_baseline).and_then(|(_, figures)| figures.get(name));
-            if let Some(base) = base.filter(|base| **base > 0.0 && *value > 0.0) {
-                ratios.entry(name).or_default().push(value / base);
-            }
-        }
-    }
-    let figures = metric::ALL.iter().filter_map(|Metric { name, .. }| {
-        let ratios = ratios.get(name).map_or(&[][..], Vec::as_slice);
-        Some((*name, Figure::new(values.get(name)?, ratios, confidence)))
-    });
-    RowFigures {
-        server: server.to_owned(),
-        client: client.to_owned(),
-        status,
-        workers,
-        marks,
-        failed,
-        judged: None,
-        figures: figures.collect(),
-    }
-}
-
-fn least(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
-fn greatest(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
-}
-
-/// The median of ratios: between two middle values, their geometric mean, so that a ratio and its inverse are treated
-/// alike.
-fn log_median(ratios: &[f64]) -> f64 {
-    let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-    median(&logs).exp()
-}
-
 #[cfg(test)]
 mod tests {
+    use bench_core::{mark::Mark, metric};
+
     use super::*;
     use crate::analysis::{
         results::tests::{session, trial},
@@ -466,13 +158,6 @@ mod tests {
 
     fn summary(trials: Vec<Record>) -> Summary {
         Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() }, 0.95)
-    }
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0]), 2.5);
-        assert!((log_median(&[4.0, 1.0]) - 2.0).abs() < 1e-12);
     }
 
     #[test]

@@ -17,18 +17,19 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::{
     analysis::{
+        confidence::{DEFAULT_CONFIDENCE, parse_confidence},
         results::Results,
         statistics::{holm, median, rank_sum_p, rank_sum_rounds_needed, shift_interval},
+        twin::is_twin,
         verdict::{Ratio, Value, control_metric, steady},
     },
-    command::run::{DEFAULT_CONFIDENCE, parse_confidence},
     exit::{FAILED, OK, REGRESSION, Stop},
     output::{
-        table::{percent, plain},
+        print::print,
         terminal::say,
-        text::count,
+        text::{count, percent, plain},
     },
-    run::{plan::TWIN, select::natural},
+    run::select::natural,
 };
 
 /// A change that is worth an exit code when nothing else is asked for: well above what a control row leaves of a slow
@@ -115,7 +116,7 @@ type Key = (String, String);
 /// When a file cannot be read, the runs hold no control row or nothing in common, or differ in what is not allowed.
 pub fn compare(arguments: &CompareArguments) -> Result<u8, Stop> {
     let (text, regressions) = report(arguments)?;
-    crate::exit_quietly_on_closed_pipe(&text);
+    print(&text);
     for regression in &regressions {
         say(&format!("regression: {regression}"));
     }
@@ -350,7 +351,7 @@ fn ratios(trials: &[Record], control_row: &str, metric: Metric) -> BTreeMap<Key,
             continue;
         };
         for (key, value) in block {
-            if key.0 != control_row && !key.0.ends_with(TWIN) {
+            if key.0 != control_row && !is_twin(&key.0) {
                 ratios.entry(key).or_default().push(value.over(base));
             }
         }

@@ -15,6 +15,7 @@ use clap::Args;
 
 use crate::{
     exit::{FAILED, OK, Stop},
+    output::print::print,
     run::{resources, rows::Finder},
 };
 
@@ -94,7 +95,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     let mut client = Process::launch(command, &[], limit).map_err(Stop::failed)?;
     match converse(&mut client, is_paced) {
         Ok(text) => {
-            crate::exit_quietly_on_closed_pipe(&text);
+            print(&text);
             Ok(OK)
         }
         Err(reason) => {

@@ -1,14 +1,13 @@
-//! Help beyond `--help`: terms, man pages and completions of shells.
-
-use std::path::Path;
+//! `help`: explains a command or a term.
 
 use clap::{Args, Command};
-use clap_complete::Shell;
 
 use crate::{
     exit::{OK, Stop},
-    exit_quietly_on_closed_pipe,
-    output::terms::{TERMS, explain},
+    output::{
+        print::print,
+        terms::{TERMS, Term, explain},
+    },
 };
 
 /// Flags of `help`.
@@ -27,7 +26,7 @@ pub fn help(arguments: &HelpArguments, mut command: Command) -> Result<u8, Stop>
     let text = match &arguments.words[..] {
         [] => {
             let width = TERMS.iter().map(|term| term.word.len()).max().unwrap_or(0);
-            let line = |term: &crate::output::terms::Term| {
+            let line = |term: &Term| {
                 let (first, _) = term.meaning.split_once(['.', ',', ':']).unwrap_or((term.meaning, ""));
                 format!("  {:width$}  {first}\n", term.word)
             };
@@ -41,26 +40,6 @@ pub fn help(arguments: &HelpArguments, mut command: Command) -> Result<u8, Stop>
         }
         words => explain(words)?,
     };
-    exit_quietly_on_closed_pipe(&text);
-    Ok(OK)
-}
-
-/// Prints the completions of a shell.
-pub fn completions(shell: Shell, mut command: Command) -> u8 {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut command, "wsbench", &mut text);
-    exit_quietly_on_closed_pipe(&String::from_utf8_lossy(&text));
-    OK
-}
-
-/// Writes a man page for the program and one for each command into a folder.
-///
-/// # Errors
-/// When they cannot be written.
-pub fn man(folder: &Path, command: Command) -> Result<u8, Stop> {
-    let refuse = |error| Stop::failed(format!("{} cannot be written: {error}", folder.display()));
-    std::fs::create_dir_all(folder).map_err(refuse)?;
-    clap_mangen::generate_to(command.disable_help_subcommand(true), folder).map_err(refuse)?;
-    exit_quietly_on_closed_pipe(&format!("{}\n", folder.display()));
+    print(&text);
     Ok(OK)
 }

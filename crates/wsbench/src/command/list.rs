@@ -12,7 +12,8 @@ use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::{
-    exit::Stop,
+    exit::{OK, Stop},
+    output::print::print,
     run::rows::{Finder, Missing, registry},
 };
 
@@ -43,11 +44,16 @@ enum What {
     Scenarios,
 }
 
-/// What `list` prints.
+/// Prints rows, profiles and scenarios.
 ///
 /// # Errors
 /// When this program's own folder is unknown.
-pub fn list(arguments: &ListArguments, build: BuildInfo) -> Result<String, Stop> {
+pub fn list(arguments: &ListArguments, build: BuildInfo) -> Result<u8, Stop> {
+    print(&text(arguments, build)?);
+    Ok(OK)
+}
+
+fn text(arguments: &ListArguments, build: BuildInfo) -> Result<String, Stop> {
     if arguments.catalogue {
         return Ok(BUILT_IN.to_owned());
     }

@@ -5,19 +5,23 @@ use std::{path::PathBuf, time::Duration};
 #[cfg(target_os = "linux")]
 use bench_core::trial::counters;
 use bench_core::{
-    catalogue::{MAX_ROUNDS, Pairing},
+    catalogue::MAX_ROUNDS,
     record::{Line, Machine, SCHEMA, Session, new_session, unix_ms},
     runner::BuildInfo,
     spec::{Load, SocketSpec, parse_millis},
     trial::placement::Placement,
 };
-use clap::Args;
+use clap::{ArgMatches, Args, parser::ValueSource};
 
 use crate::{
-    analysis::curve::Slo,
+    analysis::{
+        confidence::{DEFAULT_CONFIDENCE, parse_confidence},
+        objective::{DEFAULT_SLO, Slo},
+    },
     exit::{OK, Stop},
     output::{
         files::{Records, refuse_unfinished_line},
+        print::print,
         table::Format,
         terminal::say,
     },
@@ -28,33 +32,15 @@ use crate::{
         dry_run::dry_run,
         finish::{Look, finish},
         lock::{Lock, LockArguments},
-        pairing::cast,
+        pairing::{PairingArguments, participants},
         replacement::Target,
         resources,
         resume::resume,
-        rows::{AVAILABLE, Finder},
+        rows::Finder,
         select::{Selection, ad_hoc, select},
         workers,
     },
 };
-
-/// What the table and a run assume unless they are told otherwise.
-pub const DEFAULT_CONFIDENCE: f64 = 0.95;
-/// The objective that a curve's table assumes unless it is told otherwise.
-pub const DEFAULT_SLO: &str = "p99<1ms";
-
-/// Parses a confidence such as `0.95`.
-///
-/// # Errors
-/// When it is not between one half and one.
-pub fn parse_confidence(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "a confidence is a number such as 0.95".to_owned())?;
-    if (0.5..1.0).contains(&share) {
-        Ok(share)
-    } else {
-        Err(format!("{text} is out of range: 0.5 to 0.999… are possible"))
-    }
-}
 
 /// Parses `3%` into 0.03.
 fn parse_percent(text: &str) -> Result<f64, String> {
@@ -76,27 +62,8 @@ pub struct RunArguments {
     /// Scenarios by name or pattern (`window-*`), separated by commas, from the whole catalogue or from --profile
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     scenarios: Vec<String>,
-    /// Rows: `available`, `all`, names, or ROW@PATH for another build of a row
-    #[arg(long, value_name = "ROWS", value_delimiter = ',', default_value = AVAILABLE)]
-    pub(crate) rows: Vec<String>,
-    /// Which rows meet which; the profile decides, and otherwise every server meets one fixed client
-    #[arg(long, value_enum)]
-    pub(crate) pairs: Option<Pairing>,
-    /// Server rows, each of which meets each of --client-rows; the fixed row when only the other side is given
-    #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
-    pub(crate) server_rows: Vec<String>,
-    /// Client rows, each of which meets each of --server-rows; the fixed row when only the other side is given
-    #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
-    pub(crate) client_rows: Vec<String>,
-    /// Worker threads of rows that take several (tokio-multi …), and their cores with `--placement split`
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    server_cores: u32,
-    /// Row that the others are compared with; the first one where it is not measured
-    #[arg(long, value_name = "ROW", default_value = "tokio")]
-    pub(crate) baseline: String,
-    /// Row of the fixed client (or server, with --pairs clients)
-    #[arg(long, value_name = "ROW", default_value = "tokio")]
-    pub(crate) reference: String,
+    #[command(flatten)]
+    rows: PairingArguments,
     /// Rounds; the profile decides, and 7 otherwise
     ///
     /// Of scenarios in which disturbed trials leave too few for a verdict, up to half as many more are measured.
@@ -162,12 +129,36 @@ pub struct RunArguments {
     socket: SocketSpec,
 }
 
-/// Runs what the flags ask for. `own_load` says whether any flag of an ad-hoc load was given, and `build` which build
-/// this program comes from.
+/// Where the load of a run comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadSource {
+    /// Scenarios of the catalogue or of a profile.
+    Scenarios,
+    /// The flags of an ad-hoc load.
+    Flags,
+}
+
+impl LoadSource {
+    /// The flags of a load count only where the command line gives one of them: the defaults alone ask for nothing.
+    pub fn of(matches: &ArgMatches) -> LoadSource {
+        let own = SocketSpec::augment_args(Load::augment_args(clap::Command::new("load")));
+        let is_given = |run: &ArgMatches| {
+            let mut flags = own.get_arguments();
+            flags.any(|flag| run.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine))
+        };
+        if matches.subcommand_matches("run").is_some_and(is_given) {
+            LoadSource::Flags
+        } else {
+            LoadSource::Scenarios
+        }
+    }
+}
+
+/// Runs what the flags ask for. `build` is the build that this program comes from.
 ///
 /// # Errors
 /// When nothing can be run, with the reason and the exit code.
-pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> Result<u8, Stop> {
+pub fn run(mut arguments: RunArguments, source: LoadSource, build: BuildInfo) -> Result<u8, Stop> {
     if arguments.json {
         arguments.format = Format::Json;
     }
@@ -177,7 +168,7 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
     }
     let time = arguments.trial_timeout.map(Duration::from_millis);
     if let Some(path) = &arguments.resume {
-        if own_load {
+        if source == LoadSource::Flags {
             return Err(Stop::usage(
                 "--resume goes on with the run's own load: leave the flags of a load out",
             ));
@@ -187,14 +178,14 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
         return resume(path, &arguments.lock, &finder, &build, time, look);
     }
     let machine = Machine::this(&build);
-    let mut selection = selection(&arguments, own_load)?;
-    let cast = cast(&arguments, selection.pairing, &finder)?;
-    let not_possible = workers::leave_out_impossible(&mut selection, &cast, &arguments.scenarios)?;
+    let mut selection = selection(&arguments, source)?;
+    let participants = participants(&arguments.rows, selection.pairing, &finder)?;
+    let not_possible = workers::leave_out_impossible(&mut selection, &participants, &arguments.scenarios)?;
     for (scenario, reason) in &not_possible {
         say(&format!("{scenario}: left out, it {reason}"));
     }
     resources::resources(&selection.scenarios, machine.memory_bytes)?;
-    let left_out = capabilities::left_out(&cast.programs, &selection.scenarios, &cast.pairs)?;
+    let left_out = capabilities::left_out(&participants.programs, &selection.scenarios, &participants.pairs)?;
     for (scenario, rows) in &left_out {
         for (row, what) in rows {
             say(&format!("{row}: left out of {scenario}: it does not offer {what}"));
@@ -217,14 +208,14 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
         rounds_of,
         further: Vec::new(),
         profile: selection.profile,
-        role: cast.role,
-        pairs: cast.pairs,
-        baseline: cast.baseline,
-        unavailable: cast.unavailable,
-        missing: cast.missing,
+        role: participants.role,
+        pairs: participants.pairs,
+        baseline: participants.baseline,
+        unavailable: participants.unavailable,
+        missing: participants.missing,
         left_out,
         not_possible,
-        server_cores: arguments.server_cores,
+        server_cores: arguments.rows.server_cores,
         objective: selection
             .scenarios
             .iter()
@@ -241,7 +232,7 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
             "--target-width adds rounds to intervals, and a curve whose rates are found has none: give the one or the other",
         ));
     }
-    let bench = Bench::new(&session, cast.programs, time)?;
+    let bench = Bench::new(&session, participants.programs, time)?;
     for warning in &session.machine.warnings {
         say(&format!("note: {warning}"));
     }
@@ -252,7 +243,7 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
         }
     }
     if arguments.dry_run {
-        crate::exit_quietly_on_closed_pipe(&dry_run(&session));
+        print(&dry_run(&session));
         return Ok(OK);
     }
     let path = arguments.out.unwrap_or_else(|| format!("wsbench-{}.ndjson", session.session).into());
@@ -266,15 +257,15 @@ pub fn start(mut arguments: RunArguments, own_load: bool, build: BuildInfo) -> R
     finish(bench, session, Done::new(), records, look)
 }
 
-fn selection(arguments: &RunArguments, own_load: bool) -> Result<Selection, Stop> {
+fn selection(arguments: &RunArguments, source: LoadSource) -> Result<Selection, Stop> {
     let named = arguments.profile.is_some() || !arguments.scenarios.is_empty();
-    if own_load && named {
+    if source == LoadSource::Flags && named {
         return Err(Stop::usage(
             "a scenario's load is part of its name: give either --profile or --scenarios, or a load of your own \
              (--connections, --payload, --duration …)",
         ));
     }
-    let mut selection = if own_load {
+    let mut selection = if source == LoadSource::Flags {
         let placement = arguments.placement.unwrap_or_default();
         ad_hoc(arguments.load.clone(), arguments.socket.clone(), placement)?
     } else {

@@ -28,6 +28,7 @@ use crate::{
         verdict::{Judged, Sample, Value, Values, Verdict, judge},
     },
     exit::{OK, Stop, VERIFICATION},
+    output::print::print,
     run::{
         lock::{Lock, LockArguments},
         rows::Finder,
@@ -101,7 +102,7 @@ pub fn selftest(arguments: &SelftestArguments, build: BuildInfo) -> Result<u8, S
             failed.push(check.name);
         }
     }
-    crate::exit_quietly_on_closed_pipe(&format!("{}\n", table.trim_fmt()));
+    print(&format!("{}\n", table.trim_fmt()));
     if failed.is_empty() {
         return Ok(OK);
     }

@@ -13,11 +13,10 @@ use std::{
 
 use bench_core::{
     DriveSpec, ServeSpec,
-    drive::Drove,
     protocol::Event,
     runner::BuildInfo,
     service::Served,
-    spec::{Load, Pacing, SocketSpec, Workload},
+    spec::{Load, Pacing, SocketSpec},
     tally::{Tally, reconcile},
     trial::{Peer, Program, probe, process::Process},
 };
@@ -25,28 +24,18 @@ use clap::Args;
 
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},
+    output::print::print,
     run::rows::Finder,
 };
 
+mod load;
 mod report;
 mod slow;
+mod worker;
 
+use load::{CHURN_PER_SECOND, churn, paced};
 use report::{Reading, Report};
-
-/// The paced load: moderate, so that its tail shows what the churn does to others.
-const PACED_CONNECTIONS: u32 = 50;
-const PACED_RATE_PER_S: u64 = 1_000;
-
-/// One window of the paced load, which is repeated.
-const PACED_WINDOW: Duration = Duration::from_secs(5);
-
-/// Messages between the opening and the closing of a connection of the churn.
-const CHURN_EXCHANGES: u64 = 10;
-
-/// Churn: every second each of these opens and closes so many connections, one after the other. More would use up the
-/// ephemeral ports of one address, which each closed connection holds for a minute.
-const CHURN_LANES: u32 = 4;
-const CHURN_PER_SECOND: u32 = 25;
+use worker::{ended, repeat};
 
 /// Time after which a server has everything that it makes when it is first used.
 const SETTLING: Duration = Duration::from_secs(60);
@@ -95,7 +84,7 @@ pub fn soak(arguments: &SoakArguments, build: BuildInfo) -> Result<u8, Stop> {
                 format!("{}: FAILED: {reason}\n", program.row)
             }
         };
-        crate::exit_quietly_on_closed_pipe(&text);
+        print(&text);
     }
     Ok(match (failed, rows.missing) {
         (true, _) => VERIFICATION,
@@ -174,60 +163,8 @@ fn socket(program: &Program) -> SocketSpec {
     SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults }
 }
 
-fn churn() -> Load {
-    Load {
-        workload: Workload::Connect,
-        connections: CHURN_LANES,
-        messages: Some(1),
-        exchanges: CHURN_EXCHANGES,
-        warm_up_ms: 0,
-        ..Load::default()
-    }
-}
-
-fn paced() -> Load {
-    Load {
-        workload: Workload::Paced,
-        connections: PACED_CONNECTIONS,
-        rate_per_s: Some(PACED_RATE_PER_S),
-        duration_ms: PACED_WINDOW.as_millis() as u64,
-        ..Load::default()
-    }
-}
-
 fn settling(time: Duration) -> Duration {
     SETTLING.min(time / 3)
-}
-
-type Worker<T> = thread::JoinHandle<Result<T, String>>;
-
-/// Lets a client measure over and over, each time at least `every` after the time before, until it is told to stop.
-fn repeat(mut client: Process, line: String, every: Duration, stop: Arc<AtomicBool>) -> Worker<Drove> {
-    thread::spawn(move || {
-        let result = converse(&mut client, &line, every, &stop);
-        result.map_err(|reason| format!("the client {reason}: {}", client.abandon()))
-    })
-}
-
-fn converse(client: &mut Process, line: &str, every: Duration, stop: &AtomicBool) -> Result<Drove, String> {
-    let out_of_turn = || "reported out of turn".to_owned();
-    let Event::Ready = client.event()? else { return Err(out_of_turn()) };
-    while !stop.load(Relaxed) {
-        let started = Instant::now();
-        client.tell(line)?;
-        let Event::Measured(_) = client.event()? else { return Err(out_of_turn()) };
-        thread::sleep(every.saturating_sub(started.elapsed()));
-    }
-    client.tell("finish")?;
-    let Event::Drove(drove) = client.event()? else { return Err(out_of_turn()) };
-    match drove.errors.first() {
-        Some(error) => Err(format!("found: {error} ({} connections failed)", drove.failed_connections)),
-        None => client.wait().map(|()| drove),
-    }
-}
-
-fn ended<T>(worker: Worker<T>) -> Result<T, String> {
-    worker.join().unwrap_or_else(|_| Err("panicked".to_owned()))
 }
 
 /// Reads the server's use until the time is over.

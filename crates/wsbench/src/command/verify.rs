@@ -21,22 +21,20 @@ use clap::Args;
 
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},
+    output::print::print,
     run::rows::{AVAILABLE, Finder},
 };
 
 mod clients;
+mod findings;
 mod frames;
 mod messages;
 pub mod wire;
 
-/// Longest time for one check: a hundred times what the slowest takes.
-const LIMIT: Duration = Duration::from_secs(10);
+use findings::{Findings, LIMIT, TIMED_OUT_CHECKS};
 
 /// Longest time for the server of a row.
 const SERVER_LIMIT: Duration = Duration::from_secs(120);
-
-/// After so many checks that took all their time the others would only do the same.
-const TIMED_OUT_CHECKS: usize = 2;
 
 /// A row that takes longer than this is announced.
 const SLOW: Duration = Duration::from_secs(2);
@@ -113,20 +111,6 @@ const SERVICE_CHECKS: &[(&str, Check)] = &[
     ("subscribe", ("fan-out", messages::fan_out)),
 ];
 
-/// What all checks of one end of a row found.
-#[derive(Default)]
-struct Findings {
-    checks: usize,
-    faults: Vec<String>,
-}
-
-impl Findings {
-    fn add(&mut self, name: &str, result: Result<(), String>) {
-        self.checks += 1;
-        self.faults.extend(result.err().map(|reason| format!("{name}: {reason}")));
-    }
-}
-
 /// Verifies rows, prints a line for each, and returns the exit code.
 ///
 /// # Errors
@@ -161,7 +145,7 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
     for (row, reason) in &rows.unavailable {
         text += &format!("{row}: not available: {reason}\n");
     }
-    crate::exit_quietly_on_closed_pipe(&text);
+    print(&text);
     if rows.programs.is_empty() {
         return Err(Stop::failed("no row can be verified"));
     }

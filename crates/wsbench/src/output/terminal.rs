@@ -5,14 +5,14 @@ use std::fmt::Write;
 use crate::output::text;
 
 /// A message for a terminal: what acts is shown as its number. Lines stay lines, as in the errors of a TOML file.
-pub fn inert(message: &str) -> String {
-    message.chars().fold(String::with_capacity(message.len()), |mut inert, character| {
+pub fn safe(message: &str) -> String {
+    message.chars().fold(String::with_capacity(message.len()), |mut safe, character| {
         if text::acts(character) && character != '\n' {
-            let _ = write!(inert, "{}", character.escape_unicode());
+            let _ = write!(safe, "{}", character.escape_unicode());
         } else {
-            inert.push(character);
+            safe.push(character);
         }
-        inert
+        safe
     })
 }
 
@@ -20,7 +20,7 @@ pub fn inert(message: &str) -> String {
 pub fn say(text: &str) {
     use std::io::Write;
 
-    let _ = writeln!(std::io::stderr(), "{}", inert(text));
+    let _ = writeln!(std::io::stderr(), "{}", safe(text));
 }
 
 /// The same text for a terminal that says it knows ASCII only.
@@ -67,6 +67,6 @@ mod tests {
 
     #[test]
     fn names_are_shown_in_messages() {
-        assert_eq!(inert("\u{1b}[2J\u{202e}x\ny"), "\\u{1b}[2J\\u{202e}x\ny");
+        assert_eq!(safe("\u{1b}[2J\u{202e}x\ny"), "\\u{1b}[2J\\u{202e}x\ny");
     }
 }

@@ -16,7 +16,7 @@ pub struct Term {
 impl Term {
     /// The word as a name in links.
     pub fn id(&self) -> String {
-        crate::output::page::id_of(&self.word.to_lowercase())
+        crate::output::text::id_of(&self.word.to_lowercase())
     }
 }
 

@@ -35,6 +35,29 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// A name without what could act on a terminal or break a Markdown table.
+pub(crate) fn plain(text: &str) -> String {
+    clean(text).replace('|', "\\|")
+}
+
+/// A text as a name in links and of files.
+pub(crate) fn id_of(text: &str) -> String {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '-' };
+    text.chars().map(plain).collect()
+}
+
+/// A ratio as the percentage over or under 1: `+25.0`.
+pub(crate) fn percent(ratio: f64) -> String {
+    let text = format!("{:+.1}", (ratio - 1.0) * 100.0);
+    text.replace('-', "−")
+}
+
+/// The text with its first letter in upper case.
+pub(crate) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +74,10 @@ mod tests {
         assert_eq!(list(&words), "a, b and c");
         assert_eq!(list(&words[..2]), "a and b");
         assert_eq!((count(1, "round"), count(2, "round")), ("1 round".to_owned(), "2 rounds".to_owned()));
+    }
+
+    #[test]
+    fn hostile_names_are_inert() {
+        assert_eq!(plain("a\u{1b}[31mb|c\n"), "a[31mb\\|c");
     }
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use bench_core::metric::{self, Metric};
 use serde::Serialize;
 
-use crate::analysis::summary::{Figure, Group, RowFigures, Summary};
+use crate::analysis::{
+    group::{Figure, Group, RowFigures},
+    summary::Summary,
+};
 
 /// One figure in Bencher Metric Format.
 #[derive(Serialize)]

@@ -16,11 +16,9 @@ use bench_core::{
 };
 
 use crate::{
+    analysis::twin::row_of,
     exit::Stop,
-    run::{
-        capabilities,
-        plan::{Block, row_of},
-    },
+    run::{capabilities, plan::Block},
 };
 
 /// Everything that trials need and that stays the same through a run.

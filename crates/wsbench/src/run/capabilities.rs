@@ -11,11 +11,12 @@ use bench_core::{
 use clap::ValueEnum;
 
 use crate::{
-    exit::Stop,
-    run::{
-        plan::{TWIN, row_of},
-        rows::Rows,
+    analysis::{
+        missing_capability::MissingCapability,
+        twin::{is_twin, row_of},
     },
+    exit::Stop,
+    run::rows::Rows,
 };
 
 /// Leaves out the rows that have no client where the pairing takes every row as one.
@@ -58,14 +59,14 @@ pub fn left_out(
                     pairs.iter().all(|pair| row_of(&pair.server) == row || row_of(&pair.client) == row);
                 // How rows grow with their cores can be looked at without one that has only one, which may still be the
                 // client of the others.
-                if !is_of_servers(&what) && (name.ends_with(TWIN) || everywhere) {
+                if !what.matters_to_servers_only() && (is_twin(name) || everywhere) {
                     return Err(Stop::usage(format!(
                         "the row `{row}` does not offer what `{}` needs, {what}, and nothing could be compared without \
                          it: leave one of them out",
                         scenario.name
                     )));
                 }
-                left_out.entry(scenario.name.clone()).or_default().insert(row.to_owned(), what);
+                left_out.entry(scenario.name.clone()).or_default().insert(row.to_owned(), what.to_string());
             }
         }
     }
@@ -79,7 +80,7 @@ fn find<'a>(programs: &'a [Program], name: &str) -> Result<&'a Program, Stop> {
 }
 
 /// What a row does not offer of what it needs at one end of a scenario.
-fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<String> {
+fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<MissingCapability> {
     let info = &program.info;
     let mut loads = scenario.loads();
     let of_load = loads.find_map(|load| {
@@ -87,12 +88,14 @@ fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<String> {
         let service = load.service();
         match role {
             Role::Server if !info.services.iter().any(|offered| offered == service) => {
-                Some(format!("the service /{service}"))
+                Some(MissingCapability::Service(service.to_owned()))
             }
             Role::Client if !info.workloads.contains(&workload) => {
-                Some(format!("the workload {} of a client", workload.name()))
+                Some(MissingCapability::Workload(workload.name().to_owned()))
             }
-            _ if !info.offers_flush(workload, flush) => Some(format!("the flush policy {}", flush.name())),
+            _ if !info.offers_flush(workload, flush) => {
+                Some(MissingCapability::Flush(flush.name().to_owned()))
+            }
             _ => None,
         }
     });
@@ -102,16 +105,8 @@ fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<String> {
     };
     let of_cores = || scenario.server_cores.filter(|cores| role == Role::Server && *cores > info.max_threads);
     of_load
-        .or_else(|| feature().map(str::to_owned))
-        .or_else(|| of_cores().map(|cores| format!("{cores} {WORKERS}")))
-}
-
-/// What a row has too few of, as a server.
-const WORKERS: &str = "worker threads";
-
-/// Whether what a row does not offer keeps it from being a server only.
-pub fn is_of_servers(what: &str) -> bool {
-    what.ends_with(WORKERS)
+        .or_else(|| feature().map(|name| MissingCapability::Feature(name.to_owned())))
+        .or_else(|| of_cores().map(MissingCapability::Workers))
 }
 
 #[cfg(test)]

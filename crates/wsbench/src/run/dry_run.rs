@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bench_core::record::Session;
 use indicatif::HumanDuration;
 
-use crate::{output::terminal::inert, run::plan};
+use crate::{analysis::twin, output::terminal::safe, run::plan};
 
 /// Every block with its trials in their order, and how long all of it takes.
 pub(crate) fn dry_run(session: &Session) -> String {
@@ -27,9 +27,9 @@ pub(crate) fn dry_run(session: &Session) -> String {
             text,
             "round {:>2}  {:<22} {:<6}  {}",
             block.round + 1,
-            inert(&block.scenario.name),
+            safe(&block.scenario.name),
             block.scenario.placement,
-            inert(&trials.join("  "))
+            safe(&trials.join("  "))
         );
     }
     let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
@@ -38,7 +38,7 @@ pub(crate) fn dry_run(session: &Session) -> String {
         "{trials} trials, about {}, seed {} (server/client; {} is the baseline again)",
         HumanDuration(plan::duration(&blocks)),
         session.seed,
-        format_args!("{}{}", session.baseline, plan::TWIN),
+        twin::name_of(&session.baseline),
     );
     text
 }

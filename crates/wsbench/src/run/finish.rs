@@ -8,10 +8,11 @@ use super::{
     replacement::{Target, robbed},
 };
 use crate::{
-    analysis::{curve::Slo, results::Results, summary::Summary},
+    analysis::{objective::Slo, results::Results, summary::Summary},
     exit::{FAILED, INCOMPLETE, OK, Stop},
     output::{
         files::Records,
+        print::print,
         table::{Format, render},
         terminal::say,
     },
@@ -113,7 +114,7 @@ pub(crate) fn finish(
     };
     // Of the whole run: a resumed one may have failed trials from before its interruption.
     let failed = own.trials.iter().any(|trial| trial.error.is_some());
-    crate::exit_quietly_on_closed_pipe(&render(&summary, &own, look.format, slo));
+    print(&render(&summary, &own, look.format, slo));
     if let Some(problem) = own.problems.first() {
         say(&format!("error: {problem}"));
         return Ok(FAILED);

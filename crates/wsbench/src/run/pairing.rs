@@ -8,18 +8,45 @@ use bench_core::{
     trial::{Program, Role},
 };
 
+use clap::Args;
+
 use crate::{
-    command::run::RunArguments,
     exit::{Stop, unknown},
     output::terminal::say,
     run::{
         capabilities, plan,
-        rows::{Finder, Rows, registry},
+        rows::{AVAILABLE, Finder, Rows, registry},
     },
 };
 
+/// Flags that choose the rows and who meets whom.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PairingArguments {
+    /// Rows: `available`, `all`, names, or ROW@PATH for another build of a row
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', default_value = AVAILABLE)]
+    pub(crate) rows: Vec<String>,
+    /// Which rows meet which; the profile decides, and otherwise every server meets one fixed client
+    #[arg(long, value_enum)]
+    pub(crate) pairs: Option<Pairing>,
+    /// Server rows, each of which meets each of --client-rows; the fixed row when only the other side is given
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
+    pub(crate) server_rows: Vec<String>,
+    /// Client rows, each of which meets each of --server-rows; the fixed row when only the other side is given
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
+    pub(crate) client_rows: Vec<String>,
+    /// Worker threads of rows that take several (tokio-multi …), and their cores with `--placement split`
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) server_cores: u32,
+    /// Row that the others are compared with; the first one where it is not measured
+    #[arg(long, value_name = "ROW", default_value = "tokio")]
+    pub(crate) baseline: String,
+    /// Row of the fixed client (or server, with --pairs clients)
+    #[arg(long, value_name = "ROW", default_value = "tokio")]
+    pub(crate) reference: String,
+}
+
 /// Who meets whom.
-pub(crate) struct Cast {
+pub(crate) struct Participants {
     pub(crate) programs: Vec<Program>,
     pub(crate) pairs: Vec<Pair>,
     pub(crate) role: Role,
@@ -33,7 +60,11 @@ pub(crate) struct Cast {
 ///
 /// # Errors
 /// When a row is unknown, none can be measured, or one that was named by hand cannot do what the pairing needs.
-pub(crate) fn cast(arguments: &RunArguments, of_profile: Pairing, finder: &Finder) -> Result<Cast, Stop> {
+pub(crate) fn participants(
+    arguments: &PairingArguments,
+    of_profile: Pairing,
+    finder: &Finder,
+) -> Result<Participants, Stop> {
     let reference = &arguments.reference;
     let by_side = !arguments.server_rows.is_empty() || !arguments.client_rows.is_empty();
     if by_side {
@@ -53,7 +84,7 @@ pub(crate) fn cast(arguments: &RunArguments, of_profile: Pairing, finder: &Finde
         let pairs = plan::cross(&server_names, &client_names, role, &baseline);
         let mut programs = servers.programs;
         programs.extend(clients.programs.into_iter().filter(|program| !server_names.contains(&program.row)));
-        return Ok(Cast {
+        return Ok(Participants {
             programs,
             pairs,
             role,
@@ -72,7 +103,7 @@ pub(crate) fn cast(arguments: &RunArguments, of_profile: Pairing, finder: &Finde
     if matches!(pairing, Pairing::Servers | Pairing::Clients) && !names.contains(reference) {
         programs.push(finder.find(reference)?);
     }
-    Ok(Cast {
+    Ok(Participants {
         programs,
         pairs: plan::pairs(pairing, &names, &baseline, reference),
         role: plan::role(pairing),

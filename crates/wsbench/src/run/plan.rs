@@ -12,10 +12,10 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64;
 use std::time::Duration;
 
-use crate::run::capabilities;
-
-/// What is appended to the baseline's name for its second measurement in each block: the A/A control.
-pub const TWIN: &str = "#aa";
+use crate::analysis::{
+    planned::{all_rounds, compared, rounds_of, takes_part},
+    twin,
+};
 
 /// One scenario in one round.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Block {
 /// The pairs of rows of every scenario, with the twin.
 pub fn pairs(pairing: Pairing, rows: &[String], baseline: &str, reference: &str) -> Vec<Pair> {
     let pair = |server: &str, client: &str| Pair { server: server.to_owned(), client: client.to_owned() };
-    let twin = format!("{baseline}{TWIN}");
+    let twin = twin::name_of(baseline);
     let mut pairs: Vec<Pair> = match pairing {
         Pairing::Servers => rows.iter().map(|row| pair(row, reference)).collect(),
         Pairing::Clients => rows.iter().map(|row| pair(reference, row)).collect(),
@@ -53,7 +53,7 @@ pub fn pairs(pairing: Pairing, rows: &[String], baseline: &str, reference: &str)
 
 /// Each of some servers with each of some clients, with the twin.
 pub fn cross(servers: &[String], clients: &[String], role: Role, baseline: &str) -> Vec<Pair> {
-    let twin = format!("{baseline}{TWIN}");
+    let twin = twin::name_of(baseline);
     let (server, client) = role.own((&twin, &clients[0]), (&servers[0], &twin));
     let pair = |server: &String, client: &String| Pair { server: server.clone(), client: client.clone() };
     let all = servers.iter().flat_map(|server| clients.iter().map(move |client| pair(server, client)));
@@ -66,11 +66,6 @@ pub fn role(pairing: Pairing) -> Role {
         Pairing::Clients => Role::Client,
         Pairing::Servers | Pairing::Same | Pairing::All => Role::Server,
     }
-}
-
-/// The row behind a name in the results: a twin is its baseline.
-pub fn row_of(name: &str) -> &str {
-    name.strip_suffix(TWIN).unwrap_or(name)
 }
 
 /// All blocks of a session, in order. The same session always gives the same order, and what is added to it while it runs
@@ -113,43 +108,6 @@ pub fn blocks(session: &Session) -> Vec<Block> {
     blocks
 }
 
-/// Whether a pair is measured in a scenario: neither of its rows is left out of it.
-fn takes_part(session: &Session, scenario: &str, pair: &Pair) -> bool {
-    session.left_out.get(scenario).is_none_or(|rows| {
-        let is_client = |row: &str| rows.get(row).is_none_or(|what| capabilities::is_of_servers(what));
-        !rows.contains_key(row_of(&pair.server)) && is_client(row_of(&pair.client))
-    })
-}
-
-/// The name of the row that a pair is about.
-fn compared(pair: &Pair, role: Role) -> &str {
-    role.own(&pair.server, &pair.client)
-}
-
-/// Rounds of a session, with those in place of disturbed ones.
-pub fn all_rounds(session: &Session) -> u32 {
-    session.rounds.saturating_add(session.further.len() as u32)
-}
-
-/// Planned rounds of one scenario of a session.
-pub fn rounds_of(session: &Session, scenario: &str) -> u32 {
-    session.rounds_of.get(scenario).copied().unwrap_or(session.rounds)
-}
-
-/// The trials of all blocks of a session, counted without making them: a session may be of a file that somebody made up.
-pub fn trials(session: &Session) -> u64 {
-    let planned = session.scenarios.iter().map(|Scenario { name, .. }| {
-        let pairs = session.pairs.iter().filter(|pair| takes_part(session, name, pair)).count();
-        let further = session.further.iter().filter(|scenarios| scenarios.contains(name)).count();
-        pairs as u64 * (u64::from(rounds_of(session, name).min(session.rounds)) + further as u64)
-    });
-    let found = session.waves.iter().flatten().map(|FoundPoint { rows, .. }| {
-        let pairs = session.pairs.iter().filter(|pair| rows.contains(compared(pair, session.role))).count();
-        pairs as u64 * u64::from(session.rounds)
-    });
-    planned.chain(found).sum()
-}
-
 /// How long blocks take, roughly.
 pub fn duration(blocks: &[Block]) -> Duration {
     blocks.iter().map(|block| expected(&block.scenario) * block.pairs.len() as u32).sum()
@@ -160,7 +118,7 @@ mod tests {
     use bench_core::catalogue::Catalogue;
 
     use super::*;
-    use crate::analysis::results::tests::session;
+    use crate::analysis::{planned::trials, results::tests::session};
 
     fn names(pairs: &[Pair]) -> Vec<String> {
         pairs.iter().map(|pair| format!("{}/{}", pair.server, pair.client)).collect()
@@ -174,7 +132,6 @@ mod tests {
         assert_eq!(of(Pairing::Clients), ["tokio/tokio", "tokio/smol", "tokio/tokio#aa"]);
         assert_eq!(of(Pairing::Same), ["tokio/tokio", "smol/smol", "tokio#aa/tokio#aa"]);
         assert_eq!(of(Pairing::All).len(), 5);
-        assert_eq!(row_of("tokio#aa"), "tokio");
     }
 
     #[test]

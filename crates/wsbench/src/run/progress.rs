@@ -9,7 +9,8 @@ use bench_core::record::{Pair, Record, Session};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::{
-    output::terminal::{inert, say},
+    analysis::planned::all_rounds,
+    output::terminal::{safe, say},
     run::plan::{self, Block},
 };
 
@@ -35,7 +36,7 @@ impl Progress {
         if !quiet {
             say(&format!(
                 "{trials} trials{left} in {} rounds, about {}, seed {}",
-                plan::all_rounds(session),
+                all_rounds(session),
                 HumanDuration(total),
                 session.seed
             ));
@@ -49,14 +50,7 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        Progress {
-            bar,
-            start: Instant::now(),
-            rounds: plan::all_rounds(session),
-            round: None.into(),
-            total,
-            quiet,
-        }
+        Progress { bar, start: Instant::now(), rounds: all_rounds(session), round: None.into(), total, quiet }
     }
 
     pub(crate) fn trial(&self, block: &Block, pair: &Pair) {
@@ -72,13 +66,13 @@ impl Progress {
             return;
         }
         self.bar.set_prefix(format!("{} left", HumanDuration(left)));
-        self.bar.set_message(inert(&format!("{} · {}", block.scenario.name, pair.server)));
+        self.bar.set_message(safe(&format!("{} · {}", block.scenario.name, pair.server)));
     }
 
     pub(crate) fn done(&self, record: &Record) {
         if let Some(error) = &record.error {
             let (name, server, client) = (&record.scenario.name, &record.server.row, &record.client.row);
-            let line = inert(&format!("failed: {name}, server {server}, client {client}: {error}"));
+            let line = safe(&format!("failed: {name}, server {server}, client {client}: {error}"));
             if self.bar.is_hidden() { say(&line) } else { self.bar.println(line) }
         }
         self.bar.inc(1);

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bench_core::{mark::Mark, record::FoundPoint};
 
 use crate::analysis::{
-    curve::{Point, Slo, held, points_of_rows, rate},
-    summary::Group,
+    curve::{Point, held, points_of_rows, rate},
+    group::Group,
+    objective::Slo,
 };
 
 /// Beyond what any pair of processes on one machine exchanges: where doubling ends in any case.

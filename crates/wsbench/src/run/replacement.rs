@@ -7,12 +7,11 @@ use bench_core::{
     record::{Record, Session},
 };
 
-use crate::{
-    analysis::{
-        summary::{Group, RowFigures, Summary},
-        verdict::Verdict,
-    },
-    run::plan,
+use crate::analysis::{
+    group::{Group, RowFigures},
+    planned::rounds_of,
+    summary::Summary,
+    verdict::Verdict,
 };
 
 /// How narrow the intervals are to become, and in how many rounds at most.
@@ -61,7 +60,7 @@ pub(crate) fn robbed(summary: &Summary, trials: &[Record], session: &Session) ->
     };
     let is_robbed = |group: &&Group| {
         let name = &group.scenario.name;
-        let planned = plan::rounds_of(session, name) as usize;
+        let planned = rounds_of(session, name) as usize;
         let further = session.further.iter().filter(|scenarios| scenarios.contains(name)).count();
         let lacks = |row: &RowFigures| match row.judged.map(|judged| judged.verdict) {
             Some(Verdict::TooFew { blocks, needed }) => {

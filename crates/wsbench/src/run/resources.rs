@@ -1,34 +1,11 @@
-//! What has to hold before anything is measured, and what the machine means for the results.
+//! What the machine has to have before anything is measured: open files, ports and memory.
 
 use bench_core::{
     catalogue::Scenario,
-    machine::findings,
-    runner::BuildInfo,
     spec::{Load, SocketSpec, Workload},
 };
-use comfy_table::{Table, presets};
 
 use crate::exit::Stop;
-
-/// What `wsbench check` prints: everything that was looked at, and what it means.
-pub fn report(build: &BuildInfo) -> String {
-    let findings = findings(build);
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    for finding in &findings {
-        let sign = if finding.warning.is_some() { "!" } else { "ok" };
-        table.add_row([sign, &finding.what, &finding.value]);
-    }
-    let warnings: Vec<String> = findings
-        .iter()
-        .filter_map(|finding| Some(format!("! {}: {}", finding.what, finding.warning.as_ref()?)))
-        .collect();
-    let end = match warnings.len() {
-        0 => "nothing speaks against measuring here".to_owned(),
-        _ => warnings.join("\n"),
-    };
-    format!("{}\n\n{end}\n", table.trim_fmt())
-}
 
 /// Checks that the machine has what scenarios need: open files, ports and memory.
 ///

@@ -12,14 +12,17 @@ use super::{
     finish::{Look, finish},
 };
 use crate::{
-    analysis::results::{Results, cut_unfinished_line, is_same_machine},
+    analysis::{
+        origin::{is_same_machine, short_build},
+        results::{Results, cut_unfinished_line},
+        twin::row_of,
+    },
     exit::Stop,
     output::{files::Records, terminal::say},
     run::{
         lock::{Lock, LockArguments},
-        plan::{self, row_of},
-        resources,
-        rows::{Finder, short},
+        plan, resources,
+        rows::Finder,
     },
 };
 
@@ -41,8 +44,8 @@ pub(crate) fn resume(
         return Err(Stop::usage(format!(
             "{}: the run is of another build ({}, and this is {}): results of two builds are not mixed",
             path.display(),
-            short(&session.build),
-            short(build)
+            short_build(&session.build),
+            short_build(build)
         )));
     }
     let this = Machine::this(build);

@@ -11,7 +11,10 @@ use bench_core::{
 };
 use serde::Deserialize;
 
-use crate::exit::{Stop, unknown};
+use crate::{
+    analysis::origin::short_build,
+    exit::{Stop, unknown},
+};
 
 /// What `--rows` takes for every row that can be measured here.
 pub const AVAILABLE: &str = "available";
@@ -137,8 +140,8 @@ impl Finder {
                 "{} is of another build than wsbench ({} instead of {}): `cargo build --workspace{}` builds both, and \
                  `{name}@{}` measures it as it is",
                 path.display(),
-                short(build),
-                short(&self.build),
+                short_build(build),
+                short_build(&self.build),
                 self.release_flag(),
                 path.display()
             )))),
@@ -180,18 +183,6 @@ fn describe(path: &Path, row: &str) -> Result<Program, Missing> {
         DescribeError::Unavailable(reason) => Missing::Here(reason),
         DescribeError::Broken(reason) => Missing::Fatal(Stop::failed(reason)),
     })
-}
-
-/// A build in a few words.
-pub fn short(build: &BuildInfo) -> String {
-    let commit = &build.commit[..build.commit.len().min(10)];
-    let dirty = if build.dirty { ", changed" } else { "" };
-    format!(
-        "{} build {commit}{dirty}, lock {}, {}",
-        build.profile,
-        &build.lock_sha256[..build.lock_sha256.len().min(8)],
-        build.rustc
-    )
 }
 
 #[cfg(test)]

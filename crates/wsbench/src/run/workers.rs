@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bench_core::{catalogue::Scenario, trial::placement};
 
 use crate::{
+    analysis::twin::row_of,
     exit::Stop,
-    run::{pairing::Cast, plan::row_of, select::Selection},
+    run::{pairing::Participants, select::Selection},
 };
 
 /// Takes the scenarios out of a selection that this machine or these rows cannot carry out, and returns their names with
@@ -16,12 +17,12 @@ use crate::{
 /// When one of them was asked for by its name, or none is left.
 pub(crate) fn leave_out_impossible(
     selection: &mut Selection,
-    cast: &Cast,
+    participants: &Participants,
     names: &[String],
 ) -> Result<BTreeMap<String, String>, Stop> {
-    let most = |row: &str| cast.programs.iter().find(|program| program.row == row_of(row));
+    let most = |row: &str| participants.programs.iter().find(|program| program.row == row_of(row));
     let servers: Vec<u32> =
-        cast.pairs.iter().filter_map(|pair| Some(most(&pair.server)?.info.max_threads)).collect();
+        participants.pairs.iter().filter_map(|pair| Some(most(&pair.server)?.info.max_threads)).collect();
     take_out(selection, &servers, placement::usable().ok(), names)
 }
 

@@ -14,7 +14,7 @@ use bench_core::{
     trial::{Peer, process::Process},
 };
 
-use super::{CHURN_LANES, PACED_CONNECTIONS};
+use super::load::{CHURN_LANES, PACED_CONNECTIONS};
 
 /// Most that the server's memory may grow from the end of the settling on, in thousandths.
 const MOST_GROWTH_PERMILLE: u64 = 50;

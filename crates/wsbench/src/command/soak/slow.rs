@@ -12,7 +12,7 @@ use std::{
 
 use bench_core::{payload::Class, service::Push, tally::Tally};
 
-use super::Worker;
+use super::worker::Worker;
 use crate::command::verify::wire::{CLOSE, FIN, Wire, close_payload, masked};
 
 /// Readers at the same time.

@@ -16,7 +16,7 @@ use bench_core::{
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
-    Findings, LIMIT, TIMED_OUT_CHECKS,
+    findings::{Findings, LIMIT, TIMED_OUT_CHECKS},
     wire::{
         BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Wire, close_payload, part_of_handshake,
         unmasked,

@@ -36,7 +36,7 @@ impl Show {
     pub(crate) fn text(self, value: f64) -> String {
         match self {
             Show::Unit(unit) => human(value, unit),
-            Show::Ratio => format!("{} %", crate::output::table::percent(value)),
+            Show::Ratio => format!("{} %", crate::output::text::percent(value)),
             Show::Number if value >= 1e6 => format!("{} M", three_digits(value / 1e6)),
             Show::Number if value >= 1e4 => format!("{} k", three_digits(value / 1e3)),
             Show::Number => format!("{}", (value * 100.0).round() / 100.0),

@@ -1,5 +1,7 @@
 //! Charts as data: what is drawn, before anything draws it.
 
+use bench_core::metric::Unit;
+
 use super::axis::{Scale, Show};
 
 /// One chart.
@@ -110,4 +112,9 @@ impl Lines {
         all.dedup();
         all
     }
+}
+
+/// A time, the quantity of most charts.
+pub(crate) fn time(label: &str, scale: Scale) -> Quantity {
+    Quantity { label: label.to_owned(), show: Show::Unit(Unit::Nanoseconds), scale }
 }

@@ -1,6 +1,5 @@
 //! Drawing charts as SVG: axes, ticks and labels are plotters'.
 
-use bench_core::metric::Unit;
 use plotters::{
     coord::{Shift, types::RangedCoordf64},
     prelude::*,
@@ -293,9 +292,4 @@ fn heat(area: &Area<'_>, chart: &Heat) -> Result<Vec<Spot>> {
         }
     }
     Ok(spots)
-}
-
-/// A time, the quantity of most charts.
-pub(crate) fn time(label: &str, scale: Scale) -> Quantity {
-    Quantity { label: label.to_owned(), show: Show::Unit(Unit::Nanoseconds), scale }
 }

@@ -7,43 +7,25 @@ use bench_core::{
 
 use super::{
     axis::{Scale, Show},
-    chart::{Band, Body, Chart, Heat, Line, Lines, Quantity, Rows},
-    draw::time,
+    chart::{Band, Body, Chart, Heat, Line, Lines, Quantity, Rows, time},
 };
 use crate::{
     analysis::{
-        rounds::{Merged, Rounds, latency},
+        group::RowFigures,
+        rounds::{Merged, latency},
         statistics::{Test, interval},
-        summary::{Group, RowFigures},
     },
     output::{
-        table::{percent, verdict_word},
-        text::{clean, count},
+        charts::card::Card,
+        table::cells::verdict_word,
+        text::{capital, clean, count, percent},
     },
 };
 
 /// Points of a distribution's line for each factor of ten of 1 ÷ (1 − q).
 const POINTS: i32 = 12;
 
-/// A group with what lies behind it and its name in the page.
-pub(crate) struct Card<'a> {
-    /// Unique in the page, and a file's name.
-    pub(crate) id: String,
-    pub(crate) group: &'a Group,
-    pub(crate) rounds: Rounds,
-}
-
 impl Card<'_> {
-    /// A row's values of a metric, one for each block.
-    pub(crate) fn values(&self, row: &RowFigures, metric: Metric) -> Vec<Option<f64>> {
-        self.rounds.values((&row.server, &row.client), metric)
-    }
-
-    /// The row that the others are compared with.
-    pub(crate) fn baseline(&self) -> Option<&RowFigures> {
-        self.group.rows.iter().find(|row| self.group.compared(row) == self.group.baseline)
-    }
-
     fn chart(&self, kind: &str, title: String, caption: String, body: Body) -> Chart {
         let title = format!("{}: {title}", clean(&self.group.scenario.name));
         Chart { id: format!("{}-{kind}", self.id), title, caption, body }
@@ -52,7 +34,7 @@ impl Card<'_> {
 
 /// The charts of one group.
 pub(crate) fn of_group(card: &Card<'_>, confidence: f64) -> Vec<Chart> {
-    if crate::output::table::matrix::is_matrix(card.group) {
+    if card.group.is_matrix() {
         let metrics = std::iter::once(card.group.ranking).chain(card.group.columns.first().copied());
         return metrics.map(|metric| heat(card, metric)).collect();
     }
@@ -140,7 +122,7 @@ fn rate(card: &Card<'_>, confidence: f64) -> Option<Chart> {
         let plain: Vec<f64> = values.into_iter().flatten().collect();
         let bounds = interval(Test::Sign, &plain, confidence);
         let range = bounds.map_or(String::new(), |(low, high)| format!(" [{} … {}]", show(low), show(high)));
-        let spoilt = if crate::output::table::is_spoilt(row, metric::RATE) { " !" } else { "" };
+        let spoilt = if row.is_spoilt(metric::RATE) { " !" } else { "" };
         Some(Band {
             row: group.compared(row).to_owned(),
             label: format!("{name}{spoilt}"),
@@ -265,9 +247,4 @@ fn heat(card: &Card<'_>, metric: Metric) -> Chart {
         "Servers down, clients across; medians over rounds, darker is worse. No verdict rests on a matrix.";
     let title = format!("{}, every server with every client", metric.label);
     card.chart(&format!("matrix-{}", metric.name), title, caption.to_owned(), Body::Heat(heat))
-}
-
-pub(crate) fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }

@@ -10,16 +10,19 @@ use bench_core::{
 
 use super::{
     axis::{Scale, Show},
-    chart::{Body, Chart, Line, Lines, Quantity},
-    draw::time,
-    scenario::capital,
+    chart::{Body, Chart, Line, Lines, Quantity, time},
 };
 use crate::{
     analysis::{
-        curve::{Slo, curves, highest, knee, shown},
-        summary::{Group, Summary},
+        curve::{curves, highest, knee},
+        group::Group,
+        objective::Slo,
+        summary::Summary,
     },
-    output::text::clean,
+    output::{
+        table::curve::shown,
+        text::{capital, clean},
+    },
 };
 
 /// The charts that several groups give together.
@@ -55,7 +58,7 @@ fn loads(groups: &[Group], slo: Slo) -> Vec<Chart> {
         };
         let label = slo.metric.label;
         Chart {
-            id: crate::output::page::id_of(&format!("{}-{}-load", curve.name, curve.placement)),
+            id: crate::output::text::id_of(&format!("{}-{}-load", curve.name, curve.placement)),
             title: format!("{}: {label} against offered load", clean(curve.name)),
             caption: format!(
                 "Paced, {}, medians over rounds; a ring is the knee. Highest offered rate with {slo}: {}.",

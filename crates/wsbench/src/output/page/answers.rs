@@ -4,14 +4,18 @@ use bench_core::metric::{self, Metric, human};
 
 use crate::{
     analysis::{
-        curve::{Curve, Highest, Slo, highest, shown, signs},
-        summary::{Group, RowFigures},
+        curve::{Curve, Highest, highest},
+        group::{Group, RowFigures},
+        objective::Slo,
         verdict::Verdict,
     },
     output::{
-        charts::scenario::Card,
-        table::{is_spoilt, percent, verdict_word},
-        text::{clean, count, list},
+        charts::card::Card,
+        table::{
+            cells::verdict_word,
+            curve::{shown, signs},
+        },
+        text::{clean, count, list, percent},
     },
 };
 
@@ -251,7 +255,7 @@ fn lowest(group: &Group, metric: Metric) -> Option<String> {
 fn observed(card: &Card<'_>, metric: Metric) -> Option<Sentence> {
     let group = card.group;
     let medians = lowest(group, metric)?;
-    let spoilt = group.rows.iter().filter(|row| is_spoilt(row, metric)).count();
+    let spoilt = group.rows.iter().filter(|row| row.is_spoilt(metric)).count();
     let spoilt = match spoilt {
         0 => String::new(),
         some => format!(" Something else decided it for {} ({}).", count(some, "row"), marks(group, metric)),
@@ -268,7 +272,7 @@ fn lower(text: &str) -> String {
 }
 
 fn marks(group: &Group, metric: Metric) -> String {
-    let marks = group.rows.iter().filter(|row| is_spoilt(row, metric)).flat_map(|row| row.marks.keys());
+    let marks = group.rows.iter().filter(|row| row.is_spoilt(metric)).flat_map(|row| row.marks.keys());
     let names: std::collections::BTreeSet<&str> =
         marks.filter(|mark| mark.spoils(metric)).map(|mark| mark.name()).collect();
     names.into_iter().collect::<Vec<_>>().join(", ")

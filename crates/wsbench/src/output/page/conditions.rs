@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bench_core::{mark::Mark, record::End};
 
 use crate::{
-    analysis::{results::Results, summary::Summary},
+    analysis::{origin::short_build, results::Results, summary::Summary, twin::is_twin},
     output::text::{clean, count},
-    run::rows::short,
 };
 
 /// The conditions, each list without repetitions.
@@ -55,7 +54,7 @@ pub(crate) fn conditions(results: &Results, summary: &Summary) -> Conditions {
     });
     let mut versions: BTreeMap<String, Version> = BTreeMap::new();
     for End { row, info, .. } in trials().flat_map(|trial| [&trial.server, &trial.client]) {
-        if row.ends_with(crate::run::plan::TWIN) {
+        if is_twin(row) {
             continue;
         }
         versions.entry(clean(row)).or_insert_with(|| Version {
@@ -81,7 +80,7 @@ pub(crate) fn conditions(results: &Results, summary: &Summary) -> Conditions {
         machines: unique(
             trials().map(|trial| format!("{} · {}", trial.machine.host, trial.machine.summary())).collect(),
         ),
-        builds: unique(trials().map(|trial| short(&trial.build)).collect()),
+        builds: unique(trials().map(|trial| short_build(&trial.build)).collect()),
         commands: unique(results.sessions.iter().map(|session| command(&session.command)).collect()),
         runs: unique(runs.collect()),
         warnings: unique(trials().flat_map(|trial| trial.machine.warnings.clone()).collect()),

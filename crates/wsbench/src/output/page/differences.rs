@@ -6,11 +6,11 @@ use bench_core::{
 };
 
 use crate::{
-    analysis::summary::RowFigures,
+    analysis::group::RowFigures,
     output::{
-        charts::scenario::Card,
-        table::{percent, verdict_word},
-        text::{clean, list},
+        charts::card::Card,
+        table::cells::verdict_word,
+        text::{clean, list, percent},
     },
 };
 

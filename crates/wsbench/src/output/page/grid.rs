@@ -4,11 +4,11 @@ use bench_core::metric::{self, Metric, human};
 use serde_json::{Value, json};
 
 use crate::{
-    analysis::{summary::RowFigures, verdict::Verdict},
+    analysis::{group::RowFigures, verdict::Verdict},
     output::{
-        charts::scenario::Card,
-        table::{is_spoilt, matrix::is_matrix, percent, verdict_word},
-        text::{clean, count},
+        charts::card::Card,
+        table::cells::verdict_word,
+        text::{clean, count, percent},
     },
 };
 
@@ -47,7 +47,7 @@ pub(crate) struct Cell {
 
 /// The table of all groups whose rows have one line each; `rows` are the names in the page's order.
 pub(crate) fn grid(cards: &[Card<'_>], rows: &[String]) -> Grid {
-    let cards: Vec<&Card<'_>> = cards.iter().filter(|card| !is_matrix(card.group)).collect();
+    let cards: Vec<&Card<'_>> = cards.iter().filter(|card| !card.group.is_matrix()).collect();
     let column = |card: &&Card<'_>| Column {
         scenario: clean(&card.group.scenario.name),
         metric: card.group.ranking.label,
@@ -91,7 +91,7 @@ fn cell(card: &Card<'_>, row: &RowFigures) -> Cell {
         _ if is_shared => "tie",
         _ => "",
     };
-    let spoilt = if is_spoilt(row, metric) { " !" } else { "" };
+    let spoilt = if row.is_spoilt(metric) { " !" } else { "" };
     Cell {
         text: format!("{}{spoilt}", human(figure.median, metric.unit)),
         rank: rank.map_or(String::new(), |rank| format!("{}{rank}", if is_shared { "=" } else { "" })),
@@ -147,7 +147,7 @@ fn title(card: &Card<'_>, row: &RowFigures) -> String {
 pub(crate) fn data(cards: &[Card<'_>], rows: &[String]) -> Value {
     let columns: Vec<Value> = cards
         .iter()
-        .filter(|card| !is_matrix(card.group))
+        .filter(|card| !card.group.is_matrix())
         .map(|card| {
             let group = card.group;
             let metrics = std::iter::once(group.ranking).chain(group.columns.iter().copied());

@@ -3,7 +3,7 @@
 use bench_core::metric::{self, Metric, human};
 
 use crate::{
-    analysis::summary::{Group, Summary},
+    analysis::{group::Group, summary::Summary},
     output::text::{clean, count},
 };
 

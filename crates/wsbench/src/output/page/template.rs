@@ -19,7 +19,7 @@ use crate::output::{
         draw::draw,
         ink::ink,
     },
-    table::Sheet,
+    table::cells::Sheet,
     terms::{TERMS, Term},
     text::clean,
 };

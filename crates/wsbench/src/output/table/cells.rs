@@ -4,10 +4,10 @@ use bench_core::metric::{self, Metric, human};
 
 use crate::{
     analysis::{
-        summary::{Figure, Group, Ratio, RowFigures},
+        group::{Figure, Group, Ratio, RowFigures},
         verdict::Verdict,
     },
-    output::text::clean,
+    output::text::{clean, percent},
 };
 
 /// The cells of a group's table, as text.
@@ -49,19 +49,13 @@ pub(crate) fn sheet(group: &Group) -> Sheet {
         for column in columns {
             let figure = row.figures.get(column.name);
             cells.push(figure.map_or("–".to_owned(), |figure| {
-                let mark = if is_spoilt(row, *column) { " !" } else { "" };
+                let mark = if row.is_spoilt(*column) { " !" } else { "" };
                 format!("{}{mark}", human(figure.median, column.unit))
             }));
         }
         cells
     };
     Sheet { names: usize::from(is_ranked), header, rows: group.rows.iter().map(cells).collect() }
-}
-
-/// Whether a figure is shown but not to be ranked by: its median is that of marked trials.
-pub(crate) fn is_spoilt(row: &RowFigures, metric: Metric) -> bool {
-    let rounds = row.figures.get(metric.name).map_or(0, |figure| figure.rounds);
-    row.marks.iter().any(|(mark, trials)| mark.spoils(metric) && 2 * trials > rounds)
 }
 
 fn rank(row: &RowFigures) -> Option<usize> {
@@ -125,9 +119,4 @@ fn percentages(ratio: Ratio) -> String {
         return format!("{} %", percent(ratio.median));
     }
     format!("{} % [{} … {}]", percent(ratio.median), percent(ratio.min), percent(ratio.max))
-}
-
-pub(crate) fn percent(ratio: f64) -> String {
-    let text = format!("{:+.1}", (ratio - 1.0) * 100.0);
-    text.replace('-', "−")
 }

@@ -6,7 +6,7 @@ use bench_core::{metric, trial::Role};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::verdict_word;
+use super::cells::verdict_word;
 use crate::{analysis::summary::Summary, output::text::cell};
 
 /// A figure as JSON and CSV give it.

@@ -4,18 +4,9 @@ use bench_core::metric::{Metric, human};
 use comfy_table::{CellAlignment, Table, TableStyle};
 
 use crate::{
-    analysis::summary::{Group, RowFigures},
-    output::table::plain,
+    analysis::group::{Group, RowFigures},
+    output::text::plain,
 };
-
-/// Whether a group is better shown as a matrix: some server met several clients, and some client several servers.
-pub(crate) fn is_matrix(group: &Group) -> bool {
-    let meets_several = |one: fn(&RowFigures) -> &str, other: fn(&RowFigures) -> &str| {
-        let rows = &group.rows;
-        rows.iter().any(|row| rows.iter().any(|next| one(row) == one(next) && other(row) != other(next)))
-    };
-    meets_several(server, client) && meets_several(client, server)
-}
 
 /// One matrix for the ranking metric, one for the first other metric.
 pub(crate) fn matrices(group: &Group, style: TableStyle) -> Vec<String> {
@@ -77,10 +68,9 @@ fn names(group: &Group, side: fn(&RowFigures) -> &str) -> Vec<&str> {
 mod tests {
     use bench_core::trial::{Failure, Step};
 
-    use super::*;
     use crate::{
         analysis::{
-            curve::Slo,
+            objective::Slo,
             results::{
                 Results,
                 tests::{session, trial},
@@ -107,7 +97,7 @@ mod tests {
         ];
         let results = Results { sessions: vec![session()], trials, ..Results::default() };
         let summary = Summary::new(&results, 0.95);
-        assert!(is_matrix(&summary.groups[0]));
+        assert!(summary.groups[0].is_matrix());
         let text = render(&summary, &results, Format::Terminal, Slo::default());
         let line = text.lines().find(|line| line.trim_start().starts_with("smol ")).unwrap();
         assert!(line.contains("6.50 µs") && line.contains("failed"), "{text}");
@@ -119,6 +109,6 @@ mod tests {
         let trials = vec![trial("tokio", 0, 0, 1), trial("smol", 0, 1, 1)];
         let summary =
             Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() }, 0.95);
-        assert!(!is_matrix(&summary.groups[0]));
+        assert!(!summary.groups[0].is_matrix());
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bench_core::metric::{Unit, human, three_digits};
 
 use crate::analysis::{
+    group::{Group, RowFigures},
     results::Results,
     rounds::{Merged, Rounds, latency},
-    summary::{Group, RowFigures},
 };
 
 /// Characters on each side of a bar's middle: so a bar is as wide as its header, `÷1.25 … ×1.25`.
