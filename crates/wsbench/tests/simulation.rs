@@ -4,6 +4,7 @@
 //! to half a percent, but for slow phases of some seconds, 10 to 25 % slower, that begin and end between any two trials.
 //! docs/METHODOLOGY.md has the figures that this prints with `-- --nocapture`.
 
+use bench_core::metric;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use wsbench::analysis::{
@@ -85,7 +86,7 @@ const WAYS: [Way; 5] =
 fn share((tests, control): Way, truths: &[f64], rounds: u32, hit: impl Fn(&Judgement) -> bool) -> f64 {
     let hits = (0..TABLES).filter(|seed| {
         let sample = Machine::new(*seed as u64, control).table(truths, rounds);
-        hit(&judge_by(tests, &sample, false, CONFIDENCE))
+        hit(&judge_by(tests, &sample, metric::SERVER_CPU, CONFIDENCE))
     });
     hits.count() as f64 / TABLES as f64
 }

@@ -124,7 +124,7 @@ fn judge_rows(
         baseline: rows.iter().position(|row| name(row) == baseline),
         twin: twin.map(values).unwrap_or_default(),
     };
-    let judgement = judge(&sample, ranking.higher_is_better, confidence);
+    let judgement = judge(&sample, ranking, confidence);
     for (row, judged) in rows.iter_mut().zip(judgement.rows) {
         row.judged = Some(judged);
     }

@@ -3,7 +3,10 @@
 //! Values are compared only inside a block. A verdict needs the corrected interval of the log ratio to lie wholly
 //! beyond the floor, which is how far the baseline differs from itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use bench_core::{
     metric::{self, Metric},
@@ -123,104 +126,168 @@ pub struct Judgement {
     pub rows: Vec<Judged>,
 }
 
-/// Judges the rows of a sample, of which the lesser or the greater values are better.
-pub fn judge(sample: &Sample, higher_is_better: bool, confidence: f64) -> Judgement {
-    judge_by(TESTS, sample, higher_is_better, confidence)
+/// Judges the rows of a sample of a metric.
+pub fn judge(sample: &Sample, metric: Metric, confidence: f64) -> Judgement {
+    judge_by(TESTS, sample, metric, confidence)
 }
 
 /// The same by tests of one's choice, for the simulation that chose those above.
-pub fn judge_by(tests: Tests, sample: &Sample, higher_is_better: bool, confidence: f64) -> Judgement {
-    let none = Values::new();
-    let base = sample.baseline.map_or(&none, |place| &sample.rows[place]);
-    let others = sample.rows.len().saturating_sub(1);
-    let needed = rounds_needed(others, confidence).max(rounds_needed(1, confidence));
-    let ratios = |row: &Values, base: &Values| Ratios::new(tests, row, base, needed);
-
-    let twin = Ratios::new(tests, &sample.twin, base, rounds_needed(1, confidence));
-    let floor = floor(&twin, confidence);
-    let against: Vec<Ratios> = sample.rows.iter().map(|row| ratios(row, base)).collect();
-    let compared: Vec<usize> = (0..sample.rows.len())
-        .filter(|place| Some(*place) != sample.baseline && against[*place].logs.len() >= needed)
-        .collect();
-    let p_values: Vec<f64> = compared.iter().map(|place| against[*place].p_value()).collect();
-    let levels: BTreeMap<usize, Option<f64>> =
-        compared.iter().copied().zip(holm(&p_values, confidence)).collect();
-
-    // Of pairs without the baseline, and of rows that Holm's correction leaves undecided: every row counts as one
-    // comparison.
-    let level = (1.0 - confidence) / others.max(1) as f64;
-    let judged = |(place, ratios): (usize, &Ratios)| {
-        if Some(place) == sample.baseline {
-            return Judged {
-                verdict: Verdict::Baseline,
-                ratio: None,
-                unsteady: 0,
-                interval: None,
-                rank: None,
-            };
-        }
-        let Ratios { logs, unsteady, .. } = ratios;
-        let (verdict, bounds) = match floor.zip(levels.get(&place).copied()) {
-            None => {
-                let blocks = logs.len().min(sample.twin.len());
-                (Verdict::TooFew { blocks, needed }, ratios.interval(confidence))
-            }
-            Some((floor, holm_level)) => {
-                let bounds = ratios.interval(1.0 - holm_level.unwrap_or(level));
-                let beyond_floor =
-                    bounds.filter(|_| holm_level.is_some()).and_then(|bounds| beyond(bounds, floor));
-                let verdict = match beyond_floor {
-                    Some(true) => Verdict::Greater,
-                    Some(false) => Verdict::Less,
-                    None => Verdict::Tie,
-                };
-                (verdict, bounds)
-            }
-        };
-        Judged {
-            verdict,
-            ratio: (!logs.is_empty()).then(|| median(logs).exp()),
-            unsteady: *unsteady,
-            interval: bounds.map(|(low, high)| (low.exp(), high.exp())),
-            rank: None,
-        }
-    };
-    let mut rows: Vec<Judged> = against.iter().enumerate().map(judged).collect();
-
-    let (better, worse) = match higher_is_better {
-        true => (Verdict::Greater, Verdict::Less),
-        false => (Verdict::Less, Verdict::Greater),
-    };
-    let is_ranked = |place: usize| {
-        let can_be = match rows[place].verdict {
-            // First of one is no rank.
-            Verdict::Baseline => !compared.is_empty(),
-            Verdict::TooFew { .. } => false,
-            _ => true,
-        };
-        can_be && floor.is_some() && base.len() >= needed && sample.rows[place].len() >= needed
-    };
-    let ranked: Vec<usize> = (0..rows.len()).filter(|place| is_ranked(*place)).collect();
-    let is_better = |one: usize, other: usize| {
-        // What has a verdict is judged by it: a rank never says otherwise.
-        if Some(one) == sample.baseline {
-            return rows[other].verdict == worse;
-        }
-        if Some(other) == sample.baseline {
-            return rows[one].verdict == better;
-        }
-        let ratios = ratios(&sample.rows[one], &sample.rows[other]);
-        let (Some(floor), Some(bounds)) = (floor, ratios.interval(1.0 - level)) else { return false };
-        ratios.logs.len() >= needed && beyond(bounds, floor) == Some(higher_is_better)
-    };
-    let ranks: Vec<usize> = ranked
-        .iter()
-        .map(|place| 1 + ranked.iter().filter(|other| is_better(**other, *place)).count())
-        .collect();
-    for (place, rank) in ranked.into_iter().zip(ranks) {
+pub fn judge_by(tests: Tests, sample: &Sample, metric: Metric, confidence: f64) -> Judgement {
+    let comparison = Comparison::new(tests, sample, confidence);
+    let mut rows = comparison.judged();
+    let ranks = comparison.ranks(&rows, metric);
+    for (place, rank) in ranks {
         rows[place].rank = Some(rank);
     }
-    Judgement { floor: floor.map(f64::exp), floor_unsteady: twin.unsteady, rows }
+    Judgement { floor: comparison.floor.map(f64::exp), floor_unsteady: comparison.twin.unsteady, rows }
+}
+
+/// A sample whose rows have been tested against the baseline.
+struct Comparison<'a> {
+    tests: Tests,
+    sample: &'a Sample,
+    base: &'a Values,
+    confidence: f64,
+    /// The level of pairs without the baseline, and of rows that Holm's correction leaves undecided: every row counts as
+    /// one comparison.
+    level: f64,
+    /// Blocks that a row needs for a verdict.
+    needed: usize,
+    twin: Ratios,
+    floor: Option<f64>,
+    /// Each row's ratios to the baseline.
+    against: Vec<Ratios>,
+    /// For each row with blocks enough, by its place: the level that it reached by Holm's correction, if it reached one.
+    reached: BTreeMap<usize, Option<f64>>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(tests: Tests, sample: &'a Sample, confidence: f64) -> Comparison<'a> {
+        static NONE: Values = Values::new();
+        let base = sample.baseline.map_or(&NONE, |place| &sample.rows[place]);
+        let others = sample.rows.len().saturating_sub(1);
+        let needed_for_floor = rounds_needed(1, confidence);
+        let needed = rounds_needed(others, confidence).max(needed_for_floor);
+        let twin = Ratios::new(tests, &sample.twin, base, needed_for_floor);
+        let against: Vec<Ratios> =
+            sample.rows.iter().map(|row| Ratios::new(tests, row, base, needed)).collect();
+        let compared: Vec<usize> = (0..sample.rows.len())
+            .filter(|place| Some(*place) != sample.baseline && against[*place].logs.len() >= needed)
+            .collect();
+        let p_values: Vec<f64> = compared.iter().map(|place| against[*place].p_value()).collect();
+        Comparison {
+            tests,
+            sample,
+            base,
+            confidence,
+            level: (1.0 - confidence) / others.max(1) as f64,
+            needed,
+            floor: floor(&twin, confidence),
+            twin,
+            against,
+            reached: compared.into_iter().zip(holm(&p_values, confidence)).collect(),
+        }
+    }
+
+    fn is_baseline(&self, place: usize) -> bool {
+        Some(place) == self.sample.baseline
+    }
+
+    /// Every row against the baseline, without ranks.
+    fn judged(&self) -> Vec<Judged> {
+        let judged = |(place, ratios): (usize, &Ratios)| {
+            if self.is_baseline(place) {
+                return Judged {
+                    verdict: Verdict::Baseline,
+                    ratio: None,
+                    unsteady: 0,
+                    interval: None,
+                    rank: None,
+                };
+            }
+            let (verdict, bounds) = self.verdict(place, ratios);
+            Judged {
+                verdict,
+                ratio: (!ratios.logs.is_empty()).then(|| median(&ratios.logs).exp()),
+                unsteady: ratios.unsteady,
+                interval: bounds.map(|(low, high)| (low.exp(), high.exp())),
+                rank: None,
+            }
+        };
+        self.against.iter().enumerate().map(judged).collect()
+    }
+
+    /// The verdict on a row, and the interval of its log ratio.
+    fn verdict(&self, place: usize, ratios: &Ratios) -> (Verdict, Option<(f64, f64)>) {
+        let Some((floor, reached)) = self.floor.zip(self.reached.get(&place).copied()) else {
+            let blocks = ratios.logs.len().min(self.sample.twin.len());
+            return (Verdict::TooFew { blocks, needed: self.needed }, ratios.interval(self.confidence));
+        };
+        let bounds = ratios.interval(1.0 - reached.unwrap_or(self.level));
+        let verdict = match bounds.filter(|_| reached.is_some()).map(|bounds| beyond(bounds, floor)) {
+            Some(Ordering::Greater) => Verdict::Greater,
+            Some(Ordering::Less) => Verdict::Less,
+            Some(Ordering::Equal) | None => Verdict::Tie,
+        };
+        (verdict, bounds)
+    }
+
+    /// The places of the rows that have a rank, with their ranks.
+    fn ranks(&self, rows: &[Judged], metric: Metric) -> Vec<(usize, usize)> {
+        let ranked: Vec<usize> =
+            (0..rows.len()).filter(|place| self.is_ranked(*place, rows[*place].verdict)).collect();
+        let rank = |place: usize| {
+            1 + ranked.iter().filter(|other| self.is_better(**other, place, rows, metric)).count()
+        };
+        ranked.iter().map(|place| (*place, rank(*place))).collect()
+    }
+
+    fn is_ranked(&self, place: usize, verdict: Verdict) -> bool {
+        let can_be = match verdict {
+            // First of one is not a rank.
+            Verdict::Baseline => !self.reached.is_empty(),
+            Verdict::TooFew { .. } => false,
+            Verdict::Greater | Verdict::Less | Verdict::Tie => true,
+        };
+        let has_blocks = |row: &Values| row.len() >= self.needed;
+        can_be && self.floor.is_some() && has_blocks(self.base) && has_blocks(&self.sample.rows[place])
+    }
+
+    /// Whether one row is better than another by a metric.
+    fn is_better(&self, one: usize, other: usize, rows: &[Judged], metric: Metric) -> bool {
+        let (better, worse) = match metric.higher_is_better {
+            true => (Verdict::Greater, Verdict::Less),
+            false => (Verdict::Less, Verdict::Greater),
+        };
+        // What has a verdict is judged by it: a rank never says otherwise.
+        if self.is_baseline(one) {
+            return rows[other].verdict == worse;
+        }
+        if self.is_baseline(other) {
+            return rows[one].verdict == better;
+        }
+        let rows = &self.sample.rows;
+        let ratios = Ratios::new(self.tests, &rows[one], &rows[other], self.needed);
+        let Some((floor, bounds)) = self.floor.zip(ratios.interval(1.0 - self.level)) else { return false };
+        let wanted = if metric.higher_is_better { Ordering::Greater } else { Ordering::Less };
+        ratios.logs.len() >= self.needed && beyond(bounds, floor) == wanted
+    }
+}
+
+/// The larger end of the interval of the baseline's ratio to itself.
+fn floor(twin: &Ratios, confidence: f64) -> Option<f64> {
+    twin.interval(confidence).map(|(low, high)| low.abs().max(high.abs()).max(LEAST_FLOOR))
+}
+
+/// Whether an interval lies wholly above the floor or wholly below it; `Equal` where it does neither.
+fn beyond((low, high): (f64, f64), floor: f64) -> Ordering {
+    if low > floor {
+        Ordering::Greater
+    } else if high < -floor {
+        Ordering::Less
+    } else {
+        Ordering::Equal
+    }
 }
 
 /// The log ratios of two rows.
@@ -293,22 +360,6 @@ pub(crate) fn control_metric<'a>(
     (others.len() == 1 && !spins).then_some(control)
 }
 
-/// The larger end of the interval of the baseline's ratio to itself.
-fn floor(twin: &Ratios, confidence: f64) -> Option<f64> {
-    twin.interval(confidence).map(|(low, high)| low.abs().max(high.abs()).max(LEAST_FLOOR))
-}
-
-/// Whether an interval lies wholly above (`true`) or below (`false`) the floor.
-fn beyond((low, high): (f64, f64), floor: f64) -> Option<bool> {
-    if low > floor {
-        Some(true)
-    } else if high < -floor {
-        Some(false)
-    } else {
-        None
-    }
-}
-
 /// The ratios of a row to the baseline with an interval that is not corrected, for metrics that get no verdict.
 pub fn plain_interval(ratios: &[f64], confidence: f64) -> Option<(f64, f64)> {
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
@@ -337,13 +388,13 @@ mod tests {
 
     #[test]
     fn clear_differences_get_a_verdict_and_small_ones_are_ties() {
-        let judgement = judge(&sample(10, &[100.0, 130.0, 101.0, 80.0]), false, 0.95);
+        let judgement = judge(&sample(10, &[100.0, 130.0, 101.0, 80.0]), metric::SERVER_CPU, 0.95);
         assert_eq!(verdicts(&judgement), [Verdict::Baseline, Verdict::Greater, Verdict::Tie, Verdict::Less]);
         let ranks: Vec<Option<usize>> = judgement.rows.iter().map(|row| row.rank).collect();
         assert_eq!(ranks, [Some(2), Some(4), Some(2), Some(1)]);
         let (low, high) = judgement.rows[1].interval.unwrap();
         assert!(low > 1.25 && high < 1.35, "{low} {high}");
-        let higher = judge(&sample(10, &[100.0, 130.0]), true, 0.95);
+        let higher = judge(&sample(10, &[100.0, 130.0]), metric::RATE, 0.95);
         assert_eq!(higher.rows[1].rank, Some(1));
     }
 
@@ -357,17 +408,20 @@ mod tests {
         }
         // By Holm one round of twelve may contradict the last row to be decided; of fifteen rows at once, none may.
         sample.rows[14].get_mut(&("s".to_owned(), 3)).unwrap().metric = 90.0;
-        let judgement = judge(&sample, false, 0.95);
+        let judgement = judge(&sample, metric::SERVER_CPU, 0.95);
         assert_eq!((judgement.rows[14].verdict, judgement.rows[14].rank), (Verdict::Greater, Some(2)));
         assert_eq!(judgement.rows[0].rank, Some(1));
     }
 
     #[test]
     fn too_few_rounds_carry_no_verdict_and_say_how_many_would() {
-        let judgement = judge(&sample(6, &[100.0, 200.0, 300.0]), false, 0.95);
+        let judgement = judge(&sample(6, &[100.0, 200.0, 300.0]), metric::SERVER_CPU, 0.95);
         assert_eq!(judgement.rows[1].verdict, Verdict::TooFew { blocks: 6, needed: 7 });
         assert_eq!(judgement.rows[0].rank, None);
-        assert_eq!(judge(&sample(7, &[100.0, 200.0, 300.0]), false, 0.95).rows[1].verdict, Verdict::Greater);
+        assert_eq!(
+            judge(&sample(7, &[100.0, 200.0, 300.0]), metric::SERVER_CPU, 0.95).rows[1].verdict,
+            Verdict::Greater
+        );
     }
 
     #[test]
@@ -377,7 +431,7 @@ mod tests {
         for (row, blocks) in [(0, [0, 1]), (2, [8, 9])] {
             sample.rows[row].retain(|(_, block), _| !blocks.contains(block));
         }
-        let judgement = judge(&sample, false, 0.95);
+        let judgement = judge(&sample, metric::SERVER_CPU, 0.95);
         let ranks: Vec<Option<usize>> = judgement.rows.iter().map(|row| row.rank).collect();
         assert_eq!(judgement.rows[2].verdict, Verdict::TooFew { blocks: 6, needed: 7 });
         assert_eq!(ranks, [Some(1), Some(2), None]);
@@ -386,9 +440,9 @@ mod tests {
     #[test]
     fn a_baseline_that_nothing_is_compared_with_has_no_rank() {
         let mut sample = sample(7, &[100.0, 200.0]);
-        assert_eq!(judge(&sample, false, 0.95).rows[0].rank, Some(1));
+        assert_eq!(judge(&sample, metric::SERVER_CPU, 0.95).rows[0].rank, Some(1));
         sample.rows[1].clear();
-        let judgement = judge(&sample, false, 0.95);
+        let judgement = judge(&sample, metric::SERVER_CPU, 0.95);
         assert!(judgement.floor.is_some() && judgement.rows[0].rank.is_none());
     }
 
@@ -398,7 +452,7 @@ mod tests {
         for (place, value) in sample.twin.values_mut().enumerate() {
             value.metric = if place % 2 == 0 { 90.0 } else { 110.0 };
         }
-        assert_eq!(judge(&sample, false, 0.95).rows[1].verdict, Verdict::Tie);
+        assert_eq!(judge(&sample, metric::SERVER_CPU, 0.95).rows[1].verdict, Verdict::Tie);
     }
 
     #[test]
@@ -408,19 +462,22 @@ mod tests {
         for (_, value) in sample.rows[1].iter_mut().take(3) {
             *value = Value { metric: value.metric * 0.8, control: Some(0.8) };
         }
-        let judged = judge(&sample, false, 0.95).rows[1];
+        let judged = judge(&sample, metric::SERVER_CPU, 0.95).rows[1];
         assert_eq!((judged.verdict, judged.unsteady), (Verdict::Greater, 3));
         assert!((judged.ratio.unwrap() - 1.05).abs() < 0.02, "{judged:?}");
         sample.rows[1].values_mut().for_each(|value| value.control = None);
-        assert_eq!(judge(&sample, false, 0.95).rows[1].unsteady, 0);
+        assert_eq!(judge(&sample, metric::SERVER_CPU, 0.95).rows[1].unsteady, 0);
     }
 
     #[test]
     fn without_a_twin_or_a_baseline_there_is_no_verdict() {
         let mut sample = sample(10, &[100.0, 200.0]);
         sample.twin.clear();
-        assert!(matches!(judge(&sample, false, 0.95).rows[1].verdict, Verdict::TooFew { blocks: 0, .. }));
+        assert!(matches!(
+            judge(&sample, metric::SERVER_CPU, 0.95).rows[1].verdict,
+            Verdict::TooFew { blocks: 0, .. }
+        ));
         sample.baseline = None;
-        assert!(judge(&sample, false, 0.95).rows.iter().all(|row| row.rank.is_none()));
+        assert!(judge(&sample, metric::SERVER_CPU, 0.95).rows.iter().all(|row| row.rank.is_none()));
     }
 }
