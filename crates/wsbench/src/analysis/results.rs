@@ -26,6 +26,18 @@ pub struct Results {
     pub problems: Vec<String>,
 }
 
+/// The last attempt at a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its number, from 0.
+    pub number: u32,
+    /// The places in the block that have a record.
+    pub orders: BTreeSet<u32>,
+}
+
+/// The last attempt at each block that was begun, by the block's number.
+pub type Progress = BTreeMap<u32, Attempt>;
+
 /// Run, block, attempt and place of every trial that was read.
 type Seen = BTreeSet<(String, u32, u32, u32)>;
 
@@ -134,13 +146,13 @@ impl Results {
         self.orphaned = before - self.trials.len();
     }
 
-    /// For every block of `session` that was begun: its last attempt, and which places of it are done.
-    pub fn progress(&self, session: &str) -> BTreeMap<u32, (u32, BTreeSet<u32>)> {
-        let mut blocks: BTreeMap<u32, (u32, BTreeSet<u32>)> = BTreeMap::new();
+    /// How far every block of `session` is that was begun.
+    pub fn progress(&self, session: &str) -> Progress {
+        let mut blocks = Progress::new();
         for trial in self.trials.iter().filter(|trial| trial.session == session) {
-            let (attempt, orders) = blocks.entry(trial.block).or_default();
-            *attempt = trial.attempt;
-            orders.insert(trial.order);
+            let attempt = blocks.entry(trial.block).or_default();
+            attempt.number = trial.attempt;
+            attempt.orders.insert(trial.order);
         }
         blocks
     }
@@ -347,7 +359,7 @@ pub(crate) mod tests {
         let results = Results::read(&[file(&lines, "").path()]);
         assert_eq!((results.trials.len(), results.orphaned), (3, 1));
         let progress = results.progress("s");
-        assert_eq!(progress[&0], (0, [0].into()));
-        assert_eq!(progress[&1], (1, [0, 1].into()));
+        assert_eq!(progress[&0], Attempt { number: 0, orders: [0].into() });
+        assert_eq!(progress[&1], Attempt { number: 1, orders: [0, 1].into() });
     }
 }

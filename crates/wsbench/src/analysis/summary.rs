@@ -116,8 +116,8 @@ impl Summary {
 fn partial_runs(results: &Results) -> impl Iterator<Item = String> {
     results.sessions.iter().filter_map(|session| {
         let planned = planned::trials(session);
-        let done: usize = results.progress(&session.session).values().map(|(_, orders)| orders.len()).sum();
-        let done = done as u64;
+        let progress = results.progress(&session.session);
+        let done = progress.values().map(|attempt| attempt.orders.len() as u64).sum::<u64>();
         (done < planned).then(|| {
             format!(
                 "partial: {done} of {planned} trials of the run {} are there; `wsbench run --resume` goes on with it",

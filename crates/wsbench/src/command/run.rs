@@ -9,7 +9,7 @@ use bench_core::{
     record::{Line, Machine, SCHEMA, Session, new_session, unix_ms},
     runner::BuildInfo,
     spec::{Load, SocketSpec, parse_millis},
-    trial::placement::Placement,
+    trial::{Program, placement::Placement},
 };
 use clap::{ArgMatches, Args, parser::ValueSource};
 
@@ -17,6 +17,7 @@ use crate::{
     analysis::{
         confidence::{DEFAULT_CONFIDENCE, parse_confidence},
         objective::{DEFAULT_SLO, Slo},
+        results::Progress,
     },
     exit::{OK, Stop},
     output::{
@@ -27,10 +28,9 @@ use crate::{
     },
     run::{
         bench::Bench,
-        blocks::Done,
         capabilities,
         dry_run::dry_run,
-        finish::{Look, finish},
+        finish::{Begun, FinishOptions, finish},
         lock::{Lock, LockArguments},
         pairing::{PairingArguments, participants},
         replacement::Target,
@@ -173,13 +173,57 @@ pub fn run(mut arguments: RunArguments, source: LoadSource, build: BuildInfo) ->
                 "--resume goes on with the run's own load: leave the flags of a load out",
             ));
         }
-        let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
-        let look = Look { format, slo, confidence, target: None, quiet: arguments.quiet };
-        return resume(path, &arguments.lock, &finder, &build, time, look);
+        return resume(path, &arguments.lock, &finder, &build, time, arguments.finish_options());
     }
+    let Planned { session, programs } = plan(&arguments, source, &finder, build)?;
+    let bench = Bench::new(&session, programs, time)?;
+    for warning in &session.machine.warnings {
+        say(&format!("note: {warning}"));
+    }
+    #[cfg(target_os = "linux")]
+    if session.counts {
+        for missing in counters::missing() {
+            say(&format!("note: {missing}"));
+        }
+    }
+    if arguments.dry_run {
+        print(&dry_run(&session));
+        return Ok(OK);
+    }
+    let options = arguments.finish_options();
+    let path = arguments.out.unwrap_or_else(|| format!("wsbench-{}.ndjson", session.session).into());
+    let _lock = Lock::take(&arguments.lock)?;
+    refuse_unfinished_line(&path)?;
+    let mut records = Records::append(&path)?;
+    records.write(&Line::Session(session.clone()))?;
+    finish(Begun { bench, session, done: Progress::new(), records }, options)
+}
+
+impl RunArguments {
+    fn finish_options(&self) -> FinishOptions {
+        // clap refuses a width for a run that is resumed.
+        let target = self.target_width.map(|width| Target { width, max_rounds: self.max_rounds });
+        let RunArguments { format, slo, confidence, quiet, .. } = *self;
+        FinishOptions { format, slo, confidence, target, quiet }
+    }
+}
+
+/// A session that has not begun, and the programs that it needs.
+struct Planned {
+    session: Session,
+    programs: Vec<Program>,
+}
+
+/// Plans a session, and says on stderr what is left out of it.
+fn plan(
+    arguments: &RunArguments,
+    source: LoadSource,
+    finder: &Finder,
+    build: BuildInfo,
+) -> Result<Planned, Stop> {
     let machine = Machine::this(&build);
-    let mut selection = selection(&arguments, source)?;
-    let participants = participants(&arguments.rows, selection.pairing, &finder)?;
+    let mut selection = selection(arguments, source)?;
+    let participants = participants(&arguments.rows, selection.pairing, finder)?;
     let not_possible = workers::leave_out_impossible(&mut selection, &participants, &arguments.scenarios)?;
     for (scenario, reason) in &not_possible {
         say(&format!("{scenario}: left out, it {reason}"));
@@ -190,6 +234,12 @@ pub fn run(mut arguments: RunArguments, source: LoadSource, build: BuildInfo) ->
         for (row, what) in rows {
             say(&format!("{row}: left out of {scenario}: it does not offer {what}"));
         }
+    }
+    let finds_rates = selection.scenarios.iter().any(|scenario| scenario.finds_rates);
+    if finds_rates && arguments.target_width.is_some() {
+        return Err(Stop::usage(
+            "--target-width adds rounds to intervals, and a curve whose rates are found has none: give the one or the other",
+        ));
     }
     let rounds = arguments.rounds.unwrap_or(selection.rounds);
     // Asked for fewer rounds, those that have few do not become more.
@@ -216,45 +266,14 @@ pub fn run(mut arguments: RunArguments, source: LoadSource, build: BuildInfo) ->
         left_out,
         not_possible,
         server_cores: arguments.rows.server_cores,
-        objective: selection
-            .scenarios
-            .iter()
-            .any(|scenario| scenario.finds_rates)
-            .then(|| arguments.slo.text()),
+        objective: finds_rates.then(|| arguments.slo.text()),
         scenarios: selection.scenarios,
         waves: Vec::new(),
         counts: arguments.counts,
         machine,
         build,
     };
-    if session.objective.is_some() && arguments.target_width.is_some() {
-        return Err(Stop::usage(
-            "--target-width adds rounds to intervals, and a curve whose rates are found has none: give the one or the other",
-        ));
-    }
-    let bench = Bench::new(&session, participants.programs, time)?;
-    for warning in &session.machine.warnings {
-        say(&format!("note: {warning}"));
-    }
-    #[cfg(target_os = "linux")]
-    if session.counts {
-        for missing in counters::missing() {
-            say(&format!("note: {missing}"));
-        }
-    }
-    if arguments.dry_run {
-        print(&dry_run(&session));
-        return Ok(OK);
-    }
-    let path = arguments.out.unwrap_or_else(|| format!("wsbench-{}.ndjson", session.session).into());
-    let _lock = Lock::take(&arguments.lock)?;
-    refuse_unfinished_line(&path)?;
-    let mut records = Records::append(&path)?;
-    records.write(&Line::Session(session.clone()))?;
-    let target = arguments.target_width.map(|width| Target { width, max_rounds: arguments.max_rounds });
-    let (format, slo, confidence) = (arguments.format, arguments.slo, arguments.confidence);
-    let look = Look { format, slo, confidence, target, quiet: arguments.quiet };
-    finish(bench, session, Done::new(), records, look)
+    Ok(Planned { session, programs: participants.programs })
 }
 
 fn selection(arguments: &RunArguments, source: LoadSource) -> Result<Selection, Stop> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bench_core::record::{Pair, Record, Session};
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressStyle};
 
 use crate::{
     analysis::planned::all_rounds,
@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// What is being measured and what is left: a bar on a terminal, a line a round elsewhere.
-pub(crate) struct Progress {
-    bar: ProgressBar,
+pub(crate) struct ProgressBar {
+    bar: indicatif::ProgressBar,
     start: Instant,
     rounds: u32,
     round: std::cell::Cell<Option<u32>>,
@@ -24,9 +24,9 @@ pub(crate) struct Progress {
     quiet: bool,
 }
 
-impl Progress {
+impl ProgressBar {
     /// Begins with the blocks of a session that are left to do.
-    pub(crate) fn start(session: &Session, quiet: bool, is_done: impl Fn(&Block) -> bool) -> Progress {
+    pub(crate) fn start(session: &Session, quiet: bool, is_done: impl Fn(&Block) -> bool) -> ProgressBar {
         let mut blocks = plan::blocks(session);
         let all = blocks.len();
         blocks.retain(|block| !is_done(block));
@@ -43,14 +43,21 @@ impl Progress {
         }
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         let bar = if !quiet && std::io::stderr().is_terminal() && !is_dumb {
-            let bar = ProgressBar::new(trials as u64);
+            let bar = indicatif::ProgressBar::new(trials as u64);
             let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {prefix}  {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         } else {
-            ProgressBar::hidden()
+            indicatif::ProgressBar::hidden()
         };
-        Progress { bar, start: Instant::now(), rounds: all_rounds(session), round: None.into(), total, quiet }
+        ProgressBar {
+            bar,
+            start: Instant::now(),
+            rounds: all_rounds(session),
+            round: None.into(),
+            total,
+            quiet,
+        }
     }
 
     pub(crate) fn trial(&self, block: &Block, pair: &Pair) {
