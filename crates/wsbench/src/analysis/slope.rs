@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
+    catalogue::Scenario,
     metric::{self, figures},
     record::Record,
     spec::{SocketSpec, Workload},
@@ -16,100 +17,74 @@ use crate::analysis::{
     twin::{is_twin, row_of},
 };
 
-/// One pair of rows in one round of one run.
-type Key<'a> = (&'a str, u32, &'a str, &'a str);
+/// What is measured at several numbers of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Setting {
+    placement: Placement,
+    role: Role,
+    read_buffer_bytes: u64,
+    kind: Kind,
+}
 
-/// A group for each placement, compared side, read buffer and kind of idle connection (untouched, or after one echo) that
-/// was measured at several numbers.
+/// A kind of idle connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Untouched,
+    /// After one echo each.
+    Touched,
+}
+
+/// One pair of rows in one round of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'a> {
+    session: &'a str,
+    round: u32,
+    server: &'a str,
+    client: &'a str,
+}
+
+/// Numbers of connections, each with the server's memory.
+type Points = Vec<(f64, f64)>;
+
+/// A group for each placement, compared side, read buffer and kind of idle connection that was measured at several
+/// numbers.
 pub(crate) fn groups(results: &Results, confidence: f64) -> Vec<Group> {
     let idle = |trial: &&Record| trial.error.is_none() && trial.scenario.load.workload == Workload::Idle;
-    let mut by_setting: BTreeMap<(Placement, Role, u64, bool), Vec<&Record>> = BTreeMap::new();
+    let mut by_setting: BTreeMap<Setting, Vec<&Record>> = BTreeMap::new();
     for trial in results.trials.iter().filter(idle) {
-        let (load, socket) = (&trial.scenario.load, &trial.scenario.socket);
-        // A server without a connection is where both kinds are counted from.
-        for touched in [false, true] {
-            if load.touch == touched || load.connections == 0 {
-                let key = (trial.placement, trial.role, socket.read_buffer_bytes, touched);
-                by_setting.entry(key).or_default().push(trial);
+        let load = &trial.scenario.load;
+        for kind in [Kind::Untouched, Kind::Touched] {
+            // A server without a connection is where both kinds are counted from.
+            if load.touch == (kind == Kind::Touched) || load.connections == 0 {
+                let setting = Setting {
+                    placement: trial.placement,
+                    role: trial.role,
+                    read_buffer_bytes: trial.scenario.socket.read_buffer_bytes,
+                    kind,
+                };
+                by_setting.entry(setting).or_default().push(trial);
             }
         }
     }
-    let group = |((.., touched), trials): ((_, _, _, bool), Vec<&Record>)| {
-        group(&trials, touched, results, confidence)
-    };
+    let group =
+        |(setting, trials): (Setting, Vec<&Record>)| group(&trials, setting.kind, results, confidence);
     by_setting.into_iter().filter_map(group).collect()
 }
 
-fn group(trials: &[&Record], touched: bool, results: &Results, confidence: f64) -> Option<Group> {
-    let mut points: BTreeMap<Key<'_>, Vec<(f64, f64)>> = BTreeMap::new();
-    for trial in trials {
-        let key = (trial.session.as_str(), trial.round, trial.server.row.as_str(), trial.client.row.as_str());
-        if let Some(memory) = figures(trial).get(metric::SERVER_RSS.name) {
-            points.entry(key).or_default().push((f64::from(trial.scenario.load.connections), *memory));
-        }
-    }
-    let slopes: BTreeMap<Key<'_>, f64> =
-        points.iter().filter_map(|(key, points)| Some((*key, slope(points)?))).collect();
+fn group(trials: &[&Record], kind: Kind, results: &Results, confidence: f64) -> Option<Group> {
     let first = trials[0];
     let session = results.sessions.iter().find(|session| session.session == first.session);
     let baseline = session.map_or(first.server.row.clone(), |session| session.baseline.clone());
-
-    let pairs: BTreeSet<(&str, &str)> =
-        slopes.keys().map(|(_, _, server, client)| (*server, *client)).collect();
-    let mut rows: Vec<RowFigures> = pairs
-        .into_iter()
-        .map(|(server, client)| {
-            let own = slopes.iter().filter(|(key, _)| (key.2, key.3) == (server, client));
-            let (mut values, mut ratios) = (Vec::new(), Vec::new());
-            for ((session, round, ..), value) in own {
-                values.push(*value);
-                let base = [(baseline.as_str(), row_of(client)), (baseline.as_str(), baseline.as_str())]
-                    .into_iter()
-                    .find_map(|(server, client)| slopes.get(&(*session, *round, server, client)));
-                if let Some(base) = base.filter(|base| server != baseline && **base > 0.0 && *value > 0.0) {
-                    ratios.push(value / base);
-                }
-            }
-            let of_row = trials.iter().find(|trial| trial.server.row == server);
-            RowFigures {
-                server: server.to_owned(),
-                client: client.to_owned(),
-                status: of_row.and_then(|trial| trial.server.info.status.clone()),
-                workers: of_row.map_or(1, |trial| trial.server.workers),
-                marks: BTreeMap::new(),
-                failed: 0,
-                judged: None,
-                figures: {
-                    let own = points.iter().filter(|(key, _)| (key.2, key.3) == (server, client));
-                    let all: Vec<(f64, f64)> = own.flat_map(|(_, points)| points.iter().copied()).collect();
-                    let slope = Figure::new(&values, &ratios, confidence);
-                    let bounds = interval(&all, confidence).into_iter().flat_map(|(low, high)| {
-                        [(metric::RSS_SLOPE_LOW, low), (metric::RSS_SLOPE_HIGH, high)]
-                    });
-                    let bounds =
-                        bounds.map(|(metric, value)| (metric.name, Figure::new(&[value], &[], confidence)));
-                    bounds.chain([(metric::SERVER_RSS_PER_CONNECTION.name, slope)]).collect()
-                },
-            }
-        })
-        .collect();
+    let mut rows = rows(trials, &baseline, confidence);
     let twin = rows.iter().position(|row| is_twin(&row.server)).map(|place| rows.remove(place));
     sort(&mut rows, metric::SERVER_RSS_PER_CONNECTION);
     if rows.is_empty() {
         return None;
     }
-    let numbers: BTreeSet<u32> = trials.iter().map(|trial| trial.scenario.load.connections).collect();
-    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
-    let mut scenario = first.scenario.clone();
-    let buffer = match scenario.socket.read_buffer_bytes {
-        bytes if bytes == SocketSpec::default().read_buffer_bytes => String::new(),
-        bytes => format!("-rb{}k", bytes / 1024),
-    };
-    scenario.name = format!("idle{}{buffer}", if touched { "-touched" } else { "" });
-    let kind = if touched { "idle connections after one echo each" } else { "idle connections" };
-    scenario.about = format!("Memory of an open connection: slope over {} {kind}", numbers.join(", "));
+    let rounds: BTreeSet<(&str, u32)> =
+        trials.iter().map(|trial| (trial.session.as_str(), trial.round)).collect();
     Some(Group {
-        scenario,
+        scenario: scenario(trials, kind),
         placement: first.placement,
         cores: first.cores.clone(),
         role: first.role,
@@ -118,15 +93,91 @@ fn group(trials: &[&Record], touched: bool, results: &Results, confidence: f64) 
         floor_unsteady: 0,
         columns: vec![metric::RSS_SLOPE_LOW, metric::RSS_SLOPE_HIGH],
         baseline,
-        rounds: trials
-            .iter()
-            .map(|trial| (trial.session.as_str(), trial.round))
-            .collect::<BTreeSet<_>>()
-            .len(),
+        rounds: rounds.len(),
         seeds: trials.iter().map(|trial| trial.seed).collect(),
         rows,
         twin,
     })
+}
+
+/// The scenarios that the slope is drawn through, as one.
+fn scenario(trials: &[&Record], kind: Kind) -> Scenario {
+    let numbers: BTreeSet<u32> = trials.iter().map(|trial| trial.scenario.load.connections).collect();
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    let mut scenario = trials[0].scenario.clone();
+    let buffer = match scenario.socket.read_buffer_bytes {
+        bytes if bytes == SocketSpec::default().read_buffer_bytes => String::new(),
+        bytes => format!("-rb{}k", bytes / 1024),
+    };
+    let (suffix, what) = match kind {
+        Kind::Untouched => ("", "idle connections"),
+        Kind::Touched => ("-touched", "idle connections after one echo each"),
+    };
+    scenario.name = format!("idle{suffix}{buffer}");
+    scenario.about = format!("Memory of an open connection: slope over {} {what}", numbers.join(", "));
+    scenario
+}
+
+/// The rows with a slope in some round.
+fn rows(trials: &[&Record], baseline: &str, confidence: f64) -> Vec<RowFigures> {
+    let mut points: BTreeMap<Key<'_>, Points> = BTreeMap::new();
+    for trial in trials {
+        let key = Key {
+            session: &trial.session,
+            round: trial.round,
+            server: &trial.server.row,
+            client: &trial.client.row,
+        };
+        if let Some(memory) = figures(trial).get(metric::SERVER_RSS.name) {
+            points.entry(key).or_default().push((f64::from(trial.scenario.load.connections), *memory));
+        }
+    }
+    let slopes: BTreeMap<Key<'_>, f64> =
+        points.iter().filter_map(|(key, points)| Some((*key, slope(points)?))).collect();
+    let pairs: BTreeSet<(&str, &str)> = slopes.keys().map(|key| (key.server, key.client)).collect();
+    let row = |(server, client): (&str, &str)| {
+        let of_row = trials.iter().find(|trial| trial.server.row == server);
+        RowFigures {
+            server: server.to_owned(),
+            client: client.to_owned(),
+            status: of_row.and_then(|trial| trial.server.info.status.clone()),
+            workers: of_row.map_or(1, |trial| trial.server.workers),
+            marks: BTreeMap::new(),
+            failed: 0,
+            judged: None,
+            figures: row_figures((server, client), &points, &slopes, baseline, confidence),
+        }
+    };
+    pairs.into_iter().map(row).collect()
+}
+
+/// A row's slope over all rounds, and the interval of it.
+fn row_figures(
+    (server, client): (&str, &str),
+    points: &BTreeMap<Key<'_>, Points>,
+    slopes: &BTreeMap<Key<'_>, f64>,
+    baseline: &str,
+    confidence: f64,
+) -> BTreeMap<&'static str, Figure> {
+    let is_own = |key: &Key<'_>| (key.server, key.client) == (server, client);
+    let (mut values, mut ratios) = (Vec::new(), Vec::new());
+    for (key, value) in slopes.iter().filter(|(key, _)| is_own(key)) {
+        values.push(*value);
+        let base = [(baseline, row_of(client)), (baseline, baseline)]
+            .into_iter()
+            .find_map(|(server, client)| slopes.get(&Key { server, client, ..*key }));
+        if let Some(base) = base.filter(|base| server != baseline && **base > 0.0 && *value > 0.0) {
+            ratios.push(value / base);
+        }
+    }
+    let own = points.iter().filter(|(key, _)| is_own(key));
+    let all: Points = own.flat_map(|(_, points)| points.iter().copied()).collect();
+    let bounds = interval(&all, confidence)
+        .into_iter()
+        .flat_map(|(low, high)| [(metric::RSS_SLOPE_LOW, low), (metric::RSS_SLOPE_HIGH, high)])
+        .map(|(metric, value)| (metric.name, Figure::new(&[value], &[], confidence)));
+    let slope = Figure::new(&values, &ratios, confidence);
+    bounds.chain([(metric::SERVER_RSS_PER_CONNECTION.name, slope)]).collect()
 }
 
 /// Least-squares slope; `None` where all points have the same x.

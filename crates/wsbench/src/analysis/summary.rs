@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
     metric::Metric,
-    record::{Machine, Record},
+    record::{Machine, Record, Session},
 };
 
 use super::{
@@ -40,68 +40,22 @@ pub struct Summary {
 impl Summary {
     /// The figures of all trials, compared with the baseline of their run at this confidence, from 0 to 1.
     pub fn new(results: &Results, confidence: f64) -> Summary {
-        let mut groups: Vec<(&Record, Vec<&Record>)> = Vec::new();
-        for trial in &results.trials {
-            let same = groups.iter_mut().find(|(first, _)| {
-                (&first.scenario, first.placement, first.role)
-                    == (&trial.scenario, trial.placement, trial.role)
-            });
-            match same {
-                Some((_, trials)) => trials.push(trial),
-                None => groups.push((trial, vec![trial])),
-            }
-        }
-        let order = |record: &Record| {
-            let session = results.sessions.iter().find(|session| session.session == record.session);
-            session.and_then(|session| {
-                session.scenarios.iter().position(|scenario| *scenario == record.scenario)
-            })
-        };
-        groups.sort_by_key(|(first, _)| order(first));
-        let failed = results.trials.iter().filter_map(|trial| {
-            let error = trial.error.as_ref()?;
-            let (server, client) = (&trial.server.row, &trial.client.row);
-            let name = &trial.scenario.name;
-            Some(format!(
-                "round {}, {name}, server {server}, client {client}: {error}",
-                trial.round.saturating_add(1)
-            ))
-        });
-        let left_out =
-            results.sessions.iter().flat_map(|session| &session.left_out).flat_map(|(scenario, rows)| {
-                rows.iter().map(move |(row, what)| {
-                    format!("{row}: left out of {scenario}, it does not offer {what}")
-                })
-            });
-        let not_possible = results.sessions.iter().flat_map(|session| &session.not_possible);
-        let not_possible =
-            not_possible.map(|(scenario, reason)| format!("{scenario}: left out, it {reason}"));
-        let mut origins: Vec<String> = Vec::new();
-        for trial in &results.trials {
-            let build = short_build(&trial.build);
-            let origin = format!("{} · {}\n{build}", trial.machine.host, trial.machine.summary());
-            if !origins.contains(&origin) {
-                origins.push(origin);
-            }
-        }
+        let measured = by_scenario(results).into_iter();
         Summary {
             confidence,
-            groups: groups
-                .iter()
-                .map(|(_, trials)| measured::group(trials, results, confidence))
+            groups: measured
+                .map(|trials| measured::group(&trials, results, confidence))
                 .chain(slope::groups(results, confidence))
                 .collect(),
-            failures: failed.collect(),
+            failures: results.trials.iter().filter_map(failure).collect(),
             orphaned: results.orphaned,
             unavailable: results.sessions.iter().flat_map(|session| session.unavailable.clone()).collect(),
-            left_out: left_out.chain(not_possible).collect(),
+            left_out: results.sessions.iter().flat_map(left_out).collect(),
             notes: partial_runs(results).chain(several_machines(results)).collect(),
-            origins,
+            origins: origins(results),
         }
     }
-}
 
-impl Summary {
     /// Shows these metrics beside the ranking one, wherever some row has them.
     pub fn show(&mut self, metrics: &[Metric]) {
         for group in &mut self.groups {
@@ -110,6 +64,56 @@ impl Summary {
             group.columns = columns.collect();
         }
     }
+}
+
+/// The trials of each scenario, placement and compared side, in the order of their session's scenarios.
+fn by_scenario(results: &Results) -> Vec<Vec<&Record>> {
+    let mut groups: Vec<Vec<&Record>> = Vec::new();
+    for trial in &results.trials {
+        let is_same = |first: &Record| {
+            (&first.scenario, first.placement, first.role) == (&trial.scenario, trial.placement, trial.role)
+        };
+        match groups.iter_mut().find(|trials| is_same(trials[0])) {
+            Some(trials) => trials.push(trial),
+            None => groups.push(vec![trial]),
+        }
+    }
+    let order = |record: &Record| {
+        let session = results.sessions.iter().find(|session| session.session == record.session);
+        session.and_then(|session| session.scenarios.iter().position(|scenario| *scenario == record.scenario))
+    };
+    groups.sort_by_key(|trials| order(trials[0]));
+    groups
+}
+
+/// A line about a trial that failed.
+fn failure(trial: &Record) -> Option<String> {
+    let error = trial.error.as_ref()?;
+    let (name, server, client) = (&trial.scenario.name, &trial.server.row, &trial.client.row);
+    let round = trial.round.saturating_add(1);
+    Some(format!("round {round}, {name}, server {server}, client {client}: {error}"))
+}
+
+/// A line about each row and each scenario that a session leaves out.
+fn left_out(session: &Session) -> impl Iterator<Item = String> {
+    let rows = session.left_out.iter().flat_map(|(scenario, rows)| {
+        rows.iter().map(move |(row, what)| format!("{row}: left out of {scenario}, it does not offer {what}"))
+    });
+    let scenarios = session.not_possible.iter();
+    rows.chain(scenarios.map(|(scenario, reason)| format!("{scenario}: left out, it {reason}")))
+}
+
+/// The machines and builds of all trials, once each.
+fn origins(results: &Results) -> Vec<String> {
+    let mut origins: Vec<String> = Vec::new();
+    for trial in &results.trials {
+        let build = short_build(&trial.build);
+        let origin = format!("{} · {}\n{build}", trial.machine.host, trial.machine.summary());
+        if !origins.contains(&origin) {
+            origins.push(origin);
+        }
+    }
+    origins
 }
 
 /// The runs that lack trials, one line each.

@@ -1,7 +1,7 @@
 //! Tables: the same summary for a terminal, in Markdown, CSV and JSON.
 
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, TableStyle, presets};
 
 use self::{
     cells::sheet,
@@ -42,14 +42,13 @@ pub fn render(summary: &Summary, results: &Results, format: Format, slo: Slo) ->
     match format {
         // Known only where stdout is a terminal.
         Format::Terminal => {
-            let draw = |group: &Group| Pictures::of(group, results);
-            text(summary, presets::NOTHING, "", slo, Table::new().width(), draw)
+            let style = Style { table: presets::NOTHING, heading: "", width: Table::new().width() };
+            text(summary, &style, slo, |group| Pictures::of(group, results))
         }
         // A name could hold markup or a link, and the tables themselves have neither.
         Format::Markdown => {
-            text(summary, presets::ASCII_MARKDOWN, "### ", slo, None, |_| Pictures::default())
-                .replace('<', "&lt;")
-                .replace("](", "]\\(")
+            let style = Style { table: presets::ASCII_MARKDOWN, heading: "### ", width: None };
+            text(summary, &style, slo, |_| Pictures::default()).replace('<', "&lt;").replace("](", "]\\(")
         }
         Format::Csv => flat::csv(summary),
         Format::Bencher => trackers::bencher(summary),
@@ -61,48 +60,52 @@ pub fn render(summary: &Summary, results: &Results, format: Format, slo: Slo) ->
     }
 }
 
-fn text(
-    summary: &Summary,
-    style: comfy_table::TableStyle,
-    heading: &str,
-    slo: Slo,
+/// How the tables for people are written.
+struct Style {
+    table: TableStyle,
+    /// What a heading begins with.
+    heading: &'static str,
+    /// Columns of the terminal, where there is one.
     width: Option<u16>,
-    draw: impl Fn(&Group) -> Pictures,
-) -> String {
-    let mut parts: Vec<String> = summary
-        .groups
-        .iter()
-        // The points of a curve stand in its table.
-        .filter(|group| group.scenario.curve.is_none())
-        .map(|group| {
-            let mut lines = vec![format!("{heading}{}", title(group)), String::new()];
-            lines.push(conditions(group));
-            lines.push(String::new());
-            if group.is_matrix() {
-                lines.push(matrices(group, style).join("\n\n"));
-            } else {
-                lines.push(fitted(group, draw(group), style, width));
-            }
-            let notes: Vec<String> = marks(group)
-                .into_iter()
-                .chain(verdicts(group, summary.confidence))
-                .chain(floor(group))
-                .collect();
-            if !notes.is_empty() {
-                lines.push(String::new());
-                lines.extend(notes);
-            }
-            lines.join("\n")
-        })
-        .collect();
-    parts.extend(
-        curve::tables(&summary.groups, slo, style).into_iter().map(|table| format!("{heading}{table}")),
-    );
+}
+
+fn text(summary: &Summary, style: &Style, slo: Slo, draw: impl Fn(&Group) -> Pictures) -> String {
+    // The points of a curve stand in its table.
+    let own = summary.groups.iter().filter(|group| group.scenario.curve.is_none());
+    let mut parts: Vec<String> =
+        own.map(|group| section(group, draw(group), style, summary.confidence)).collect();
+    let curves = curve::tables(&summary.groups, slo, style.table);
+    parts.extend(curves.into_iter().map(|table| format!("{}{table}", style.heading)));
+    let notes = notes_on_all(summary);
+    if !notes.is_empty() {
+        parts.push(notes.join("\n"));
+    }
+    parts.join("\n\n") + "\n"
+}
+
+/// The table of a group, with what stands above and below it.
+fn section(group: &Group, pictures: Pictures, style: &Style, confidence: f64) -> String {
+    let table = if group.is_matrix() {
+        matrices(group, style.table).join("\n\n")
+    } else {
+        fitted(group, pictures, style.table, style.width)
+    };
+    let mut text = format!("{}{}\n\n{}\n\n{table}", style.heading, title(group), conditions(group));
+    let notes: Vec<String> =
+        marks(group).into_iter().chain(verdicts(group, confidence)).chain(floor(group)).collect();
+    if !notes.is_empty() {
+        text += &format!("\n\n{}", notes.join("\n"));
+    }
+    text
+}
+
+/// What is missing from all tables, what failed, and where the figures come from.
+fn notes_on_all(summary: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
     for (row, reason) in &summary.unavailable {
         notes.push(format!("{}: not available: {}", plain(row), plain(reason)));
     }
-    notes.extend(summary.left_out.iter().map(|note| plain(note).to_string()));
+    notes.extend(summary.left_out.iter().map(|note| plain(note)));
     if summary.orphaned > 0 {
         notes.push(format!("{} trials of unfinished blocks are left out.", summary.orphaned));
     }
@@ -112,19 +115,11 @@ fn text(
     }
     let of_all = summary.notes.iter().chain(&summary.origins);
     notes.extend(of_all.flat_map(|note| note.lines()).map(plain));
-    if !notes.is_empty() {
-        parts.push(notes.join("\n"));
-    }
-    parts.join("\n\n") + "\n"
+    notes
 }
 
 /// A group's table, in which columns are left out from the right until it fits.
-fn fitted(
-    group: &Group,
-    mut pictures: Pictures,
-    style: comfy_table::TableStyle,
-    width: Option<u16>,
-) -> String {
+fn fitted(group: &Group, mut pictures: Pictures, style: TableStyle, width: Option<u16>) -> String {
     let mut group = group.clone();
     let mut left_out = Vec::new();
     loop {
@@ -153,7 +148,7 @@ fn fitted(
     }
 }
 
-fn table(group: &Group, pictures: &Pictures, style: comfy_table::TableStyle) -> Table {
+fn table(group: &Group, pictures: &Pictures, style: TableStyle) -> Table {
     let mut sheet = sheet(group);
     let Pictures { bars, sparklines } = pictures;
     if let Some(bars) = bars {
