@@ -2,6 +2,7 @@
 //! add up: messages, open files, memory.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc,
@@ -13,11 +14,12 @@ use std::{
 
 use bench_core::{
     DriveSpec, ServeSpec,
+    drive::Drove,
     protocol::Event,
     runner::BuildInfo,
     service::Served,
     spec::{Load, Pacing, SocketSpec},
-    tally::{Tally, reconcile},
+    tally::reconcile,
     trial::{Peer, Program, probe, process::Process},
 };
 use clap::Args;
@@ -35,7 +37,8 @@ mod worker;
 
 use load::{CHURN_PER_SECOND, churn, paced};
 use report::{Reading, Report};
-use worker::{ended, repeat};
+use slow::SlowReads;
+use worker::{Worker, ended, repeat};
 
 /// Time after which a server has everything that it makes when it is first used.
 const SETTLING: Duration = Duration::from_secs(60);
@@ -96,41 +99,13 @@ pub fn soak(arguments: &SoakArguments, build: BuildInfo) -> Result<u8, Stop> {
 /// One row under load for `time`.
 fn run(program: &Program, client: &Program, time: Duration) -> Result<Report, String> {
     let limit = time + SLACK;
-    let spec = ServeSpec::on_loopback(1, socket(program));
-    let mut server = Process::launch(program.command("serve", spec.to_args()), &[], limit)?;
-    let Event::Listening { addr, .. } = server.event()? else {
-        return Err("the server reported something else than that it listens".to_owned());
-    };
+    let (mut server, addr) = serve(program, limit)?;
     probe::echo_nonce(addr, None, limit)?;
     let before = report::read(&mut server, Duration::ZERO).ok_or("the server's use cannot be read here")?;
 
-    let launch = |load: Load| {
-        let target = addr.to_string();
-        let spec = DriveSpec {
-            target,
-            threads: 1,
-            pacing: Pacing::Timers,
-            tls_cert: None,
-            load,
-            socket: socket(client),
-        };
-        spec.validate()?;
-        Process::launch(client.command("drive", spec.to_args()), &[], limit)
-    };
-    let stop = Arc::new(AtomicBool::new(false));
-    let churn = launch(churn())?;
-    let paced = launch(paced())?;
-    let started = Instant::now();
-    let churn = repeat(churn, format!("go {CHURN_PER_SECOND}"), Duration::from_secs(1), stop.clone());
-    let paced = repeat(paced, "go".to_owned(), Duration::ZERO, stop.clone());
-    let slow = slow::start(addr, stop.clone());
-
-    let readings = watch(&mut server, started, time);
-    stop.store(true, Relaxed);
-    let churn = ended(churn).map_err(|reason| format!("churn: {reason}"))?;
-    let paced = ended(paced).map_err(|reason| format!("paced load: {reason}"))?;
-    let slow = slow.into_iter().map(ended).collect::<Result<Vec<_>, _>>();
-    let slow = slow.map_err(|reason| format!("slow reader: {reason}"))?;
+    let clients = Clients::start(client, addr, limit)?;
+    let readings = watch(&mut server, clients.started, time);
+    let (churn, paced, slow) = clients.end()?;
 
     let after = report::quiet(&mut server, before.files);
     server.end_input();
@@ -147,15 +122,74 @@ fn run(program: &Program, client: &Program, time: Duration) -> Result<Report, St
         after,
         churn,
         paced,
-        slow_connections: slow.iter().map(|(connections, _)| connections).sum(),
-        slow: slow.into_iter().fold(Tally::default(), |mut sum, (_, tally)| {
-            sum.add(&tally);
-            sum
-        }),
+        slow_connections: slow.connections,
+        slow: slow.tally,
         faults: Vec::new(),
     };
     report.faults = accounts(&report, &served).into_iter().chain(report.growth()).collect();
     Ok(report)
+}
+
+/// Starts the row's server, and says where it listens.
+fn serve(program: &Program, limit: Duration) -> Result<(Process, SocketAddr), String> {
+    let spec = ServeSpec::on_loopback(1, socket(program));
+    let mut server = Process::launch(program.command("serve", spec.to_args()), &[], limit)?;
+    match server.event()? {
+        Event::Listening { addr, .. } => Ok((server, addr)),
+        _ => Err("the server reported something else than that it listens".to_owned()),
+    }
+}
+
+/// Starts a client that waits for its signal to go.
+fn launch(client: &Program, addr: SocketAddr, load: Load, limit: Duration) -> Result<Process, String> {
+    let spec = DriveSpec {
+        target: addr.to_string(),
+        threads: 1,
+        pacing: Pacing::Timers,
+        tls_cert: None,
+        load,
+        socket: socket(client),
+    };
+    spec.validate()?;
+    Process::launch(client.command("drive", spec.to_args()), &[], limit)
+}
+
+/// Everything that uses the server.
+struct Clients {
+    started: Instant,
+    stop: Arc<AtomicBool>,
+    churn: Worker<Drove>,
+    paced: Worker<Drove>,
+    slow: Vec<Worker<SlowReads>>,
+}
+
+impl Clients {
+    fn start(client: &Program, addr: SocketAddr, limit: Duration) -> Result<Clients, String> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let churn = launch(client, addr, churn(), limit)?;
+        let paced = launch(client, addr, paced(), limit)?;
+        Ok(Clients {
+            started: Instant::now(),
+            churn: repeat(churn, format!("go {CHURN_PER_SECOND}"), Duration::from_secs(1), stop.clone()),
+            paced: repeat(paced, "go".to_owned(), Duration::ZERO, stop.clone()),
+            slow: slow::start(addr, stop.clone()),
+            stop,
+        })
+    }
+
+    /// Stops them, and gives what each found.
+    fn end(self) -> Result<(Drove, Drove, SlowReads), String> {
+        self.stop.store(true, Relaxed);
+        let churn = ended(self.churn).map_err(|reason| format!("churn: {reason}"))?;
+        let paced = ended(self.paced).map_err(|reason| format!("paced load: {reason}"))?;
+        let mut slow = SlowReads::default();
+        for reader in self.slow {
+            let own = ended(reader).map_err(|reason| format!("slow reader: {reason}"))?;
+            slow.connections += own.connections;
+            slow.tally.add(&own.tally);
+        }
+        Ok((churn, paced, slow))
+    }
 }
 
 fn socket(program: &Program) -> SocketSpec {

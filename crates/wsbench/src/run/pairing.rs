@@ -24,25 +24,25 @@ use crate::{
 pub(crate) struct PairingArguments {
     /// Rows: `available`, `all`, names, or ROW@PATH for another build of a row
     #[arg(long, value_name = "ROWS", value_delimiter = ',', default_value = AVAILABLE)]
-    pub(crate) rows: Vec<String>,
+    rows: Vec<String>,
     /// Which rows meet which; the profile decides, and otherwise every server meets one fixed client
     #[arg(long, value_enum)]
-    pub(crate) pairs: Option<Pairing>,
+    pairs: Option<Pairing>,
     /// Server rows, each of which meets each of --client-rows; the fixed row when only the other side is given
     #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
-    pub(crate) server_rows: Vec<String>,
+    server_rows: Vec<String>,
     /// Client rows, each of which meets each of --server-rows; the fixed row when only the other side is given
     #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["rows", "pairs"])]
-    pub(crate) client_rows: Vec<String>,
+    client_rows: Vec<String>,
     /// Worker threads of rows that take several (tokio-multi …), and their cores with `--placement split`
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) server_cores: u32,
     /// Row that the others are compared with; the first one where it is not measured
     #[arg(long, value_name = "ROW", default_value = "tokio")]
-    pub(crate) baseline: String,
+    baseline: String,
     /// Row of the fixed client (or server, with --pairs clients)
     #[arg(long, value_name = "ROW", default_value = "tokio")]
-    pub(crate) reference: String,
+    reference: String,
 }
 
 /// Who meets whom.
@@ -65,35 +65,43 @@ pub(crate) fn participants(
     of_profile: Pairing,
     finder: &Finder,
 ) -> Result<Participants, Stop> {
-    let reference = &arguments.reference;
-    let by_side = !arguments.server_rows.is_empty() || !arguments.client_rows.is_empty();
-    if by_side {
-        let fixed = [reference.clone()];
-        let side = |rows: &[String]| finder.select(if rows.is_empty() { &fixed } else { rows });
-        let (servers, clients) = (side(&arguments.server_rows)?, side(&arguments.client_rows)?);
-        say_unavailable(&servers);
-        say_unavailable(&clients);
-        let (server_names, client_names) = (names(&servers.programs), names(&clients.programs));
-        if server_names.is_empty() || client_names.is_empty() {
-            return Err(Stop::failed("no row can be measured on one of the sides"));
-        }
-        let role =
-            if server_names.len() == 1 && client_names.len() > 1 { Role::Client } else { Role::Server };
-        let compared = if role == Role::Server { &server_names } else { &client_names };
-        let baseline = baseline(compared, &arguments.baseline)?;
-        let pairs = plan::cross(&server_names, &client_names, role, &baseline);
-        let mut programs = servers.programs;
-        programs.extend(clients.programs.into_iter().filter(|program| !server_names.contains(&program.row)));
-        return Ok(Participants {
-            programs,
-            pairs,
-            role,
-            baseline,
-            unavailable: servers.unavailable.into_iter().chain(clients.unavailable).collect(),
-            missing: servers.missing || clients.missing,
-        });
+    if arguments.server_rows.is_empty() && arguments.client_rows.is_empty() {
+        by_pairing(arguments, arguments.pairs.unwrap_or(of_profile), finder)
+    } else {
+        by_side(arguments, finder)
     }
-    let pairing = arguments.pairs.unwrap_or(of_profile);
+}
+
+/// Each of some servers with each of some clients.
+fn by_side(arguments: &PairingArguments, finder: &Finder) -> Result<Participants, Stop> {
+    let fixed = [arguments.reference.clone()];
+    let side = |rows: &[String]| finder.select(if rows.is_empty() { &fixed } else { rows });
+    let (servers, clients) = (side(&arguments.server_rows)?, side(&arguments.client_rows)?);
+    say_unavailable(&servers);
+    say_unavailable(&clients);
+    let (server_names, client_names) = (names(&servers.programs), names(&clients.programs));
+    if server_names.is_empty() || client_names.is_empty() {
+        return Err(Stop::failed("no row can be measured on one of the sides"));
+    }
+    let role = if server_names.len() == 1 && client_names.len() > 1 { Role::Client } else { Role::Server };
+    let compared = if role == Role::Server { &server_names } else { &client_names };
+    let baseline = baseline(compared, &arguments.baseline)?;
+    let pairs = plan::cross(&server_names, &client_names, role, &baseline);
+    let mut programs = servers.programs;
+    programs.extend(clients.programs.into_iter().filter(|program| !server_names.contains(&program.row)));
+    Ok(Participants {
+        programs,
+        pairs,
+        role,
+        baseline,
+        unavailable: servers.unavailable.into_iter().chain(clients.unavailable).collect(),
+        missing: servers.missing || clients.missing,
+    })
+}
+
+/// The same rows on both sides, or on one.
+fn by_pairing(arguments: &PairingArguments, pairing: Pairing, finder: &Finder) -> Result<Participants, Stop> {
+    let reference = &arguments.reference;
     let mut rows = finder.select(&arguments.rows)?;
     capabilities::leave_out_servers_only(&mut rows, pairing, &arguments.rows)?;
     say_unavailable(&rows);

@@ -28,8 +28,16 @@ const PAUSE: Duration = Duration::from_millis(4);
 /// Longest time of one connection.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Starts the readers. Each gives its number of connections and what it counted.
-pub fn start(addr: SocketAddr, stop: Arc<AtomicBool>) -> Vec<Worker<(u64, Tally)>> {
+/// What slow readers have read.
+#[derive(Debug, Default)]
+pub(super) struct SlowReads {
+    /// Connections, one after the other.
+    pub(super) connections: u64,
+    pub(super) tally: Tally,
+}
+
+/// Starts the readers.
+pub(super) fn start(addr: SocketAddr, stop: Arc<AtomicBool>) -> Vec<Worker<SlowReads>> {
     let reader = |_| {
         let stop = stop.clone();
         thread::spawn(move || read(addr, &stop))
@@ -37,7 +45,7 @@ pub fn start(addr: SocketAddr, stop: Arc<AtomicBool>) -> Vec<Worker<(u64, Tally)
     (0..READERS).map(reader).collect()
 }
 
-fn read(addr: SocketAddr, stop: &AtomicBool) -> Result<(u64, Tally), String> {
+fn read(addr: SocketAddr, stop: &AtomicBool) -> Result<SlowReads, String> {
     // A class of its own: what the others measure is not mixed with it.
     let push = Push {
         every_us: 1,
@@ -46,13 +54,13 @@ fn read(addr: SocketAddr, stop: &AtomicBool) -> Result<(u64, Tally), String> {
         class: Class::Other,
         ..Push::default()
     };
-    let (mut connections, mut tally) = (0, Tally::default());
+    let mut reads = SlowReads::default();
     while !stop.load(Relaxed) {
         let mut wire = Wire::open(addr, &push.path(), Instant::now() + LIMIT)?;
-        connections += 1;
+        reads.connections += 1;
         for _ in 0..PUSHES {
             let (_, payload) = wire.message()?;
-            tally.class_mut(Class::Other).received(payload.len());
+            reads.tally.class_mut(Class::Other).received(payload.len());
             thread::sleep(PAUSE);
         }
         wire.send(&masked(FIN | CLOSE, &close_payload(1000, "")))?;
@@ -62,5 +70,5 @@ fn read(addr: SocketAddr, stop: &AtomicBool) -> Result<(u64, Tally), String> {
         }
         wire.ended()?;
     }
-    Ok((connections, tally))
+    Ok(reads)
 }

@@ -8,7 +8,7 @@ use plotters::{
 
 use super::{
     axis::{Axis, Scale, Show},
-    chart::{Body, Chart, Drawn, Heat, Line, Lines, Quantity, Rows, Spot},
+    chart::{Band, Body, Chart, Drawn, Heat, Line, Lines, Quantity, Rows, Spot},
     ink::ink,
 };
 use crate::output::text::clean;
@@ -95,23 +95,41 @@ fn axis(quantity: &Quantity, values: impl Iterator<Item = f64>, from_zero: bool)
     Axis::around(values, quantity.scale, quantity.show, from_zero)
 }
 
+/// One side of a plot.
+struct Side<'a> {
+    axis: Axis,
+    name: &'a str,
+    /// How its values are written.
+    text: &'a dyn Fn(&f64) -> String,
+    /// Most labels.
+    labels: usize,
+}
+
+/// What the grid behind a plot shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GridLines {
+    Both,
+    /// Those of the x axis: a band needs no line through its middle.
+    Vertical,
+}
+
+/// Axes with their labels and a grid; `left` is the width of the y axis's labels.
 fn mesh<'a, 'b>(
     area: &'a Area<'b>,
-    (x, y): (Axis, Axis),
-    (left, ticks): (u32, usize),
-    (x_name, x_text): (&str, &dyn Fn(&f64) -> String),
-    (y_name, y_text): (&str, &dyn Fn(&f64) -> String),
-    bands: bool,
+    left: u32,
+    x: Side<'_>,
+    y: Side<'_>,
+    grid: GridLines,
 ) -> Result<Plot<'a, 'b>> {
     let mut plot = ChartBuilder::on(area)
         .margin(6)
         .margin_right(14)
         .x_label_area_size(38)
         .y_label_area_size(left)
-        .build_cartesian_2d(x, y)?;
+        .build_cartesian_2d(x.axis, y.axis)?;
     let mut mesh = plot.configure_mesh();
-    mesh.x_labels(ticks)
-        .y_labels(if bands { 99 } else { 6 })
+    mesh.x_labels(x.labels)
+        .y_labels(y.labels)
         .x_max_light_lines(0)
         .y_max_light_lines(0)
         .light_line_style(TRANSPARENT)
@@ -119,11 +137,11 @@ fn mesh<'a, 'b>(
         .axis_style(FAINT)
         .label_style(font(11))
         .axis_desc_style(font(11))
-        .x_label_formatter(x_text)
-        .y_label_formatter(y_text)
-        .x_desc(x_name)
-        .y_desc(y_name);
-    if bands {
+        .x_label_formatter(x.text)
+        .y_label_formatter(y.text)
+        .x_desc(x.name)
+        .y_desc(y.name);
+    if grid == GridLines::Vertical {
         mesh.disable_y_mesh();
     }
     mesh.draw()?;
@@ -140,14 +158,9 @@ fn lines(area: &Area<'_>, chart: &Lines) -> Result<()> {
         (Show::Percentile, Some(last)) => Axis::exactly(1.0..last, Scale::Log),
         _ => axis(&chart.x, points().map(|(x, _)| *x), false),
     };
-    let mut plot = mesh(
-        &left,
-        (x, y),
-        (60, 6),
-        (&chart.x.label, &|value| chart.x.show.short(*value)),
-        (&chart.y.label, &|value| chart.y.show.short(*value)),
-        false,
-    )?;
+    let x = Side { axis: x, name: &chart.x.label, text: &|value| chart.x.show.short(*value), labels: 6 };
+    let y = Side { axis: y, name: &chart.y.label, text: &|value| chart.y.show.short(*value), labels: 6 };
+    let mut plot = mesh(&left, 60, x, y, GridLines::Both)?;
     for line in &chart.lines {
         let colour = colour(&line.row);
         plot.draw_series(LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)))?;
@@ -180,17 +193,8 @@ fn legend(area: &Area<'_>, lines: &[Line]) -> Result<()> {
 fn rows(area: &Area<'_>, chart: &Rows) -> Result<Vec<Spot>> {
     let count = chart.bands.len();
     let left = chart.bands.iter().map(|band| letters(&band.label)).max().unwrap_or(0).min(WIDTH / 3) + 12;
-    let values = chart.bands.iter().flat_map(|band| {
-        let dots = band.dots.iter().map(|(x, _)| *x);
-        let ends = band.interval.into_iter().flat_map(|(low, high)| [low, high]);
-        let bar = (!band.bar.is_empty()).then(|| band.bar.iter().sum::<f64>());
-        dots.chain(ends).chain(band.median).chain(bar).collect::<Vec<_>>()
-    });
-    let floor = chart.floor.into_iter().flat_map(|(low, high)| [low, high]);
-    let is_bar = chart.bands.iter().any(|band| !band.bar.is_empty());
-    let x = axis(&chart.x, values.chain(floor).chain(chart.reference), is_bar);
+    let x = axis_of_rows(chart);
     let (low, high) = x.ends();
-    let y = Axis::exactly(0.0..count as f64, Scale::Rows(count));
     let name = |value: &f64| {
         let place = count.saturating_sub(1 + *value as usize);
         chart.bands.get(place).map_or(String::new(), |band| band.label.clone())
@@ -202,8 +206,10 @@ fn rows(area: &Area<'_>, chart: &Rows) -> Result<Vec<Spot>> {
             (area, Some(key))
         }
     };
-    let text = |value: &f64| chart.x.show.short(*value);
-    let mut plot = mesh(&area, (x, y), (left, 5), (&chart.x.label, &text), ("", &name), true)?;
+    let x = Side { axis: x, name: &chart.x.label, text: &|value| chart.x.show.short(*value), labels: 5 };
+    let y = Axis::exactly(0.0..count as f64, Scale::Rows(count));
+    let y = Side { axis: y, name: "", text: &name, labels: 99 };
+    let mut plot = mesh(&area, left, x, y, GridLines::Vertical)?;
     if let Some((from, to)) = chart.floor {
         let corners = [(from.max(low), 0.0), (to.min(high), count as f64)];
         plot.draw_series([Rectangle::new(corners, FLOOR.mix(0.6).filled())])?;
@@ -213,47 +219,68 @@ fn rows(area: &Area<'_>, chart: &Rows) -> Result<Vec<Spot>> {
         plot.draw_series([PathElement::new(line, TEXT.mix(0.6))])?;
     }
     let mut spots = Vec::new();
-    for (place, band) in chart.bands.iter().enumerate() {
-        let middle = (count - place) as f64 - 0.5;
-        let colour = colour(&band.row);
-        let mut spot = |x: f64, text: &str| {
-            let (x, y) = plot.backend_coord(&(x, middle));
-            spots.push(Spot { x, y, row: band.row.clone(), text: text.to_owned() });
-        };
-        let mut from = 0.0;
-        let mut bars = Vec::new();
-        for (part, length) in band.bar.iter().enumerate() {
-            let style = if part == 0 { colour.filled() } else { colour.mix(0.45).filled() };
-            bars.push(Rectangle::new([(from, middle - 0.33), (from + length, middle + 0.33)], style));
-            spot(from + length / 2.0, &band.text);
-            from += length;
-        }
-        band.dots.iter().for_each(|(x, text)| spot(*x, text));
-        band.median.iter().for_each(|x| spot(*x, &band.text));
-        plot.draw_series(bars)?;
-        if let Some((low, high)) = band.interval {
-            let corners = [(low, middle - 0.16), (high, middle + 0.16)];
-            plot.draw_series([Rectangle::new(corners, colour.mix(0.35).filled())])?;
-        }
-        plot.draw_series(band.dots.iter().map(|(x, _)| Circle::new((*x, middle), 2, colour.filled())))?;
-        if let Some(at) = band.median {
-            let line = vec![(at, middle - 0.32), (at, middle + 0.32)];
-            plot.draw_series([PathElement::new(line, colour.stroke_width(3))])?;
-        }
+    for (place, one) in chart.bands.iter().enumerate() {
+        band(&mut plot, one, (count - place) as f64 - 0.5, &mut spots)?;
     }
     if let Some(key) = key {
-        for (part, (x, name)) in (left as i32..).step_by(150).zip(&chart.parts).enumerate() {
-            let grey = RGBColor(0x6b, 0x6b, 0x6b);
-            let style = if part == 0 { grey.filled() } else { grey.mix(0.45).filled() };
-            key.draw(&Rectangle::new([(x, 6), (x + 12, 16)], style))?;
-            key.draw(&Text::new(
-                name.clone(),
-                (x + 18, 11),
-                font(11).pos(Pos::new(HPos::Left, VPos::Center)),
-            ))?;
-        }
+        parts(&key, left as i32, &chart.parts)?;
     }
     Ok(spots)
+}
+
+/// An axis that shows everything that is drawn in the bands.
+fn axis_of_rows(chart: &Rows) -> Axis {
+    let values = chart.bands.iter().flat_map(|band| {
+        let dots = band.dots.iter().map(|(x, _)| *x);
+        let ends = band.interval.into_iter().flat_map(|(low, high)| [low, high]);
+        let bar = (!band.bar.is_empty()).then(|| band.bar.iter().sum::<f64>());
+        dots.chain(ends).chain(band.median).chain(bar).collect::<Vec<_>>()
+    });
+    let floor = chart.floor.into_iter().flat_map(|(low, high)| [low, high]);
+    let is_bar = chart.bands.iter().any(|band| !band.bar.is_empty());
+    axis(&chart.x, values.chain(floor).chain(chart.reference), is_bar)
+}
+
+/// The band of one row around `middle`, and its places that say something.
+fn band(plot: &mut Plot<'_, '_>, band: &Band, middle: f64, spots: &mut Vec<Spot>) -> Result<()> {
+    let colour = colour(&band.row);
+    let mut spot = |x: f64, text: &str| {
+        let (x, y) = plot.backend_coord(&(x, middle));
+        spots.push(Spot { x, y, row: band.row.clone(), text: text.to_owned() });
+    };
+    let mut from = 0.0;
+    let mut bars = Vec::new();
+    for (part, length) in band.bar.iter().enumerate() {
+        let style = if part == 0 { colour.filled() } else { colour.mix(0.45).filled() };
+        bars.push(Rectangle::new([(from, middle - 0.33), (from + length, middle + 0.33)], style));
+        spot(from + length / 2.0, &band.text);
+        from += length;
+    }
+    band.dots.iter().for_each(|(x, text)| spot(*x, text));
+    band.median.iter().for_each(|x| spot(*x, &band.text));
+    plot.draw_series(bars)?;
+    if let Some((low, high)) = band.interval {
+        let corners = [(low, middle - 0.16), (high, middle + 0.16)];
+        plot.draw_series([Rectangle::new(corners, colour.mix(0.35).filled())])?;
+    }
+    plot.draw_series(band.dots.iter().map(|(x, _)| Circle::new((*x, middle), 2, colour.filled())))?;
+    if let Some(at) = band.median {
+        let line = vec![(at, middle - 0.32), (at, middle + 0.32)];
+        plot.draw_series([PathElement::new(line, colour.stroke_width(3))])?;
+    }
+    Ok(())
+}
+
+/// What the parts of bars are, in a line above the plot.
+fn parts(area: &Area<'_>, left: i32, names: &[String]) -> Result<()> {
+    for (part, (x, name)) in (left..).step_by(150).zip(names).enumerate() {
+        let grey = RGBColor(0x6b, 0x6b, 0x6b);
+        let style = if part == 0 { grey.filled() } else { grey.mix(0.45).filled() };
+        area.draw(&Rectangle::new([(x, 6), (x + 12, 16)], style))?;
+        let text = font(11).pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(name.clone(), (x + 18, 11), text))?;
+    }
+    Ok(())
 }
 
 fn heat(area: &Area<'_>, chart: &Heat) -> Result<Vec<Spot>> {

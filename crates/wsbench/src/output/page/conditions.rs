@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench_core::{mark::Mark, record::End};
+use bench_core::{
+    mark::Mark,
+    record::{End, Record, Session},
+};
 
 use crate::{
     analysis::{origin::short_build, results::Results, summary::Summary, twin::is_twin},
@@ -36,27 +39,45 @@ pub(crate) struct Version {
 /// The conditions of some results.
 pub(crate) fn conditions(results: &Results, summary: &Summary) -> Conditions {
     let trials = || results.trials.iter();
-    let unique = |texts: Vec<String>| {
-        let mut seen = BTreeSet::new();
-        texts.into_iter().map(|text| clean(&text)).filter(|text| seen.insert(text.clone())).collect()
+    let sessions = || results.sessions.iter();
+    let machine = |trial: &Record| format!("{} · {}", trial.machine.host, trial.machine.summary());
+    Conditions {
+        machines: unique(trials().map(machine)),
+        builds: unique(trials().map(|trial| short_build(&trial.build))),
+        commands: unique(sessions().map(|session| command(&session.command))),
+        runs: unique(sessions().map(run)),
+        warnings: unique(trials().flat_map(|trial| trial.machine.warnings.clone())),
+        versions: versions(&results.trials),
+        marks: marks(&results.trials),
+        failures: summary.failures.iter().map(|failure| clean(failure)).collect(),
+        missing: unique(missing(results, summary).into_iter()),
+    }
+}
+
+/// The texts without what acts, each once.
+fn unique(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    texts.map(|text| clean(&text)).filter(|text| seen.insert(text.clone())).collect()
+}
+
+/// A run in a line.
+fn run(session: &Session) -> String {
+    let started = jiff::Timestamp::from_millisecond(session.started_unix_ms as i64);
+    let started = started.map_or(String::new(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    let profile = session.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
+    let rounds = count(session.rounds as usize, "round");
+    let further = match session.further.len() {
+        0 => String::new(),
+        further => format!(" and {further} in place of disturbed ones"),
     };
-    let runs = results.sessions.iter().map(|session| {
-        let started = jiff::Timestamp::from_millisecond(session.started_unix_ms as i64);
-        let started = started.map_or(String::new(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
-        let profile =
-            session.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
-        let rounds = count(session.rounds as usize, "round");
-        let further = match session.further.len() {
-            0 => String::new(),
-            further => format!(" and {further} in place of disturbed ones"),
-        };
-        format!("{started}, {rounds}{further}, seed {}{profile}", session.seed)
-    });
+    format!("{started}, {rounds}{further}, seed {}{profile}", session.seed)
+}
+
+/// What each row was made of, by its name.
+fn versions(trials: &[Record]) -> Vec<Version> {
     let mut versions: BTreeMap<String, Version> = BTreeMap::new();
-    for End { row, info, .. } in trials().flat_map(|trial| [&trial.server, &trial.client]) {
-        if is_twin(row) {
-            continue;
-        }
+    let ends = trials.iter().flat_map(|trial| [&trial.server, &trial.client]);
+    for End { row, info, .. } in ends.filter(|end| !is_twin(&end.row)) {
         versions.entry(clean(row)).or_insert_with(|| Version {
             row: clean(row),
             runtime: clean(&format!("{} {}", info.runtime, info.runtime_version)),
@@ -65,10 +86,20 @@ pub(crate) fn conditions(results: &Results, summary: &Summary) -> Conditions {
             websocket: clean(&info.websocket),
         });
     }
-    let marks = Mark::ALL.iter().filter_map(|mark| {
-        let marked = trials().filter(|trial| trial.marks.contains(mark)).count();
+    versions.into_values().collect()
+}
+
+/// Each mark that some trial has.
+fn marks(trials: &[Record]) -> Vec<(char, &'static str, String, &'static str)> {
+    let mark = |mark: &Mark| {
+        let marked = trials.iter().filter(|trial| trial.marks.contains(mark)).count();
         (marked > 0).then(|| (mark.letter(), mark.name(), count(marked, "trial"), mark.meaning()))
-    });
+    };
+    Mark::ALL.iter().filter_map(mark).collect()
+}
+
+/// What was not measured, or does not count.
+fn missing(results: &Results, summary: &Summary) -> Vec<String> {
     let mut missing: Vec<String> =
         summary.unavailable.iter().map(|(row, reason)| format!("{row}: not available: {reason}")).collect();
     missing.extend(summary.left_out.iter().cloned());
@@ -76,19 +107,7 @@ pub(crate) fn conditions(results: &Results, summary: &Summary) -> Conditions {
         missing.push(format!("{} of unfinished blocks left out", count(summary.orphaned, "trial")));
     }
     missing.extend(results.problems.iter().cloned());
-    Conditions {
-        machines: unique(
-            trials().map(|trial| format!("{} · {}", trial.machine.host, trial.machine.summary())).collect(),
-        ),
-        builds: unique(trials().map(|trial| short_build(&trial.build)).collect()),
-        commands: unique(results.sessions.iter().map(|session| command(&session.command)).collect()),
-        runs: unique(runs.collect()),
-        warnings: unique(trials().flat_map(|trial| trial.machine.warnings.clone()).collect()),
-        versions: versions.into_values().collect(),
-        marks: marks.collect(),
-        failures: summary.failures.iter().map(|failure| clean(failure)).collect(),
-        missing: unique(missing),
-    }
+    missing
 }
 
 /// A command line as one would type it: the program by its name, and quotes where a shell needs them.
