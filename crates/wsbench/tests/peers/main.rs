@@ -182,7 +182,7 @@ fn is_sound(server: &Server) -> Outcome {
     loop {
         match basics(server.addr, deadline) {
             Ok(()) => return Ok(()),
-            Err(reason) if Instant::now() + PATIENCE / 2 > deadline => return Err(reason),
+            Err(reason) if Instant::now() + PATIENCE / 2 > deadline => return Err(reason.to_string()),
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
     }

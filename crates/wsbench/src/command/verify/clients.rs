@@ -16,6 +16,7 @@ use bench_core::{
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
+    fault::{Fault, fault},
     findings::{Findings, LIMIT, TIMED_OUT_CHECKS},
     wire::{
         BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Wire, close_payload, part_of_handshake,
@@ -113,17 +114,17 @@ pub(super) fn client(program: &Program) -> Findings {
         timed_out += usize::from(started.elapsed() >= LIMIT);
         if timed_out == TIMED_OUT_CHECKS {
             let reason = format!("{} was the last: {timed_out} took {} s each", case.name, LIMIT.as_secs());
-            findings.add("client", Err(reason));
+            findings.add("client", Err(Fault::Wrong(reason)));
             return findings;
         }
     }
     findings
 }
 
-fn check(program: &Program, case: &Case) -> Result<(), String> {
+fn check(program: &Program, case: &Case) -> Result<(), Fault> {
     let deadline = Instant::now() + LIMIT;
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| format!("no port: {error}"))?;
-    let addr = listener.local_addr().map_err(|error| format!("no port: {error}"))?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| fault!("no port: {error}"))?;
+    let addr = listener.local_addr().map_err(|error| fault!("no port: {error}"))?;
     let spec = DriveSpec {
         target: addr.to_string(),
         threads: 1,
@@ -144,7 +145,7 @@ fn check(program: &Program, case: &Case) -> Result<(), String> {
     };
     let manner = case.manner;
     let server = thread::spawn(move || {
-        let (stream, _) = listener.accept().map_err(|error| format!("no connection: {error}"))?;
+        let (stream, _) = listener.accept().map_err(|error| fault!("no connection: {error}"))?;
         serve(Wire::new(stream, deadline)?, &addr.to_string(), manner)
     });
     let drove = drive(program, &spec, case);
@@ -152,35 +153,35 @@ fn check(program: &Program, case: &Case) -> Result<(), String> {
         // Where the client never connected, this ends the wait for it.
         let _ = std::net::TcpStream::connect_timeout(&addr, Duration::from_secs(1));
     }
-    let served = server.join().unwrap_or_else(|_| Err("the verifying server panicked".to_owned()));
+    let served = server.join().unwrap_or_else(|_| Err(fault!("the verifying server panicked")));
     match (drove, case.sound) {
         (Ok(()), true) => served,
         // What the server saw explains why the client gave up, unless it only saw that.
         (Err(reason), true) => Err(match served {
             Ok(()) => reason,
-            Err(seen) => format!("{reason}; {seen}"),
+            Err(seen) => fault!("{reason}; {seen}"),
         }),
-        (Ok(()), false) => Err("the client noticed nothing".to_owned()),
+        (Ok(()), false) => Err(fault!("the client noticed nothing")),
         (Err(_), false) if Instant::now() >= deadline => {
-            Err(format!("the client noticed nothing within {} s", LIMIT.as_secs()))
+            Err(fault!("the client noticed nothing within {} s", LIMIT.as_secs()))
         }
         (Err(_), false) => served,
     }
 }
 
 /// Lets the row's client go through the load.
-fn drive(program: &Program, spec: &DriveSpec, case: &Case) -> Result<(), String> {
+fn drive(program: &Program, spec: &DriveSpec, case: &Case) -> Result<(), Fault> {
     let mut client = Process::launch(program.command("drive", spec.to_args()), &[], LIMIT)?;
     let result = converse(&mut client, case);
     result.map_err(|reason| {
         let stderr = client.abandon();
         let said = if stderr.is_empty() { String::new() } else { format!(": {stderr}") };
-        format!("the client {reason}{said}")
+        fault!("the client {reason}{said}")
     })
 }
 
-fn converse(client: &mut Process, case: &Case) -> Result<(), String> {
-    let out_of_turn = || Err("reported out of turn".to_owned());
+fn converse(client: &mut Process, case: &Case) -> Result<(), Fault> {
+    let out_of_turn = || Err(fault!("reported out of turn"));
     let Event::Ready = client.event()? else { return out_of_turn() };
     client.tell("go")?;
     let Event::Measured(_) = client.event()? else { return out_of_turn() };
@@ -188,23 +189,23 @@ fn converse(client: &mut Process, case: &Case) -> Result<(), String> {
     let Event::Drove(drove) = client.event()? else { return out_of_turn() };
     let exit = client.wait();
     if let Some(error) = drove.errors.first() {
-        return Err(format!("found: {error}"));
+        return Err(fault!("found: {error}"));
     }
     exit?;
     if drove.failed_connections > 0 || drove.panics > 0 {
-        return Err(format!("counted {} failed connections", drove.failed_connections));
+        return Err(fault!("counted {} failed connections", drove.failed_connections));
     }
     let count = drove.tally.class(Class::Measured);
     let bytes = case.messages * case.payload_bytes;
     let counted = (count.sent_messages, count.sent_bytes, count.received_messages, count.received_bytes);
     if drove.units != case.messages || counted != (case.messages, bytes, case.messages, bytes) {
-        return Err(format!("counted {} units and {counted:?} for {} messages", drove.units, case.messages));
+        return Err(fault!("counted {} units and {counted:?} for {} messages", drove.units, case.messages));
     }
     Ok(())
 }
 
 /// Serves the one connection of a client; what is wrong with it is the error.
-fn serve(mut wire: Wire, authority: &str, manner: Manner) -> Result<(), String> {
+fn serve(mut wire: Wire, authority: &str, manner: Manner) -> Result<(), Fault> {
     let answer = handshake(&mut wire, authority, manner)?;
     match manner {
         Manner::Bytes => wire.send_in_parts(&answer, part_of_handshake(&answer))?,
@@ -218,7 +219,7 @@ fn serve(mut wire: Wire, authority: &str, manner: Manner) -> Result<(), String> 
         let message = message(&mut wire)?;
         if message.opcode() == CLOSE {
             if !matches!(message.payload.len(), 0 | 2..) {
-                return Err("the client's close has half a code".to_owned());
+                return Err(fault!("the client's close has half a code"));
             }
             // Dropping the connection is the server's part of ending it.
             return wire.send(&unmasked(FIN | CLOSE, &message.payload));
@@ -233,7 +234,7 @@ fn serve(mut wire: Wire, authority: &str, manner: Manner) -> Result<(), String> 
                 let answer = client_frame(&mut wire)?;
                 return match answer.opcode() {
                     CLOSE => Ok(()),
-                    _ => Err(format!("a close was answered by {}", answer.shown())),
+                    _ => Err(fault!("a close was answered by {}", answer.shown())),
                 };
             }
             Manner::Vanishes if strikes => return Ok(()),
@@ -254,25 +255,25 @@ fn serve(mut wire: Wire, authority: &str, manner: Manner) -> Result<(), String> 
 }
 
 /// The client's request has to be a sound one; the answer to it.
-fn handshake(wire: &mut Wire, authority: &str, manner: Manner) -> Result<Vec<u8>, String> {
-    let head = wire.read_head().map_err(|error| format!("no request came: {error}"))?;
+fn handshake(wire: &mut Wire, authority: &str, manner: Manner) -> Result<Vec<u8>, Fault> {
+    let head = wire.read_head().map_err(|error| fault!("no request came: {error}"))?;
     if head.line != "GET /echo HTTP/1.1" {
-        return Err(format!("the client asked `{}`", head.line));
+        return Err(fault!("the client asked `{}`", head.line));
     }
     for (name, value) in [("host", authority), ("sec-websocket-version", "13")] {
         if head.value(name) != Some(value) {
-            return Err(format!("the request's {name} is {:?} and not {value}", head.value(name)));
+            return Err(fault!("the request's {name} is {:?} and not {value}", head.value(name)));
         }
     }
     if !head.has_word("upgrade", "websocket") || !head.has_word("connection", "upgrade") {
-        return Err("the request asks for no upgrade to websocket".to_owned());
+        return Err(fault!("the request asks for no upgrade to websocket"));
     }
     let key = head.value("sec-websocket-key").unwrap_or_default();
     // 16 bytes in base64.
     let digits = key.trim_end_matches('=');
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     if key.len() != 24 || digits.len() != 22 || !digits.bytes().all(valid) {
-        return Err(format!("the request's key `{key}` is not 16 bytes in base64"));
+        return Err(fault!("the request's key `{key}` is not 16 bytes in base64"));
     }
     if manner == Manner::NoUpgrade {
         return Ok(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec());
@@ -285,7 +286,7 @@ fn handshake(wire: &mut Wire, authority: &str, manner: Manner) -> Result<Vec<u8>
     .into_bytes())
 }
 
-fn echo(wire: &mut Wire, manner: Manner, message: &Frame, number: usize) -> Result<(), String> {
+fn echo(wire: &mut Wire, manner: Manner, message: &Frame, number: usize) -> Result<(), Fault> {
     let (opcode, payload) = (message.opcode(), &message.payload);
     let whole = unmasked(FIN | opcode, payload);
     match manner {
@@ -307,11 +308,11 @@ fn echo(wire: &mut Wire, manner: Manner, message: &Frame, number: usize) -> Resu
     }
 }
 
-fn ping(wire: &mut Wire, payload: &[u8]) -> Result<(), String> {
+fn ping(wire: &mut Wire, payload: &[u8]) -> Result<(), Fault> {
     wire.send(&unmasked(FIN | PING, payload))?;
     let pong = client_frame(wire)?;
     if pong.head != FIN | PONG || pong.payload != payload {
-        return Err(format!("a ping was answered by {}", pong.shown()));
+        return Err(fault!("a ping was answered by {}", pong.shown()));
     }
     Ok(())
 }
@@ -336,24 +337,24 @@ fn fault(manner: Manner, message: &Frame, first: &[u8]) -> Vec<u8> {
 }
 
 /// The next frame of the client, which has to be masked and without reserved bits.
-fn client_frame(wire: &mut Wire) -> Result<Frame, String> {
-    let frame = wire.frame().map_err(|error| format!("nothing came from the client: {error}"))?;
+fn client_frame(wire: &mut Wire) -> Result<Frame, Fault> {
+    let frame = wire.frame().map_err(|error| fault!("nothing came from the client: {error}"))?;
     if !frame.masked || frame.head & 0x70 != 0 {
-        return Err(format!("{} came unmasked or with reserved bits", frame.shown()));
+        return Err(fault!("{} came unmasked or with reserved bits", frame.shown()));
     }
     Ok(frame)
 }
 
 /// The next message of the client, or its close. It may come in fragments.
-fn message(wire: &mut Wire) -> Result<Frame, String> {
+fn message(wire: &mut Wire) -> Result<Frame, Fault> {
     let mut whole = client_frame(wire)?;
     if !matches!(whole.opcode(), TEXT | BINARY | CLOSE) {
-        return Err(format!("a message was due, and {} came", whole.shown()));
+        return Err(fault!("a message was due, and {} came", whole.shown()));
     }
     while whole.head & FIN == 0 {
         let next = client_frame(wire)?;
         if next.opcode() != CONTINUATION {
-            return Err(format!("the rest of a message was due, and {} came", next.shown()));
+            return Err(fault!("the rest of a message was due, and {} came", next.shown()));
         }
         whole.payload.extend(next.payload);
         whole.head |= next.head & FIN;
@@ -362,15 +363,15 @@ fn message(wire: &mut Wire) -> Result<Frame, String> {
 }
 
 /// After a fault the client may close or end the connection, and nothing else.
-fn gave_up(wire: &mut Wire) -> Result<(), String> {
+fn gave_up(wire: &mut Wire) -> Result<(), Fault> {
     match wire.frame() {
-        Ok(frame) if frame.opcode() != CLOSE => Err(format!("after it the client sent {}", frame.shown())),
+        Ok(frame) if frame.opcode() != CLOSE => Err(fault!("after it the client sent {}", frame.shown())),
         Ok(frame) => {
             // The other half of the closing handshake; the client may be gone already.
             let _ = wire.write(&unmasked(FIN | CLOSE, &frame.payload));
             Ok(())
         }
-        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(format!("after it: {error}")),
+        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(fault!("after it: {error}")),
         Err(_) => Ok(()),
     }
 }

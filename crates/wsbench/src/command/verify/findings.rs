@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::fault::Fault;
+
 /// Longest time for one check: a hundred times what the slowest takes.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
@@ -16,7 +18,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn add(&mut self, name: &str, result: Result<(), String>) {
+    pub(super) fn add(&mut self, name: &str, result: Result<(), Fault>) {
         self.checks += 1;
         self.faults.extend(result.err().map(|reason| format!("{name}: {reason}")));
     }

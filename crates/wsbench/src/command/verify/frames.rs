@@ -4,13 +4,16 @@ use std::{io, net::SocketAddr, time::Instant};
 
 use bench_core::{Kind, spec::SocketSpec};
 
-use super::wire::{
-    BINARY, CLOSE, CONTINUATION, FIN, KEY, PING, PONG, TEXT, Wire, close_payload, header, masked,
-    part_of_handshake, request, unmasked,
+use super::{
+    fault::{Fault, fault},
+    wire::{
+        BINARY, CLOSE, CONTINUATION, FIN, KEY, PING, PONG, TEXT, Wire, close_payload, header, masked,
+        part_of_handshake, request, unmasked,
+    },
 };
 
 /// What a check returns: what is wrong, if anything.
-type Checked = Result<(), String>;
+type Checked = Result<(), Fault>;
 
 const PROTOCOL_ERROR: u16 = 1002;
 const INVALID_PAYLOAD: u16 = 1007;
@@ -21,7 +24,7 @@ fn expect(wire: &mut Wire, kind: Kind, payload: &[u8]) -> Checked {
     if (got_kind, got.as_slice()) == (kind, payload) {
         return Ok(());
     }
-    Err(format!(
+    Err(fault!(
         "{kind:?} of {} B was answered by {got_kind:?} of {} B `{}`",
         payload.len(),
         got.len(),
@@ -34,7 +37,7 @@ fn finish(mut wire: Wire) -> Checked {
     wire.send(&masked(FIN | CLOSE, &close_payload(1000, "")))?;
     let answer = wire.answer()?;
     if answer.opcode() != CLOSE {
-        return Err(format!("a close was answered by {}", answer.shown()));
+        return Err(fault!("a close was answered by {}", answer.shown()));
     }
     wire.ended()
 }
@@ -43,7 +46,7 @@ fn finish(mut wire: Wire) -> Checked {
 fn refused(addr: SocketAddr, deadline: Instant, code: u16, what: &str, bytes: &[u8]) -> Checked {
     let mut wire = Wire::open(addr, "/echo", deadline)?;
     match wire.write(bytes) {
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(format!("{what}: {error}")),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(fault!("{what}: {error}")),
         // A server may end the connection before it has read everything.
         _ => {}
     }
@@ -51,7 +54,7 @@ fn refused(addr: SocketAddr, deadline: Instant, code: u16, what: &str, bytes: &[
         let frame = match wire.frame() {
             Ok(frame) => frame,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                return Err(format!("{what} was neither refused nor answered: {error}"));
+                return Err(fault!("{what} was neither refused nor answered: {error}"));
             }
             Err(_) => return Ok(()),
         };
@@ -60,9 +63,9 @@ fn refused(addr: SocketAddr, deadline: Instant, code: u16, what: &str, bytes: &[
             CLOSE if frame.payload.starts_with(&code.to_be_bytes()) => {
                 // The other half of the closing handshake; the server may be gone already.
                 let _ = wire.write(&masked(FIN | CLOSE, &frame.payload));
-                return wire.ended().map_err(|reason| format!("{what}: {reason}"));
+                return wire.ended().map_err(|reason| fault!("{what}: {reason}"));
             }
-            _ => return Err(format!("{what} was answered by {}", frame.shown())),
+            _ => return Err(fault!("{what} was answered by {}", frame.shown())),
         }
     }
 }
@@ -87,8 +90,8 @@ pub fn handshake_forms(addr: SocketAddr, deadline: Instant) -> Checked {
         let mut wire = Wire::connect(addr, deadline)?;
         wire.send(request(addr, "/echo").replace(&from, to).as_bytes())?;
         match wire.read_head() {
-            Ok(head) if head.line.contains(" 101") => return Err(format!("{what}: accepted")),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(format!("{what}: {error}")),
+            Ok(head) if head.status() == Some(101) => return Err(fault!("{what}: accepted")),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(fault!("{what}: {error}")),
             _ => {}
         }
     }
@@ -140,7 +143,7 @@ fn pinged(wire: &mut Wire, payload: &[u8]) -> Checked {
     wire.send(&masked(FIN | PING, payload))?;
     let pong = wire.answer()?;
     if pong.head != FIN | PONG || pong.payload != payload {
-        return Err(format!("a ping of {} B was answered by {}", payload.len(), pong.shown()));
+        return Err(fault!("a ping of {} B was answered by {}", payload.len(), pong.shown()));
     }
     Ok(())
 }
@@ -164,7 +167,7 @@ pub fn closes(addr: SocketAddr, deadline: Instant) -> Checked {
         // A close without a code may be answered by 1000.
         let normal = payload.is_empty() && answer.payload.starts_with(&1000_u16.to_be_bytes());
         if answer.head != FIN | CLOSE || !(same || normal) {
-            return Err(format!("a close `{}` was answered by {}", payload.escape_ascii(), answer.shown()));
+            return Err(fault!("a close `{}` was answered by {}", payload.escape_ascii(), answer.shown()));
         }
         wire.ended()?;
     }
@@ -270,7 +273,7 @@ pub fn split_anywhere(addr: SocketAddr, deadline: Instant) -> Checked {
     for at in 1..bytes.len() {
         wire.send_split(&bytes, at)?;
         expect(&mut wire, Kind::Text, text.as_bytes())
-            .map_err(|reason| format!("split at byte {at}: {reason}"))?;
+            .map_err(|reason| fault!("split at byte {at}: {reason}"))?;
     }
     finish(wire)
 }

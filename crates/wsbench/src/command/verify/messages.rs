@@ -9,9 +9,11 @@ use bench_core::{
     fanout::GREETING,
     payload::{Class, header, push_due_ns},
 };
-use tungstenite::{Bytes, Message, WebSocket};
+use tungstenite::{Bytes, Error, HandshakeError, Message, WebSocket};
 
-fn connect(addr: SocketAddr, path: &str, deadline: Instant) -> Result<WebSocket<TcpStream>, String> {
+use super::fault::{Fault, fault};
+
+fn connect(addr: SocketAddr, path: &str, deadline: Instant) -> Result<WebSocket<TcpStream>, Fault> {
     // Every single read may take what is left of the check's time.
     let limit = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     let stream = TcpStream::connect_timeout(&addr, limit).and_then(|stream| {
@@ -20,23 +22,27 @@ fn connect(addr: SocketAddr, path: &str, deadline: Instant) -> Result<WebSocket<
         stream.set_write_timeout(Some(limit))?;
         Ok(stream)
     });
-    let stream = stream.map_err(|error| format!("cannot connect: {error}"))?;
+    let stream = stream.map_err(|error| fault!("cannot connect: {error}"))?;
     match tungstenite::client(format!("ws://{addr}{path}"), stream) {
         Ok((socket, _)) => Ok(socket),
-        Err(error) => Err(format!("no handshake: {error}")),
+        Err(HandshakeError::Failure(Error::Http(answer))) => Err(Fault::Refused {
+            status: answer.status().as_u16(),
+            reason: format!("no handshake: {}", Error::Http(answer)),
+        }),
+        Err(error) => Err(fault!("no handshake: {error}")),
     }
 }
 
-fn exchange(socket: &mut WebSocket<TcpStream>, message: Message) -> Result<Message, String> {
-    socket.send(message).map_err(|error| format!("sending failed: {error}"))?;
+fn exchange(socket: &mut WebSocket<TcpStream>, message: Message) -> Result<Message, Fault> {
+    socket.send(message).map_err(|error| fault!("sending failed: {error}"))?;
     read(socket)
 }
 
-fn read(socket: &mut WebSocket<TcpStream>) -> Result<Message, String> {
-    socket.read().map_err(|error| format!("no answer: {error}"))
+fn read(socket: &mut WebSocket<TcpStream>) -> Result<Message, Fault> {
+    socket.read().map_err(|error| fault!("no answer: {error}"))
 }
 
-fn expect_same(sent: &Message, answer: &Message) -> Result<(), String> {
+fn expect_same(sent: &Message, answer: &Message) -> Result<(), Fault> {
     if sent == answer {
         return Ok(());
     }
@@ -51,35 +57,35 @@ fn expect_same(sent: &Message, answer: &Message) -> Result<(), String> {
         let data = message.clone().into_data();
         format!("{kind} `{}` of {} B", data[..data.len().min(16)].escape_ascii(), data.len())
     };
-    Err(format!("{} was answered by {}", shown(sent), shown(answer)))
+    Err(fault!("{} was answered by {}", shown(sent), shown(answer)))
 }
 
-pub fn unknown_path(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+pub fn unknown_path(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     for path in ["/no-such-service", "/", "/echo?x=1", "/sink", "/sink?messages=0", "/push?count=x"] {
         match connect(addr, path, deadline) {
-            Ok(_) => return Err(format!("{path} was accepted")),
-            Err(reason) if reason.contains("404") => {}
-            Err(reason) => return Err(format!("{path}: 404 was due: {reason}")),
+            Ok(_) => return Err(fault!("{path} was accepted")),
+            Err(Fault::Refused { status: 404, .. }) => {}
+            Err(reason) => return Err(fault!("{path}: 404 was due: {reason}")),
         }
     }
     Ok(())
 }
 
-pub fn order(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+pub fn order(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     const MESSAGES: u32 = 1_000;
     let mut socket = connect(addr, "/echo", deadline)?;
     let message = |number: u32| Message::text(format!("message {number}"));
     for number in 0..MESSAGES {
-        socket.write(message(number)).map_err(|error| format!("sending failed: {error}"))?;
+        socket.write(message(number)).map_err(|error| fault!("sending failed: {error}"))?;
     }
-    socket.flush().map_err(|error| format!("sending failed: {error}"))?;
+    socket.flush().map_err(|error| fault!("sending failed: {error}"))?;
     for number in 0..MESSAGES {
         expect_same(&message(number), &read(&mut socket)?)?;
     }
     Ok(())
 }
 
-pub fn kinds(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+pub fn kinds(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     let mut socket = connect(addr, "/echo", deadline)?;
     for message in [
         Message::text("zażółć gęślą jaźń 漢字 🦀"),
@@ -90,7 +96,7 @@ pub fn kinds(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
     Ok(())
 }
 
-pub fn echo(addr: SocketAddr, deadline: Instant, sizes: &[usize]) -> Result<(), String> {
+pub fn echo(addr: SocketAddr, deadline: Instant, sizes: &[usize]) -> Result<(), Fault> {
     let mut socket = connect(addr, "/echo", deadline)?;
     for size in sizes {
         let bytes: Vec<u8> = (0..*size).map(|place| b'a' + (place % 26) as u8).collect();
@@ -104,7 +110,7 @@ pub fn echo(addr: SocketAddr, deadline: Instant, sizes: &[usize]) -> Result<(), 
     Ok(())
 }
 
-pub fn ping(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+pub fn ping(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     let mut socket = connect(addr, "/echo", deadline)?;
     let pong = exchange(&mut socket, Message::Ping(Bytes::from_static(b"are you there")))?;
     expect_same(&Message::Pong(Bytes::from_static(b"are you there")), &pong)?;
@@ -112,34 +118,34 @@ pub fn ping(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
     expect_same(&message, &exchange(&mut socket, message.clone())?)
 }
 
-pub fn close(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+pub fn close(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     let mut socket = connect(addr, "/echo", deadline)?;
-    socket.close(None).map_err(|error| format!("sending failed: {error}"))?;
+    socket.close(None).map_err(|error| fault!("sending failed: {error}"))?;
     loop {
         match socket.read() {
             Ok(Message::Close(_)) => {}
-            Ok(other) => return Err(format!("a close was answered by {other:?}")),
-            Err(tungstenite::Error::ConnectionClosed) => return Ok(()),
-            Err(error) => return Err(format!("the closing handshake was not completed: {error}")),
+            Ok(other) => return Err(fault!("a close was answered by {other:?}")),
+            Err(Error::ConnectionClosed) => return Ok(()),
+            Err(error) => return Err(fault!("the closing handshake was not completed: {error}")),
         }
     }
 }
 
-pub fn sink(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+pub fn sink(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     let mut socket = connect(addr, "/sink?messages=3", deadline)?;
     for _ in 0..2 {
         for message in [Message::text("one"), Message::binary(&b"two"[..]), Message::text("")] {
-            socket.send(message).map_err(|error| format!("sending failed: {error}"))?;
+            socket.send(message).map_err(|error| fault!("sending failed: {error}"))?;
         }
         let answer = read(&mut socket)?;
         if answer != Message::text("3") {
-            return Err(format!("three messages were acknowledged by {answer:?}"));
+            return Err(fault!("three messages were acknowledged by {answer:?}"));
         }
     }
     Ok(())
 }
 
-pub fn push(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+pub fn push(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     const PERIOD_NS: u64 = 2_000_000;
     let mut socket = connect(addr, "/push?every_us=2000&count=3&payload=40&class=warm_up", deadline)?;
     let mut first_ns = None;
@@ -147,22 +153,22 @@ pub fn push(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
         let message = read(&mut socket)?;
         let data = message.clone().into_data();
         let due_ns = push_due_ns(Class::WarmUp, sequence, &data);
-        let due_ns = due_ns.ok_or_else(|| format!("push {sequence} is {message:?}"))?;
+        let due_ns = due_ns.ok_or_else(|| fault!("push {sequence} is {message:?}"))?;
         if !message.is_text() || data.len() != 40 || !data[24..].iter().all(|byte| *byte == b'.') {
-            return Err(format!(
+            return Err(fault!(
                 "push {sequence} is not 40 B of text, filled up with full stops: {message:?}"
             ));
         }
         let first_ns = *first_ns.get_or_insert(due_ns);
         if due_ns != first_ns + sequence * PERIOD_NS {
-            return Err(format!("push {sequence} is due {} ns after push 0", due_ns - first_ns));
+            return Err(fault!("push {sequence} is due {} ns after push 0", due_ns - first_ns));
         }
     }
     Ok(())
 }
 
 /// Two subscribers, one with a queue of one message, get everything in its order and kind.
-pub fn fan_out(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+pub fn fan_out(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     let mut subscribers = [
         connect(addr, "/subscribe", deadline)?,
         connect(addr, "/subscribe?queue=1&when_full=wait", deadline)?,
@@ -176,7 +182,7 @@ pub fn fan_out(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
         _ => Message::binary(vec![number; 200]),
     });
     for message in messages.clone() {
-        publisher.send(message).map_err(|error| format!("sending failed: {error}"))?;
+        publisher.send(message).map_err(|error| fault!("sending failed: {error}"))?;
     }
     for subscriber in &mut subscribers {
         for message in messages.clone() {
@@ -191,14 +197,14 @@ pub const COUNTED: u64 = 40;
 /// Size of one of them.
 pub const COUNTED_BYTES: u64 = 24;
 
-pub fn counted(addr: SocketAddr, deadline: Instant) -> Result<(), String> {
+pub fn counted(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     let mut socket = connect(addr, "/echo", deadline)?;
     for sequence in 0..COUNTED {
         let text = format!("{}-counted-by-both", String::from_utf8_lossy(&header(Class::Measured, sequence)));
         let message = Message::text(text);
         expect_same(&message, &exchange(&mut socket, message.clone())?)?;
     }
-    socket.close(None).map_err(|error| format!("sending failed: {error}"))?;
+    socket.close(None).map_err(|error| fault!("sending failed: {error}"))?;
     while socket.read().is_ok() {}
     Ok(())
 }

@@ -9,6 +9,8 @@ use std::{
 use bench_core::Kind;
 use tungstenite::handshake::derive_accept_key;
 
+use super::fault::{Fault, fault};
+
 /// Opcode of a frame that goes on with a message.
 pub const CONTINUATION: u8 = 0x0;
 /// Opcode of a text message.
@@ -120,19 +122,19 @@ pub struct Wire {
 
 impl Wire {
     /// A connection that was accepted.
-    pub fn new(stream: TcpStream, deadline: Instant) -> Result<Wire, String> {
-        stream.set_nodelay(true).map_err(|error| format!("TCP_NODELAY: {error}"))?;
+    pub fn new(stream: TcpStream, deadline: Instant) -> Result<Wire, Fault> {
+        stream.set_nodelay(true).map_err(|error| fault!("TCP_NODELAY: {error}"))?;
         Ok(Wire { stream, deadline })
     }
 
     /// Connects, without a handshake.
-    pub fn connect(addr: SocketAddr, deadline: Instant) -> Result<Wire, String> {
+    pub fn connect(addr: SocketAddr, deadline: Instant) -> Result<Wire, Fault> {
         let stream = TcpStream::connect_timeout(&addr, left(deadline).map_err(|error| error.to_string())?);
-        Wire::new(stream.map_err(|error| format!("cannot connect: {error}"))?, deadline)
+        Wire::new(stream.map_err(|error| fault!("cannot connect: {error}"))?, deadline)
     }
 
     /// Connects and upgrades.
-    pub fn open(addr: SocketAddr, path: &str, deadline: Instant) -> Result<Wire, String> {
+    pub fn open(addr: SocketAddr, path: &str, deadline: Instant) -> Result<Wire, Fault> {
         let mut wire = Wire::connect(addr, deadline)?;
         wire.send(request(addr, path).as_bytes())?;
         wire.upgraded()?;
@@ -140,21 +142,21 @@ impl Wire {
     }
 
     /// Reads the answer to a handshake, which has to be the right one.
-    pub fn upgraded(&mut self) -> Result<(), String> {
-        let head = self.read_head().map_err(|error| format!("no handshake: {error}"))?;
-        if !head.line.starts_with("HTTP/1.1 101") {
-            return Err(format!("the handshake was answered by `{}`", head.line));
+    pub fn upgraded(&mut self) -> Result<(), Fault> {
+        let head = self.read_head().map_err(|error| fault!("no handshake: {error}"))?;
+        if head.status() != Some(101) {
+            return Err(fault!("the handshake was answered by `{}`", head.line));
         }
         let accept = derive_accept_key(KEY.as_bytes());
         if head.value("sec-websocket-accept") != Some(&accept) {
-            return Err("the handshake was answered without the right Sec-WebSocket-Accept".to_owned());
+            return Err(fault!("the handshake was answered without the right Sec-WebSocket-Accept"));
         }
         Ok(())
     }
 
     /// Writes bytes as they are.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.write(bytes).map_err(|error| format!("sending failed: {error}"))
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.write(bytes).map_err(|error| fault!("sending failed: {error}"))
     }
 
     /// The same, for a caller that wants to know how it failed.
@@ -164,7 +166,7 @@ impl Wire {
     }
 
     /// Writes bytes in parts of `size`, each in a segment of its own.
-    pub fn send_in_parts(&mut self, bytes: &[u8], size: usize) -> Result<(), String> {
+    pub fn send_in_parts(&mut self, bytes: &[u8], size: usize) -> Result<(), Fault> {
         for part in bytes.chunks(size) {
             self.send(part)?;
             std::thread::sleep(PART_PAUSE);
@@ -173,7 +175,7 @@ impl Wire {
     }
 
     /// Writes bytes in two segments.
-    pub fn send_split(&mut self, bytes: &[u8], at: usize) -> Result<(), String> {
+    pub fn send_split(&mut self, bytes: &[u8], at: usize) -> Result<(), Fault> {
         self.send(&bytes[..at])?;
         std::thread::sleep(PART_PAUSE);
         self.send(&bytes[at..])
@@ -217,27 +219,27 @@ impl Wire {
     }
 
     /// The next frame of a server: unmasked, without reserved bits.
-    pub fn answer(&mut self) -> Result<Frame, String> {
-        let frame = self.frame().map_err(|error| format!("no answer: {error}"))?;
+    pub fn answer(&mut self) -> Result<Frame, Fault> {
+        let frame = self.frame().map_err(|error| fault!("no answer: {error}"))?;
         if frame.masked || frame.head & 0x70 != 0 {
-            return Err(format!("{} came masked or with reserved bits", frame.shown()));
+            return Err(fault!("{} came masked or with reserved bits", frame.shown()));
         }
         Ok(frame)
     }
 
     /// The next message, in as many frames as the peer likes.
-    pub fn message(&mut self) -> Result<(Kind, Vec<u8>), String> {
+    pub fn message(&mut self) -> Result<(Kind, Vec<u8>), Fault> {
         let mut frame = self.answer()?;
         let kind = match frame.opcode() {
             TEXT => Kind::Text,
             BINARY => Kind::Binary,
-            _ => return Err(format!("a message was due, and {} came", frame.shown())),
+            _ => return Err(fault!("a message was due, and {} came", frame.shown())),
         };
         let mut whole = std::mem::take(&mut frame.payload);
         while frame.head & FIN == 0 {
             frame = self.answer()?;
             if frame.opcode() != CONTINUATION {
-                return Err(format!("the rest of a message was due, and {} came", frame.shown()));
+                return Err(fault!("the rest of a message was due, and {} came", frame.shown()));
             }
             whole.extend(&frame.payload);
         }
@@ -267,11 +269,11 @@ impl Wire {
     }
 
     /// Whether the peer ends the connection, by an end or a reset, before anything else comes.
-    pub fn ended(&mut self) -> Result<(), String> {
+    pub fn ended(&mut self) -> Result<(), Fault> {
         match self.fill(&mut [0]) {
-            Ok(()) => Err("more came where the connection should have ended".to_owned()),
+            Ok(()) => Err(fault!("more came where the connection should have ended")),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(format!("the connection stayed open: {error}"))
+                Err(fault!("the connection stayed open: {error}"))
             }
             Err(_) => Ok(()),
         }
@@ -287,6 +289,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// The status, where its first line is that of an answer.
+    pub fn status(&self) -> Option<u16> {
+        let mut words = self.line.strip_prefix("HTTP/1.1 ")?.split(' ');
+        words.next()?.parse().ok()
+    }
+
     /// The value of the first header of that name, which is given in lower case.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
