@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bench_core::{
     catalogue::Scenario,
     metric::{self, Metric, Unit},
-    spec::{Flush, Load, Workload},
+    spec::{Flush, Load, SocketSpec, Workload},
+    trial::{Role, placement::Placement},
 };
 
 use super::{
@@ -14,14 +15,14 @@ use super::{
 };
 use crate::{
     analysis::{
-        curve::{curves, highest, knee},
+        curve::{Curve, curves, highest, knee},
         group::Group,
         objective::Slo,
         summary::Summary,
     },
     output::{
         table::curve::shown,
-        text::{capital, clean},
+        text::{capital, clean, id_of},
     },
 };
 
@@ -34,7 +35,7 @@ pub(crate) fn across(summary: &Summary, slo: Slo) -> Vec<Chart> {
 
 /// Latency against offered load, with the knee.
 fn loads(groups: &[Group], slo: Slo) -> Vec<Chart> {
-    let chart = |curve: &crate::analysis::curve::Curve<'_>| {
+    let chart = |curve: &Curve<'_>| {
         let mut held = Vec::new();
         let lines: Vec<Line> = curve
             .rows
@@ -58,7 +59,7 @@ fn loads(groups: &[Group], slo: Slo) -> Vec<Chart> {
         };
         let label = slo.metric.label;
         Chart {
-            id: crate::output::text::id_of(&format!("{}-{}-load", curve.name, curve.placement)),
+            id: id_of(&format!("{}-{}-load", curve.name, curve.placement)),
             title: format!("{}: {label} against offered load", clean(curve.name)),
             caption: format!(
                 "Paced, {}, medians over rounds; a ring is the knee. Highest offered rate with {slo}: {}.",
@@ -105,33 +106,48 @@ const PARAMETERS: [Parameter; 3] = [
     },
 ];
 
-/// Everything that must be equal for two groups to be points of one sweep, as a key.
-fn rest(group: &Group, parameter: Parameter) -> String {
-    let Scenario { mut load, mut socket, beside, server_cores, .. } = group.scenario.clone();
-    if !load.workload.needs_flush_policy() {
-        socket.flush = Flush::default();
+/// Everything that must be equal for two groups to be points of one sweep.
+#[derive(PartialEq, Eq)]
+struct Rest {
+    load: Load,
+    socket: SocketSpec,
+    beside: Option<Load>,
+    server_cores: Option<u32>,
+    placement: Placement,
+    role: Role,
+}
+
+impl Rest {
+    fn of(group: &Group, parameter: Parameter) -> Rest {
+        let Scenario { mut load, mut socket, beside, server_cores, .. } = group.scenario.clone();
+        if !load.workload.needs_flush_policy() {
+            socket.flush = Flush::default();
+        }
+        // A window of one is a round trip: the first point of a sweep over windows.
+        if load.workload == Workload::PingPong {
+            load.workload = Workload::Window;
+        }
+        (parameter.clear)(&mut load);
+        // How long it is looked at, and what large messages are allowed, change no figure.
+        (load.duration_ms, load.warm_up_ms) = (0, 0);
+        (socket.max_message_bytes, socket.max_frame_bytes) = (0, 0);
+        Rest { load, socket, beside, server_cores, placement: group.placement, role: group.role }
     }
-    // A window of one is a round trip: the first point of a sweep over windows.
-    if load.workload == Workload::PingPong {
-        load.workload = Workload::Window;
-    }
-    (parameter.clear)(&mut load);
-    // How long it is looked at, and what large messages are allowed, change no figure.
-    (load.duration_ms, load.warm_up_ms) = (0, 0);
-    (socket.max_message_bytes, socket.max_frame_bytes) = (0, 0);
-    format!("{:?}", (load, socket, beside, server_cores, group.placement, group.role))
 }
 
 fn sweeps(groups: &[Group]) -> Vec<Chart> {
     let mut charts = Vec::new();
     for parameter in PARAMETERS {
-        let mut by_rest: BTreeMap<String, Vec<&Group>> = BTreeMap::new();
+        let mut by_rest: Vec<(Rest, Vec<&Group>)> = Vec::new();
         for group in groups.iter().filter(|group| is_swept(group)) {
-            by_rest.entry(rest(group, parameter)).or_default().push(group);
+            let rest = Rest::of(group, parameter);
+            match by_rest.iter_mut().find(|(known, _)| *known == rest) {
+                Some((_, points)) => points.push(group),
+                None => by_rest.push((rest, vec![group])),
+            }
         }
-        for (number, points) in
-            by_rest.into_values().filter(|points| distinct(points, parameter) >= 3).enumerate()
-        {
+        let sweeps = by_rest.into_iter().map(|(_, points)| points);
+        for (number, points) in sweeps.filter(|points| distinct(points, parameter) >= 3).enumerate() {
             let metrics: &[Metric] = match points[0].scenario.load.workload {
                 Workload::Idle => &[metric::SERVER_RSS],
                 _ => &[points[0].ranking, metric::RATE],
