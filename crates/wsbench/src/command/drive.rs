@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use bench_core::{
     DriveSpec,
+    drive::Drove,
     histogram::Series,
     metric::{Unit, human},
     protocol::Event,
@@ -78,7 +79,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
         (None, true) => format!("wss://{}/", arguments.url),
     };
     let pacing = arguments.pacing;
-    let is_paced = arguments.load.workload == Workload::Paced;
+    let workload = arguments.load.workload;
     let spec = DriveSpec {
         target: url,
         threads: 1,
@@ -93,7 +94,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     let limit = spec.load.expected() * 3 + Duration::from_millis(spec.load.warm_up_ms) + SLACK;
     let command = program.command("drive", spec.to_args());
     let mut client = Process::launch(command, &[], limit).map_err(Stop::failed)?;
-    match converse(&mut client, is_paced) {
+    match converse(&mut client).and_then(|drove| text(&drove, workload)) {
         Ok(text) => {
             print(&text);
             Ok(OK)
@@ -107,7 +108,8 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     }
 }
 
-fn converse(client: &mut Process, is_paced: bool) -> Result<String, String> {
+/// Lets the client go through its load, and returns what it saw.
+fn converse(client: &mut Process) -> Result<Drove, String> {
     expect(client, |event| matches!(event, Event::Ready))?;
     client.tell("go")?;
     expect(client, |event| matches!(event, Event::Measured(_)))?;
@@ -119,25 +121,32 @@ fn converse(client: &mut Process, is_paced: bool) -> Result<String, String> {
         return Err(format!("found: {error} ({} connections failed)", drove.failed_connections));
     }
     client.wait()?;
+    Ok(drove)
+}
+
+/// What the client saw, for a person.
+fn text(drove: &Drove, workload: Workload) -> Result<String, String> {
+    let (series, what) = match workload {
+        Workload::Paced => (Series::FromIntended, "paced, latency from the intended instant"),
+        _ => (Series::RoundTrip, "closed loop"),
+    };
     let seconds = drove.elapsed_ns as f64 / 1e9;
     let mut text = format!(
-        "{} verified round trips in {seconds:.2} s: {} ({})\n",
+        "{} verified round trips in {seconds:.2} s: {} ({what})\n",
         drove.units,
         human(drove.units as f64 / seconds, Unit::PerSecond),
-        if is_paced { "paced, latency from the intended instant" } else { "closed loop" }
     );
     if drove.not_sent > 0 {
         text += &format!("{} more were intended and could not be sent in time\n", drove.not_sent);
     }
-    let series = if is_paced { Series::FromIntended } else { Series::RoundTrip };
-    if let Some(round_trip) = drove.series.get(&series) {
-        let histogram = round_trip.histogram().map_err(|error| error.to_string())?;
+    if let Some(latency) = drove.series.get(&series) {
+        let histogram = latency.histogram().map_err(|error| error.to_string())?;
         for (label, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)] {
-            if let Some(ns) = round_trip.quantile_of_ns(&histogram, q) {
+            if let Some(ns) = latency.quantile_of_ns(&histogram, q) {
                 text += &format!("{label:>7}  {:>9}\n", human(ns as f64, Unit::Nanoseconds));
             }
         }
-        text += &format!("{:>7}  {:>9}\n", "max", human(round_trip.max_ns as f64, Unit::Nanoseconds));
+        text += &format!("{:>7}  {:>9}\n", "max", human(latency.max_ns as f64, Unit::Nanoseconds));
     }
     Ok(text)
 }

@@ -61,7 +61,7 @@ pub fn html(results: &Results, confidence: f64, slo: Slo) -> String {
         conditions: conditions::conditions(results, &summary),
         confidence: format!("{}", confidence * 100.0),
         terms: Page::all_terms(),
-        data: template::inert(&data),
+        data: template::script_safe(&data),
     };
     page.html()
 }

@@ -91,16 +91,16 @@ impl Finder {
         for name in wanted {
             if name == AVAILABLE || name == ALL {
                 for entry in &registry {
-                    self.add(&mut rows, &entry.name, false)?;
+                    self.add(&mut rows, &entry.name, Named::AsOneOfAll)?;
                 }
             } else {
-                self.add(&mut rows, name, true)?;
+                self.add(&mut rows, name, Named::ByHand)?;
             }
         }
         Ok(rows)
     }
 
-    fn add(&self, rows: &mut Rows, name: &str, by_hand: bool) -> Result<(), Stop> {
+    fn add(&self, rows: &mut Rows, name: &str, named: Named) -> Result<(), Stop> {
         if rows.programs.iter().any(|program| program.row == name) {
             return Ok(());
         }
@@ -108,7 +108,7 @@ impl Finder {
             Ok(program) => rows.programs.push(program),
             Err(Missing::Here(reason)) => {
                 rows.unavailable.insert(name.to_owned(), reason);
-                rows.missing |= by_hand;
+                rows.missing |= named == Named::ByHand;
             }
             Err(Missing::Fatal(stop)) => return Err(stop),
         }
@@ -158,6 +158,15 @@ impl Finder {
     fn release_flag(&self) -> &'static str {
         if self.build.is_release() { " --release" } else { "" }
     }
+}
+
+/// How a row was asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// By its own name: its absence is a fault.
+    ByHand,
+    /// By a word for all rows.
+    AsOneOfAll,
 }
 
 /// Why there is no program for a row.

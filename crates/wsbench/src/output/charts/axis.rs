@@ -80,6 +80,15 @@ impl Show {
     }
 }
 
+/// Where a linear axis begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At 0, so that lengths can be compared.
+    Zero,
+    /// Before the least value.
+    Least,
+}
+
 /// One axis of a drawing.
 #[derive(Clone, Debug)]
 pub(crate) struct Axis {
@@ -90,13 +99,8 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// An axis that shows all of `values`, with room at both ends; from 0 where `from_zero`.
-    pub(crate) fn around(
-        values: impl Iterator<Item = f64>,
-        scale: Scale,
-        show: Show,
-        from_zero: bool,
-    ) -> Axis {
+    /// An axis that shows all of `values`, with room at its ends.
+    pub(crate) fn around(values: impl Iterator<Item = f64>, scale: Scale, show: Show, start: Start) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.filter(|value| value.is_finite() && (scale != Scale::Log || *value > 0.0)) {
             (low, high) = (low.min(value), high.max(value));
@@ -111,7 +115,7 @@ impl Axis {
                 low / room..high * room
             }
             Scale::Rows(rows) => 0.0..rows as f64,
-            Scale::Linear if from_zero => 0.0..high.max(f64::MIN_POSITIVE) * 1.06,
+            Scale::Linear if start == Start::Zero => 0.0..high.max(f64::MIN_POSITIVE) * 1.06,
             Scale::Linear => {
                 let room = ((high - low) * 0.06).max(low.abs() * 1e-3);
                 low - room..high + room

@@ -7,7 +7,7 @@ use plotters::{
 };
 
 use super::{
-    axis::{Axis, Scale, Show},
+    axis::{Axis, Scale, Show, Start},
     chart::{Band, Body, Chart, Drawn, Heat, Line, Lines, Quantity, Rows, Spot},
     ink::ink,
 };
@@ -91,8 +91,8 @@ fn letters(text: &str) -> u32 {
     text.chars().count() as u32 * LETTER
 }
 
-fn axis(quantity: &Quantity, values: impl Iterator<Item = f64>, from_zero: bool) -> Axis {
-    Axis::around(values, quantity.scale, quantity.show, from_zero)
+fn axis(quantity: &Quantity, values: impl Iterator<Item = f64>, start: Start) -> Axis {
+    Axis::around(values, quantity.scale, quantity.show, start)
 }
 
 /// One side of a plot.
@@ -153,10 +153,10 @@ fn lines(area: &Area<'_>, chart: &Lines) -> Result<()> {
     let longest = chart.lines.iter().map(|line| letters(&line.row)).max().unwrap_or(0);
     let (left, right) = area.split_horizontally(WIDTH - (longest + 34).min(WIDTH / 3));
     let points = || chart.lines.iter().flat_map(|line| &line.points);
-    let y = axis(&chart.y, points().map(|(_, y)| *y), chart.y.scale == Scale::Linear);
+    let y = axis(&chart.y, points().map(|(_, y)| *y), Start::Zero);
     let x = match (chart.x.show, points().map(|(x, _)| *x).reduce(f64::max)) {
         (Show::Percentile, Some(last)) => Axis::exactly(1.0..last, Scale::Log),
-        _ => axis(&chart.x, points().map(|(x, _)| *x), false),
+        _ => axis(&chart.x, points().map(|(x, _)| *x), Start::Least),
     };
     let x = Side { axis: x, name: &chart.x.label, text: &|value| chart.x.show.short(*value), labels: 6 };
     let y = Side { axis: y, name: &chart.y.label, text: &|value| chart.y.show.short(*value), labels: 6 };
@@ -237,8 +237,9 @@ fn axis_of_rows(chart: &Rows) -> Axis {
         dots.chain(ends).chain(band.median).chain(bar).collect::<Vec<_>>()
     });
     let floor = chart.floor.into_iter().flat_map(|(low, high)| [low, high]);
-    let is_bar = chart.bands.iter().any(|band| !band.bar.is_empty());
-    axis(&chart.x, values.chain(floor).chain(chart.reference), is_bar)
+    let has_bars = chart.bands.iter().any(|band| !band.bar.is_empty());
+    let start = if has_bars { Start::Zero } else { Start::Least };
+    axis(&chart.x, values.chain(floor).chain(chart.reference), start)
 }
 
 /// The band of one row around `middle`, and its places that say something.

@@ -17,7 +17,7 @@ use crate::{
     },
     output::{
         charts::card::Card,
-        table::cells::verdict_word,
+        table::cells::VerdictWord,
         text::{capital, clean, count, percent},
     },
 };
@@ -78,7 +78,7 @@ fn ratios(card: &Card<'_>) -> Option<Chart> {
             let bounds = band
                 .interval
                 .map_or(String::new(), |(low, high)| format!(" [{} … {}]", percent(low), percent(high)));
-            let word = verdict_word(metric, judged.verdict).unwrap_or("no verdict");
+            let word = VerdictWord::of(metric, judged.verdict).map_or("no verdict", VerdictWord::text);
             band.text = format!("{}: {} %{bounds}: {word}", clean(name), percent(median));
         }
         bands.push(band);

@@ -12,7 +12,7 @@ use crate::{
     output::{
         charts::card::Card,
         table::{
-            cells::verdict_word,
+            cells::VerdictWord,
             curve::{shown, signs},
         },
         text::{clean, count, list, percent},
@@ -199,7 +199,7 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
 fn against(group: &Group, row: &RowFigures) -> Option<String> {
     let judged = row.judged?;
     let (low, high) = judged.interval?;
-    let word = verdict_word(group.ranking, judged.verdict)?;
+    let word = VerdictWord::of(group.ranking, judged.verdict)?.text();
     Some(format!(
         "{} {} % [{} … {}], {word}",
         clean(group.compared(row)),

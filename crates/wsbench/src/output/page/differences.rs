@@ -1,5 +1,7 @@
 //! How each row differs from the baseline, over all scenarios.
 
+use std::collections::BTreeMap;
+
 use bench_core::{
     metric::{self, Metric, human},
     trial::Role,
@@ -9,7 +11,7 @@ use crate::{
     analysis::group::RowFigures,
     output::{
         charts::card::Card,
-        table::cells::verdict_word,
+        table::cells::VerdictWord,
         text::{clean, list, percent},
     },
 };
@@ -49,28 +51,25 @@ fn of<'a>(card: &'a Card<'_>, row: &str, baseline: &str) -> Option<&'a RowFigure
 }
 
 fn verdicts(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
-    let mut by_word: Vec<(&str, Vec<String>)> =
-        ["slower", "more", "tie", "less", "faster"].map(|word| (word, Vec::new())).into();
+    let mut by_word: BTreeMap<VerdictWord, Vec<String>> = BTreeMap::new();
     for card in cards {
         let Some(judged) = of(card, row, baseline).and_then(|row| row.judged) else { continue };
-        let Some(word) = verdict_word(card.group.ranking, judged.verdict) else { continue };
-        let Some((_, scenarios)) = by_word.iter_mut().find(|(one, _)| *one == word) else { continue };
+        let Some(word) = VerdictWord::of(card.group.ranking, judged.verdict) else { continue };
         let ratio = judged.ratio.map_or(String::new(), |ratio| format!(" {} %", percent(ratio)));
         let (name, metric) = (clean(&card.group.scenario.name), card.group.ranking.label);
-        scenarios.push(format!("{name}{ratio} {metric}"));
+        by_word.entry(word).or_default().push(format!("{name}{ratio} {metric}"));
     }
-    by_word
-        .into_iter()
-        .filter(|(_, scenarios)| !scenarios.is_empty())
-        .map(|(word, scenarios)| format!("{word} in {}: {}", scenarios.len(), scenarios.join(", ")))
-        .collect()
+    let line = |(word, scenarios): (VerdictWord, Vec<String>)| {
+        format!("{} in {}: {}", word.text(), scenarios.len(), scenarios.join(", "))
+    };
+    by_word.into_iter().map(line).collect()
 }
 
 /// `closed-100: 1.17 µs a message more, 0.3 µs in user mode and 0.8 µs in the kernel`.
 fn costs(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
     let cost = |card: &Card<'_>| {
         let (row, base) = (of(card, row, baseline)?, card.baseline()?);
-        let word = verdict_word(card.group.ranking, row.judged?.verdict)?;
+        let word = VerdictWord::of(card.group.ranking, row.judged?.verdict)?;
         let (all, user, system, waits, calls) = match card.group.role {
             Role::Server => (
                 metric::SERVER_CPU,
@@ -87,7 +86,7 @@ fn costs(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
                 metric::CLIENT_SYSTEM_CALLS,
             ),
         };
-        if card.group.ranking != all || word == "tie" {
+        if card.group.ranking != all || word == VerdictWord::Tie {
             return None;
         }
         let change = |metric: Metric| {

@@ -7,7 +7,7 @@ use crate::{
     analysis::{group::RowFigures, verdict::Verdict},
     output::{
         charts::card::Card,
-        table::cells::verdict_word,
+        table::cells::VerdictWord,
         text::{clean, count, percent},
     },
 };
@@ -130,7 +130,7 @@ fn title(card: &Card<'_>, row: &RowFigures) -> String {
             Verdict::TooFew { blocks, needed } => {
                 format!("no verdict: {} count, {needed} are needed", count(blocks, "round"))
             }
-            verdict => verdict_word(metric, verdict).unwrap_or_default().to_owned(),
+            verdict => VerdictWord::of(metric, verdict).map_or("", VerdictWord::text).to_owned(),
         });
         parts.extend(judged.rank.map(|rank| format!("rank {rank}")));
     }

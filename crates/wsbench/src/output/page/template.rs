@@ -198,6 +198,6 @@ fn numbers(lines: &Lines) -> Numbers {
 }
 
 /// JSON that cannot end the script element that it stands in.
-pub(crate) fn inert(value: &Value) -> String {
+pub(crate) fn script_safe(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }

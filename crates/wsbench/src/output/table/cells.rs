@@ -68,22 +68,47 @@ fn against(group: &Group, row: &RowFigures, ratio: Ratio) -> String {
     let Some((low, high)) = judged.interval else { return percentages(ratio) };
     let median = judged.ratio.unwrap_or(ratio.median);
     let figures = format!("{} % [{} … {}]", percent(median), percent(low), percent(high));
-    match verdict_word(group.ranking, judged.verdict) {
-        Some(word) => format!("{figures} {word}"),
+    match VerdictWord::of(group.ranking, judged.verdict) {
+        Some(word) => format!("{figures} {}", word.text()),
         None => figures,
     }
 }
 
-/// What a verdict is called for a metric; `None` where there is none.
-pub(crate) fn verdict_word(metric: Metric, verdict: Verdict) -> Option<&'static str> {
-    let is_size = metric.unit == metric::Unit::Bytes;
-    match verdict {
-        Verdict::Tie => Some("tie"),
-        Verdict::Greater if is_size => Some("more"),
-        Verdict::Less if is_size => Some("less"),
-        Verdict::Greater => Some(if metric.higher_is_better { "faster" } else { "slower" }),
-        Verdict::Less => Some(if metric.higher_is_better { "slower" } else { "faster" }),
-        Verdict::Baseline | Verdict::TooFew { .. } => None,
+/// What a verdict is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum VerdictWord {
+    Slower,
+    More,
+    Tie,
+    Less,
+    Faster,
+}
+
+impl VerdictWord {
+    /// What a verdict is called for a metric; `None` where there is none.
+    pub(crate) fn of(metric: Metric, verdict: Verdict) -> Option<VerdictWord> {
+        let is_size = metric.unit == metric::Unit::Bytes;
+        let (greater, less) = match (is_size, metric.higher_is_better) {
+            (true, _) => (VerdictWord::More, VerdictWord::Less),
+            (false, true) => (VerdictWord::Faster, VerdictWord::Slower),
+            (false, false) => (VerdictWord::Slower, VerdictWord::Faster),
+        };
+        match verdict {
+            Verdict::Tie => Some(VerdictWord::Tie),
+            Verdict::Greater => Some(greater),
+            Verdict::Less => Some(less),
+            Verdict::Baseline | Verdict::TooFew { .. } => None,
+        }
+    }
+
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            VerdictWord::Slower => "slower",
+            VerdictWord::More => "more",
+            VerdictWord::Tie => "tie",
+            VerdictWord::Less => "less",
+            VerdictWord::Faster => "faster",
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use bench_core::{metric, trial::Role};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::cells::verdict_word;
+use super::cells::VerdictWord;
 use crate::{analysis::summary::Summary, output::text::cell};
 
 /// A figure as JSON and CSV give it.
@@ -65,7 +65,9 @@ pub(super) fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
                     ratio_max: figure.ratio.map(|ratio| ratio.max),
                     ratio_low: bounds.map(|bounds| bounds.0),
                     ratio_high: bounds.map(|bounds| bounds.1),
-                    verdict: judged.and_then(|judged| verdict_word(*metric, judged.verdict)),
+                    verdict: judged
+                        .and_then(|judged| VerdictWord::of(*metric, judged.verdict))
+                        .map(VerdictWord::text),
                     rank: judged.and_then(|judged| judged.rank),
                     marks: marks.collect::<Vec<_>>().join(" "),
                 });
