@@ -1,4 +1,4 @@
 //! A user's file of scenarios and profiles.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| wsbench::hostile::profile(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| wsbench::fuzz_entry::profile(bytes));

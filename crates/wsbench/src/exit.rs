@@ -26,13 +26,13 @@ pub struct Stop {
 
 impl Stop {
     /// The command line asks for something impossible.
-    pub fn usage(message: impl Into<String>) -> Stop {
-        Stop { code: USAGE, message: message.into() }
+    pub fn usage(message: impl fmt::Display) -> Stop {
+        Stop { code: USAGE, message: message.to_string() }
     }
 
     /// It could not run.
-    pub fn failed(message: impl Into<String>) -> Stop {
-        Stop { code: FAILED, message: message.into() }
+    pub fn failed(message: impl fmt::Display) -> Stop {
+        Stop { code: FAILED, message: message.to_string() }
     }
 }
 

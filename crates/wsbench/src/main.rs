@@ -1,36 +1,27 @@
 //! The `wsbench` command.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use bench_core::spec::{Load, SocketSpec};
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
-use trial::{
-    metric::{self, Metric},
-    record::Line,
-};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use wsbench::{
-    check,
-    compare::{self, CompareArguments},
-    curve::Slo,
-    exit::{FAILED, OK, Stop, unknown},
-    exit_quietly_on_closed_pipe,
-    external::{self, DriveArguments},
-    files::{self, ExportArguments},
-    inert::say,
-    list::{self, ListArguments},
-    manual::{self, HelpArguments},
-    output,
-    report::{self, ReportArguments},
-    results::Results,
-    run::{self, DEFAULT_CONFIDENCE, DEFAULT_SLO, RunArguments, parse_confidence},
-    selftest::{self, SelftestArguments},
-    soak::{self, SoakArguments},
-    summary::Summary,
-    table::{Format, render},
-    verify::{self, VerifyArguments},
+    command::{
+        check,
+        compare::{self, CompareArguments},
+        completions::{self, CompletionsArguments},
+        drive::{self, DriveArguments},
+        export::{self, ExportArguments},
+        help::{self, HelpArguments},
+        list::{self, ListArguments},
+        man::{self, ManArguments},
+        report::{self, ReportArguments},
+        run::{self, LoadSource, RunArguments},
+        schema::{self, SchemaArguments},
+        selftest::{self, SelftestArguments},
+        soak::{self, SoakArguments},
+        table::{self, TableArguments},
+        verify::{self, VerifyArguments},
+    },
+    output::terminal::say,
 };
 
 #[derive(Parser)]
@@ -69,26 +60,7 @@ enum Command {
     /// line in the result file at once.
     Run(RunArguments),
     /// Print the table of result files again
-    Table {
-        /// Result files
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// How the table is written
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-        /// Confidence of intervals and verdicts
-        #[arg(long, value_name = "SHARE", value_parser = parse_confidence, default_value_t = DEFAULT_CONFIDENCE)]
-        confidence: f64,
-        /// Latency objective of a curve: its table names the highest rate that holds it
-        #[arg(long, value_name = "OBJECTIVE", value_parser = Slo::parse, default_value = DEFAULT_SLO)]
-        slo: Slo,
-        /// Metrics beside the one that ranks, separated by commas, such as rate,p99,server_rss_peak
-        #[arg(long, value_name = "METRICS", value_delimiter = ',')]
-        columns: Vec<String>,
-        /// File that the table replaces, whole; stdout when not given
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
+    Table(TableArguments),
     /// Make one HTML page of result files
     ///
     /// The page answers first, and has the table, charts, conditions and words in plain language. It is one file that loads
@@ -119,132 +91,41 @@ enum Command {
     /// Run one client workload against any echo server
     Drive(DriveArguments),
     /// Print a JSON Schema
-    Schema {
-        /// Of a line of a result file, or of `table --format json`
-        #[arg(value_enum, default_value_t)]
-        of: SchemaOf,
-    },
+    Schema(SchemaArguments),
     /// Explain a command or a term: `wsbench help paced`
     Help(HelpArguments),
     /// Print the completions of a shell
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
+    Completions(CompletionsArguments),
     /// Write man pages
-    Man {
-        /// Folder for them
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
-    },
-}
-
-/// What a schema describes.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum SchemaOf {
-    /// A line of a result file
-    #[default]
-    Record,
-    /// The figures that `table --format json` prints
-    Table,
+    Man(ManArguments),
 }
 
 fn main() -> ExitCode {
     let matches = Arguments::command().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match carry_out(arguments.command, &matches) {
+    let build = build_info::build();
+    let code = match arguments.command {
+        Command::List(arguments) => list::list(&arguments, build),
+        Command::Verify(arguments) => verify::verify(&arguments, build),
+        Command::Run(arguments) => run::run(arguments, LoadSource::of(&matches), build),
+        Command::Table(arguments) => table::table(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
+        Command::Check => check::check(&build),
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Selftest(arguments) => selftest::selftest(&arguments, build),
+        Command::Soak(arguments) => soak::soak(&arguments, build),
+        Command::Drive(arguments) => drive::drive(arguments, build),
+        Command::Schema(arguments) => schema::schema(&arguments),
+        Command::Help(arguments) => help::help(&arguments, Arguments::command()),
+        Command::Completions(arguments) => completions::completions(&arguments, Arguments::command()),
+        Command::Man(arguments) => man::man(&arguments, Arguments::command()),
+    };
+    match code {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
             say(&format!("error: {stop}"));
             ExitCode::from(stop.code)
         }
     }
-}
-
-fn carry_out(command: Command, matches: &ArgMatches) -> Result<u8, Stop> {
-    let build = build_info::build();
-    match command {
-        Command::List(arguments) => {
-            exit_quietly_on_closed_pipe(&list::list(&arguments, build)?);
-            Ok(OK)
-        }
-        Command::Verify(arguments) => verify::verify(&arguments, build),
-        Command::Run(arguments) => {
-            let own_load = matches.subcommand_matches("run").is_some_and(asks_for_own_load);
-            run::start(arguments, own_load, build)
-        }
-        Command::Table { files, format, confidence, slo, columns, out } => {
-            table(&files, format, confidence, slo, &columns, out.as_deref())
-        }
-        Command::Report(arguments) => report::report(&arguments),
-        Command::Check => {
-            exit_quietly_on_closed_pipe(&check::report(&build));
-            Ok(OK)
-        }
-        Command::Compare(arguments) => compare::compare(&arguments),
-        Command::Selftest(arguments) => selftest::selftest(&arguments, build),
-        Command::Soak(arguments) => soak::soak(&arguments, build),
-        Command::Drive(arguments) => external::drive(arguments, build),
-        Command::Export(arguments) => files::export(&arguments),
-        Command::Help(arguments) => manual::help(&arguments, Arguments::command()),
-        Command::Completions { shell } => Ok(manual::completions(shell, Arguments::command())),
-        Command::Man { folder } => manual::man(&folder, Arguments::command()),
-        Command::Schema { of } => {
-            let schema = match of {
-                SchemaOf::Record => schemars::schema_for!(Line),
-                SchemaOf::Table => wsbench::table::schema(),
-            };
-            let json =
-                serde_json::to_string_pretty(&schema).map_err(|error| Stop::failed(error.to_string()))?;
-            exit_quietly_on_closed_pipe(&(json + "\n"));
-            Ok(OK)
-        }
-    }
-}
-
-fn table(
-    files: &[PathBuf],
-    format: Format,
-    confidence: f64,
-    slo: Slo,
-    columns: &[String],
-    out: Option<&Path>,
-) -> Result<u8, Stop> {
-    let columns = chosen(columns)?;
-    let results = Results::read(files);
-    if !results.trials.is_empty() {
-        let mut summary = Summary::new(&results, confidence);
-        if !columns.is_empty() {
-            summary.show(&columns);
-        }
-        let table = render(&summary, &results, format, slo);
-        match out {
-            Some(path) => output::replace(path, table.as_bytes())?,
-            None => exit_quietly_on_closed_pipe(&table),
-        }
-    }
-    for problem in &results.problems {
-        say(&format!("error: {problem}"));
-    }
-    if results.trials.is_empty() && results.problems.is_empty() {
-        say(&format!("error: no trial in {}", files[0].display()));
-    }
-    Ok(if results.problems.is_empty() && !results.trials.is_empty() { OK } else { FAILED })
-}
-
-/// The metrics of those names.
-fn chosen(names: &[String]) -> Result<Vec<Metric>, Stop> {
-    let known: Vec<&str> = metric::ALL.iter().map(|metric| metric.name).collect();
-    let by_name = |name: &String| {
-        // As headings have it as well: p99.9 and p99_9.
-        let name = name.trim().replace('.', "_");
-        metric::by_name(&name).ok_or_else(|| unknown("metric", &name, &known))
-    };
-    names.iter().map(by_name).collect()
-}
-
-/// Whether a flag of an ad-hoc load was given, by its value's source: the defaults alone ask for nothing.
-fn asks_for_own_load(run: &ArgMatches) -> bool {
-    let own = SocketSpec::augment_args(Load::augment_args(clap::Command::new("load")));
-    own.get_arguments().any(|flag| run.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine))
 }

@@ -24,8 +24,8 @@ use survey::{
 };
 use trial::record::Line;
 use wsbench::{
-    lock::{Lock, LockArguments},
-    results::Results,
+    analysis::results::Results,
+    run::lock::{Lock, LockArguments},
 };
 
 /// Faults, and the message that each ended in.

@@ -17,11 +17,9 @@ use common::{run, wsbench};
 use proptest::prelude::*;
 use serde_json::Value;
 use wsbench::{
-    compare::{self, CompareArguments},
-    curve::Slo,
-    results::Results,
-    summary::Summary,
-    table::{Format, render},
+    analysis::{objective::Slo, results::Results, summary::Summary},
+    command::compare::{self, CompareArguments},
+    output::table::{Format, render},
 };
 
 /// A real file: two runs, of a paced load and of a closed loop, of two rows and the twin in two rounds.
@@ -266,9 +264,9 @@ fn regressions_of_fuzzing() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/regressions");
     type Target = fn(&[u8]);
     let targets: [(&str, Target); 3] = [
-        ("record", wsbench::hostile::record),
-        ("protocol", wsbench::hostile::protocol),
-        ("profile", wsbench::hostile::profile),
+        ("record", wsbench::fuzz_entry::record),
+        ("protocol", wsbench::fuzz_entry::protocol),
+        ("profile", wsbench::fuzz_entry::profile),
     ];
     let mut replayed = 0;
     for (target, entry) in targets {

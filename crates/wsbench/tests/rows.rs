@@ -21,7 +21,7 @@ use trial::{
     record::{Origin, Pair, Position},
     sample::MachineSampler,
 };
-use wsbench::rows::registry;
+use wsbench::run::rows::registry;
 
 fn main() -> std::process::ExitCode {
     let tests = registry().into_iter().flat_map(|entry| {
@@ -281,7 +281,7 @@ fn describe(row: &str, file: &str) -> Result<Program, DescribeError> {
     Program::describe(&path, &[], row)
 }
 
-fn body(entry: &wsbench::rows::Entry, scenario: &Scenario) -> Result<(), Failed> {
+fn body(entry: &wsbench::run::rows::Entry, scenario: &Scenario) -> Result<(), Failed> {
     let own = describe(&entry.name, &entry.program).map_err(|error| error.to_string())?;
     let reference = describe("tokio", "runner-tokio").map_err(|error| error.to_string())?;
     let origin = Origin {

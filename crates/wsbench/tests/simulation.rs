@@ -6,7 +6,8 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-use wsbench::{
+use trial::metric;
+use wsbench::analysis::{
     statistics::Test,
     verdict::{Judgement, Sample, TESTS, Tests, Value, Values, Verdict, judge_by},
 };
@@ -85,7 +86,7 @@ const WAYS: [Way; 5] =
 fn share((tests, control): Way, truths: &[f64], rounds: u32, hit: impl Fn(&Judgement) -> bool) -> f64 {
     let hits = (0..TABLES).filter(|seed| {
         let sample = Machine::new(*seed as u64, control).table(truths, rounds);
-        hit(&judge_by(tests, &sample, false, CONFIDENCE))
+        hit(&judge_by(tests, &sample, metric::SERVER_CPU, CONFIDENCE))
     });
     hits.count() as f64 / TABLES as f64
 }

@@ -1,7 +1,7 @@
 //! Our statistics against scipy's answers on the same samples, which scripts/statistics-reference made.
 
 use serde_json::Value;
-use wsbench::statistics::{Test, interval, p_value, rank_sum_p};
+use wsbench::analysis::statistics::{Test, interval, p_value, rank_sum_p};
 
 #[test]
 fn tests_and_intervals_are_those_of_scipy() {

@@ -15,13 +15,13 @@ use trial::{
 };
 
 use crate::{
+    analysis::twin::row_of,
     exit::Stop,
-    offers,
-    plan::{Block, row_of},
+    run::{capabilities, plan::Block},
 };
 
 /// Everything that trials need and that stays the same through a run.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     origin: Origin,
     programs: Vec<Program>,
     /// By placement and the worker threads of server and client.
@@ -33,7 +33,7 @@ pub(super) struct Bench {
 
 impl Bench {
     /// Checks that every trial of the session is possible.
-    pub(super) fn new(
+    pub(crate) fn new(
         session: &Session,
         programs: Vec<Program>,
         time: Option<Duration>,
@@ -44,7 +44,7 @@ impl Bench {
                  comparison: wsbench compares on Linux only; `cargo run -p runner-tokio` shows one runtime anywhere",
             ));
         }
-        if offers::left_out(&programs, &session.scenarios, &session.pairs)? != session.left_out {
+        if capabilities::left_out(&programs, &session.scenarios, &session.pairs)? != session.left_out {
             return Err(Stop::usage(
                 "the rows do not offer the services, workloads and flush policies that they did",
             ));
@@ -75,7 +75,7 @@ impl Bench {
     }
 
     /// Runs one trial; whatever goes wrong is in its record.
-    pub(super) fn trial(&mut self, block: &Block, pair: &Pair, position: Position) -> Record {
+    pub(crate) fn trial(&mut self, block: &Block, pair: &Pair, position: Position) -> Record {
         let (server, client) = (program(&self.programs, &pair.server), program(&self.programs, &pair.client));
         let threads = block.scenario.server_cores.unwrap_or(self.server_cores);
         let placement = block.scenario.placement;

@@ -1,20 +1,16 @@
 //! Block after block, whatever runs a trial.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use trial::record::{Line, Pair, Position, Record, Session};
 
 use crate::{
+    analysis::results::Progress,
     exit::Stop,
-    plan::{self, Block},
+    run::plan::{self, Block},
 };
 
-/// The last attempt at each block and the places in it that have a record.
-pub(super) type Done = BTreeMap<u32, (u32, BTreeSet<u32>)>;
-
 /// Whether every trial of a block has a record.
-pub(super) fn is_done(block: &Block, done: &Done) -> bool {
-    done.get(&block.number).is_some_and(|(_, orders)| orders.len() == block.pairs.len())
+pub(crate) fn is_done(block: &Block, done: &Progress) -> bool {
+    done.get(&block.number).is_some_and(|attempt| attempt.orders.len() == block.pairs.len())
 }
 
 /// Runs all blocks of a session that are not done, until a trial was interrupted (`None`), and says whether one failed.
@@ -23,9 +19,9 @@ pub(super) fn is_done(block: &Block, done: &Done) -> bool {
 ///
 /// # Errors
 /// When a record cannot be kept: nothing more is measured then.
-pub(super) fn run_blocks(
+pub(crate) fn run_blocks(
     session: &Session,
-    done: &Done,
+    done: &Progress,
     mut trial: impl FnMut(&Block, &Pair, Position) -> Option<Record>,
     mut keep: impl FnMut(&Line) -> Result<(), Stop>,
 ) -> Result<bool, Stop> {
@@ -34,7 +30,7 @@ pub(super) fn run_blocks(
         if is_done(&block, done) {
             continue;
         }
-        let attempt = done.get(&block.number).map_or(0, |(attempt, _)| attempt + 1);
+        let attempt = done.get(&block.number).map_or(0, |attempt| attempt.number + 1);
         for (order, pair) in (0..).zip(&block.pairs) {
             let position = Position { round: block.round, block: block.number, attempt, order };
             let Some(record) = trial(&block, pair, position) else { return Ok(failed) };
@@ -50,10 +46,13 @@ mod tests {
     use trial::{Failure, Step};
 
     use super::*;
-    use crate::results::tests::{session, trial};
+    use crate::analysis::results::{
+        Attempt,
+        tests::{session, trial},
+    };
 
     /// Runs a session against a script; returns the records kept.
-    fn scripted(done: &Done, fail: impl Fn(Position) -> bool) -> (Vec<Record>, bool) {
+    fn scripted(done: &Progress, fail: impl Fn(Position) -> bool) -> (Vec<Record>, bool) {
         let mut kept = Vec::new();
         let failed = run_blocks(
             &session(),
@@ -77,7 +76,7 @@ mod tests {
 
     #[test]
     fn every_trial_is_kept_and_a_failed_one_does_not_end_the_run() {
-        let (kept, failed) = scripted(&Done::new(), |position| position.block == 1);
+        let (kept, failed) = scripted(&Progress::new(), |position| position.block == 1);
         assert_eq!(kept.len(), 9);
         assert!(failed);
         assert_eq!(kept.iter().filter(|record| record.error.is_some()).count(), 3);
@@ -85,7 +84,8 @@ mod tests {
 
     #[test]
     fn a_resumed_run_repeats_an_unfinished_block_whole() {
-        let done = [(0, (0, [0, 1, 2].into())), (1, (0, [0].into()))].into();
+        let attempt = |orders: &[u32]| Attempt { number: 0, orders: orders.iter().copied().collect() };
+        let done = [(0, attempt(&[0, 1, 2])), (1, attempt(&[0]))].into();
         let (kept, failed) = scripted(&done, |_| false);
         let blocks: Vec<(u32, u32)> = kept.iter().map(|record| (record.block, record.attempt)).collect();
         assert_eq!(blocks, [(1, 1), (1, 1), (1, 1), (2, 0), (2, 0), (2, 0)]);
@@ -97,7 +97,7 @@ mod tests {
         let mut trials = 0;
         let result = run_blocks(
             &session(),
-            &Done::new(),
+            &Progress::new(),
             |_, pair, position| {
                 trials += 1;
                 Some(trial(&pair.server, position.block, position.order, 1))
@@ -114,7 +114,7 @@ mod tests {
         let trial = |_: &Block, pair: &Pair, position: Position| {
             (position.block < 1).then(|| trial(&pair.server, position.block, position.order, 1))
         };
-        let failed = run_blocks(&session(), &Done::new(), trial, |_| {
+        let failed = run_blocks(&session(), &Progress::new(), trial, |_| {
             kept += 1;
             Ok(())
         });

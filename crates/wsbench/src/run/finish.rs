@@ -1,57 +1,125 @@
 //! The part of a run that a new and a resumed one share.
 
+use std::collections::BTreeSet;
+
 use trial::record::{FoundPoint, Line, Partial, SCHEMA, Session, unix_ms};
 
 use super::{
     bench::Bench,
-    blocks::{Done, is_done, run_blocks},
-    further::{Target, robbed},
+    blocks::{is_done, run_blocks},
+    progress::ProgressBar,
+    rates,
+    replacement::{Target, robbed},
+    signals::{self, Signal},
 };
 use crate::{
-    curve::Slo,
+    analysis::{
+        objective::Slo,
+        results::{Progress, Results},
+        summary::Summary,
+    },
     exit::{FAILED, INCOMPLETE, OK, Stop},
-    inert::say,
-    output::Records,
-    progress::Progress,
-    rates,
-    results::Results,
-    signals::{self, Signal},
-    summary::Summary,
-    table::{Format, render},
+    output::{
+        files::Records,
+        print::print,
+        table::{Format, render},
+        terminal::say,
+    },
 };
 
-/// How the results are looked at.
+/// How a run goes on, and how its results are shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    pub(super) format: Format,
-    pub(super) slo: Slo,
-    pub(super) confidence: f64,
-    pub(super) target: Option<Target>,
-    pub(super) quiet: bool,
+pub(crate) struct FinishOptions {
+    pub(crate) format: Format,
+    pub(crate) slo: Slo,
+    pub(crate) confidence: f64,
+    pub(crate) target: Option<Target>,
+    pub(crate) quiet: bool,
+}
+
+/// A run that has begun.
+pub(crate) struct Begun {
+    pub(crate) bench: Bench,
+    pub(crate) session: Session,
+    pub(crate) done: Progress,
+    pub(crate) records: Records,
+}
+
+/// What a run does once all its blocks are done.
+#[derive(Debug)]
+enum Next {
+    /// It measures further rates of its curves.
+    Wave(Vec<FoundPoint>),
+    /// It adds a round, because an interval is wider than it was asked for.
+    Round,
+    /// It adds a round of the scenarios that disturbed trials have cost a verdict.
+    Replacement(BTreeSet<String>),
+    /// It ends.
+    End,
+}
+
+impl Next {
+    fn after(session: &Session, results: &Results, summary: &Summary, options: &FinishOptions) -> Next {
+        if Signal::caught().is_some() {
+            return Next::End;
+        }
+        let wave = rates::next_wave(&summary.groups, options.slo);
+        if !wave.is_empty() {
+            return Next::Wave(wave);
+        }
+        match options.target {
+            Some(target) if target.is_missed(summary, session) => Next::Round,
+            Some(_) => Next::End,
+            None => match robbed(summary, &results.trials, session) {
+                robbed if robbed.is_empty() => Next::End,
+                robbed => Next::Replacement(robbed),
+            },
+        }
+    }
 }
 
 /// Measures what is not done yet and prints the table.
-pub(super) fn finish(
-    mut bench: Bench,
-    mut session: Session,
-    mut done: Done,
-    mut records: Records,
-    look: Look,
-) -> Result<u8, Stop> {
+pub(crate) fn finish(mut run: Begun, mut options: FinishOptions) -> Result<u8, Stop> {
     signals::listen()?;
-    let path = records.path().to_owned();
     // A resumed run goes on looking for what it looked for.
-    let slo = session.objective.as_deref().and_then(|text| Slo::parse(text).ok()).unwrap_or(look.slo);
-    // Said first: whoever interrupts the run has to know where its records are.
-    if !look.quiet {
-        let resume = "(`wsbench run --resume` goes on with it after an interruption)";
-        say(&format!("records: {} {resume}", path.display()));
+    if let Some(slo) = run.session.objective.as_deref().and_then(|text| Slo::parse(text).ok()) {
+        options.slo = slo;
     }
-    let (own, summary) = loop {
-        let progress = Progress::start(&session, look.quiet, |block| is_done(block, &done));
+    // Said first: whoever interrupts the run has to know where its records are.
+    if !options.quiet {
+        let resume = "(`wsbench run --resume` goes on with it after an interruption)";
+        say(&format!("records: {} {resume}", run.records.path().display()));
+    }
+    let (results, summary) = loop {
+        run.measure(options.quiet)?;
+        let results = run.read_back();
+        let summary = Summary::new(&results, options.confidence);
+        match Next::after(&run.session, &results, &summary, &options) {
+            Next::End => break (results, summary),
+            next => run.extend(next, options.quiet)?,
+        }
+    };
+    // Of the whole run: a resumed one may have failed trials from before its interruption.
+    let failed = results.trials.iter().any(|trial| trial.error.is_some());
+    print(&render(&summary, &results, options.format, options.slo));
+    if let Some(problem) = results.problems.first() {
+        say(&format!("error: {problem}"));
+        return Ok(FAILED);
+    }
+    if let Some(signal) = Signal::caught() {
+        return Ok(signal.exit_code());
+    }
+    Ok(if failed || run.session.missing { INCOMPLETE } else { OK })
+}
+
+impl Begun {
+    /// Measures the blocks that are not done, until all are or a signal comes.
+    fn measure(&mut self, quiet: bool) -> Result<(), Stop> {
+        let Begun { bench, session, done, records } = self;
+        let progress = ProgressBar::start(session, quiet, |block| is_done(block, done));
         let result = run_blocks(
-            &session,
-            &done,
+            session,
+            done,
             |block, pair, position| {
                 progress.trial(block, pair);
                 let record = bench.trial(block, pair, position);
@@ -63,61 +131,46 @@ pub(super) fn finish(
         );
         progress.end();
         result?;
-
         if let Some(signal) = Signal::caught() {
             let (session, signal) = (session.session.clone(), signal.name().to_owned());
-            records.write(&Line::Partial(Partial {
-                schema: SCHEMA,
-                session,
-                signal,
-                at_unix_ms: unix_ms(),
-            }))?;
+            let partial = Partial { schema: SCHEMA, session, signal, at_unix_ms: unix_ms() };
+            records.write(&Line::Partial(partial))?;
         }
-        let results = Results::read(&[&path]);
-        done = results.progress(&session.session);
-        let own = Results {
-            trials: results.trials.into_iter().filter(|trial| trial.session == session.session).collect(),
-            sessions: vec![session.clone()],
+        Ok(())
+    }
+
+    /// Reads what this run has measured, and notes how far it is.
+    fn read_back(&mut self) -> Results {
+        let results = Results::read(&[self.records.path()]);
+        let own = &self.session.session;
+        self.done = results.progress(own);
+        Results {
+            trials: results.trials.into_iter().filter(|trial| trial.session == *own).collect(),
+            sessions: vec![self.session.clone()],
             ..results
-        };
-        let summary = Summary::new(&own, look.confidence);
-        let wave = rates::next_wave(&summary.groups, slo);
-        if Signal::caught().is_none() && !wave.is_empty() {
-            for FoundPoint { scenario, rows } in &wave {
-                let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-                say(&format!("next: {} for {}", scenario.name, rows.join(", ")));
+        }
+    }
+
+    /// Adds what comes next to the session: the last line of a run counts.
+    fn extend(&mut self, next: Next, quiet: bool) -> Result<(), Stop> {
+        match next {
+            Next::Wave(wave) => {
+                for FoundPoint { scenario, rows } in &wave {
+                    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+                    say(&format!("next: {} for {}", scenario.name, rows.join(", ")));
+                }
+                self.session.waves.push(wave);
             }
-            session.waves.push(wave);
-            records.write(&Line::Session(session.clone()))?;
-            continue;
-        }
-        if Signal::caught().is_some() {
-            break (own, summary);
-        }
-        let robbed = robbed(&summary, &own.trials, &session);
-        match look.target {
-            Some(target) if target.is_missed(&summary, &session) => session.rounds += 1,
-            None if !robbed.is_empty() => {
-                if !look.quiet {
-                    let names: Vec<&str> = robbed.iter().map(String::as_str).collect();
+            Next::Round => self.session.rounds += 1,
+            Next::Replacement(scenarios) => {
+                if !quiet {
+                    let names: Vec<&str> = scenarios.iter().map(String::as_str).collect();
                     say(&format!("next: a round in place of disturbed ones, of {}", names.join(", ")));
                 }
-                session.further.push(robbed);
+                self.session.further.push(scenarios);
             }
-            _ => break (own, summary),
+            Next::End => {}
         }
-        // The same run with a round more: the last of its lines counts.
-        records.write(&Line::Session(session.clone()))?;
-    };
-    // Of the whole run: a resumed one may have failed trials from before its interruption.
-    let failed = own.trials.iter().any(|trial| trial.error.is_some());
-    crate::exit_quietly_on_closed_pipe(&render(&summary, &own, look.format, slo));
-    if let Some(problem) = own.problems.first() {
-        say(&format!("error: {problem}"));
-        return Ok(FAILED);
+        self.records.write(&Line::Session(self.session.clone()))
     }
-    if let Some(signal) = Signal::caught() {
-        return Ok(signal.exit_code());
-    }
-    Ok(if failed || session.missing { INCOMPLETE } else { OK })
 }

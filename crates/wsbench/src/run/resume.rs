@@ -4,55 +4,46 @@ use std::{path::Path, time::Duration};
 
 use bench_core::row::BuildInfo;
 use trial::{
+    Program,
     machine::Machine,
-    record::{Line, Orphaned},
+    record::{Line, Orphaned, Session},
 };
 
 use super::{
     bench::Bench,
-    finish::{Look, finish},
+    finish::{Begun, FinishOptions, finish},
 };
 use crate::{
-    check,
+    analysis::{
+        origin::{is_same_machine, short_build},
+        results::{Attempt, Progress, Results, cut_unfinished_line},
+        twin::row_of,
+    },
     exit::Stop,
-    inert::say,
-    lock::{Lock, LockArguments},
-    output::Records,
-    plan::{self, row_of},
-    results::{Results, cut_unfinished_line, is_same_machine},
-    rows::{Finder, short},
+    output::{files::Records, terminal::say},
+    run::{
+        lock::{Lock, LockArguments},
+        plan, resources,
+        rows::Finder,
+    },
 };
 
 /// Completes the last run of a file: unfinished blocks are repeated whole.
-pub(super) fn resume(
+pub(crate) fn resume(
     path: &Path,
     lock: &LockArguments,
     finder: &Finder,
     build: &BuildInfo,
     time: Option<Duration>,
-    look: Look,
+    options: FinishOptions,
 ) -> Result<u8, Stop> {
     let results = Results::read(&[path]);
     let Some(session) = results.sessions.last().cloned() else {
         let reason = results.problems.first().map_or("there is none", String::as_str);
         return Err(Stop::usage(format!("{}: no run to go on with: {reason}", path.display())));
     };
-    if !session.build.is_same_as(build) {
-        return Err(Stop::usage(format!(
-            "{}: the run is of another build ({}, and this is {}): results of two builds are not mixed",
-            path.display(),
-            short(&session.build),
-            short(build)
-        )));
-    }
     let this = Machine::this(build);
-    if !is_same_machine(&session.machine, &this) {
-        return Err(Stop::usage(format!(
-            "{}: the run is of another machine or kernel ({}): results of two machines are not mixed",
-            path.display(),
-            session.machine.summary()
-        )));
-    }
+    refuse_other_origin(path, &session, build, &this)?;
     let wanted: Vec<String> = session
         .pairs
         .iter()
@@ -63,7 +54,53 @@ pub(super) fn resume(
     if let Some((row, reason)) = rows.unavailable.iter().next() {
         return Err(Stop::failed(format!("{row}: not available any more: {reason}")));
     }
-    for program in &rows.programs {
+    refuse_changed_programs(path, &session, &results, &rows.programs)?;
+    resources::resources(&session.scenarios, this.memory_bytes)?;
+    let bench = Bench::new(&session, rows.programs, time)?;
+    let _lock = Lock::take(lock)?;
+
+    if cut_unfinished_line(path).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))? {
+        say(&format!("{}: the last line was interrupted and is discarded", path.display()));
+    }
+    let mut records = Records::append(path)?;
+    let done = results.progress(&session.session);
+    orphan_unfinished_blocks(&session, &done, &mut records)?;
+    finish(Begun { bench, session, done, records }, options)
+}
+
+/// Results of two builds, or of two machines, are not mixed.
+fn refuse_other_origin(
+    path: &Path,
+    session: &Session,
+    build: &BuildInfo,
+    this: &Machine,
+) -> Result<(), Stop> {
+    if !session.build.is_same_as(build) {
+        return Err(Stop::usage(format!(
+            "{}: the run is of another build ({}, and this is {}): results of two builds are not mixed",
+            path.display(),
+            short_build(&session.build),
+            short_build(build)
+        )));
+    }
+    if !is_same_machine(&session.machine, this) {
+        return Err(Stop::usage(format!(
+            "{}: the run is of another machine or kernel ({}): results of two machines are not mixed",
+            path.display(),
+            session.machine.summary()
+        )));
+    }
+    Ok(())
+}
+
+/// Nor are results of two programs under the name of one row.
+fn refuse_changed_programs(
+    path: &Path,
+    session: &Session,
+    results: &Results,
+    programs: &[Program],
+) -> Result<(), Stop> {
+    for program in programs {
         // A file may hold earlier runs, of other builds.
         let own = results.trials.iter().filter(|trial| trial.session == session.session);
         let ends = own.flat_map(|trial| [&trial.server, &trial.client]);
@@ -76,24 +113,20 @@ pub(super) fn resume(
             )));
         }
     }
-    check::resources(&session.scenarios, this.memory_bytes)?;
-    let bench = Bench::new(&session, rows.programs, time)?;
-    let _lock = Lock::take(lock)?;
+    Ok(())
+}
 
-    if cut_unfinished_line(path).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))? {
-        say(&format!("{}: the last line was interrupted and is discarded", path.display()));
-    }
-    let mut records = Records::append(path)?;
-    let progress = results.progress(&session.session);
-    let blocks = plan::blocks(&session);
-    for (block, (attempt, orders)) in &progress {
+/// Records which blocks were begun and not finished.
+fn orphan_unfinished_blocks(session: &Session, done: &Progress, records: &mut Records) -> Result<(), Stop> {
+    let blocks = plan::blocks(session);
+    for (block, Attempt { number, orders }) in done {
         let pairs =
             blocks.iter().find(|planned| planned.number == *block).map_or(0, |block| block.pairs.len());
         if orders.len() < pairs {
-            let (session, block, attempt) = (session.session.clone(), *block, *attempt);
+            let (session, block, attempt) = (session.session.clone(), *block, *number);
             say(&format!("block {} was not finished and is repeated", block.saturating_add(1)));
             records.write(&Line::Orphaned(Orphaned { session, block, attempt }))?;
         }
     }
-    finish(bench, session, progress, records, look)
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use socket2::SockRef;
-use wsbench::verify::{
+use wsbench::command::verify::{
     basics,
     wire::{BINARY, CONTINUATION, FIN, PING, TEXT, Wire, header, masked, request},
 };

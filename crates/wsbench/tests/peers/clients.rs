@@ -13,7 +13,7 @@ use bench_core::{
     spec::{Load, Pacing, SocketSpec},
 };
 use trial::Program;
-use wsbench::verify::wire::{BINARY, FIN, PING, TEXT, Wire, header, unmasked};
+use wsbench::command::verify::wire::{BINARY, FIN, PING, TEXT, Wire, header, unmasked};
 
 use crate::{
     attacks::{Outcome, Size},

@@ -25,7 +25,7 @@ use bench_core::{ServeSpec, protocol::Served, service::PANICS_ON_REQUEST, spec::
 use libtest_mimic::{Arguments, Failed, Trial};
 use server::{PATIENCE, Server};
 use trial::{DescribeError, Program};
-use wsbench::{rows::registry, verify::basics};
+use wsbench::{command::verify::basics, run::rows::registry};
 
 /// Memory that a server may gain by an attack that should leave nothing behind: buffers of many connections, and what an
 /// allocator keeps.
@@ -178,7 +178,7 @@ fn is_sound(server: &Server) -> Outcome {
     loop {
         match basics(server.addr, deadline) {
             Ok(()) => return Ok(()),
-            Err(reason) if Instant::now() + PATIENCE / 2 > deadline => return Err(reason),
+            Err(reason) if Instant::now() + PATIENCE / 2 > deadline => return Err(reason.to_string()),
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
     }

@@ -1,0 +1,189 @@
+//! Groups of trials: the medians of each row over rounds, and the ratios inside blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bench_core::spec::Role;
+use trial::{
+    mark::Mark,
+    metric::{self, Metric},
+    record::Record,
+};
+
+use super::{
+    group::{Figure, Group, RowFigures, sort},
+    results::Results,
+    twin::{is_twin, row_of},
+    verdict::{Sample, Value, Values, control_metric, judge},
+};
+
+/// The trials of each block of each run, with their figures.
+type Blocks<'a> = BTreeMap<(String, u32), Vec<(&'a Record, BTreeMap<&'static str, f64>)>>;
+
+/// All rows of one scenario, placement and compared side. There is at least one trial.
+pub(crate) fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
+    let first = trials[0];
+    let session = results.sessions.iter().find(|session| session.session == first.session);
+    let baseline = match session {
+        Some(session) => session.baseline.clone(),
+        None => {
+            let twin = trials.iter().map(|trial| compared(trial)).find(|name| is_twin(name));
+            twin.map_or(compared(first), row_of).to_owned()
+        }
+    };
+
+    let mut blocks = Blocks::new();
+    for &trial in trials {
+        let key = (trial.session.clone(), trial.block);
+        blocks.entry(key).or_default().push((trial, metric::figures(trial)));
+    }
+
+    let mut pairs: Vec<(&str, &str)> =
+        trials.iter().map(|trial| (trial.server.row.as_str(), trial.client.row.as_str())).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let mut rows: Vec<RowFigures> =
+        pairs.iter().map(|pair| row(*pair, &blocks, &baseline, first.role, confidence)).collect();
+
+    let is_twin = |row: &RowFigures| is_twin(&row.server) || is_twin(&row.client);
+    let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
+    let ranking = metric::ranking(&first.scenario, first.role);
+    sort(&mut rows, ranking);
+    let (floor, floor_unsteady) =
+        judge_rows(&mut rows, twin.as_ref(), &blocks, ranking, (&baseline, first.role), confidence);
+
+    let counted = trials.iter().filter(|trial| trial.error.is_none());
+    let rounds: BTreeSet<(&str, u32)> = counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
+    Group {
+        scenario: first.scenario.clone(),
+        placement: first.placement,
+        // Those of the rows with the fewest workers: what the others have besides is marked row by row.
+        cores: trials
+            .iter()
+            .min_by_key(|trial| u64::from(trial.server.workers) + u64::from(trial.client.workers))
+            .map_or(first.cores.clone(), |trial| trial.cores.clone()),
+        role: first.role,
+        ranking,
+        floor,
+        floor_unsteady,
+        columns: columns(first, &rows),
+        baseline,
+        rounds: rounds.len(),
+        seeds: trials.iter().map(|trial| trial.seed).collect(),
+        rows,
+        twin,
+    }
+}
+
+/// The columns of a workload, and what was counted where a run asked for that.
+fn columns(first: &Record, rows: &[RowFigures]) -> Vec<Metric> {
+    let counted = first.role.own(
+        [metric::SERVER_SYSTEM_CALLS, metric::SERVER_INSTRUCTIONS],
+        [metric::CLIENT_SYSTEM_CALLS, metric::CLIENT_INSTRUCTIONS],
+    );
+    let mut columns = metric::columns(&first.scenario, first.role);
+    columns.extend(
+        counted.into_iter().filter(|counted| rows.iter().any(|row| row.figures.contains_key(counted.name))),
+    );
+    columns
+}
+
+/// Judges rows by the ranking metric, where each is compared with the baseline one by one; returns the floor, and the rounds
+/// that do not count for it.
+fn judge_rows(
+    rows: &mut [RowFigures],
+    twin: Option<&RowFigures>,
+    blocks: &Blocks<'_>,
+    ranking: Metric,
+    (baseline, role): (&str, Role),
+    confidence: f64,
+) -> (Option<f64>, usize) {
+    let name = |row: &RowFigures| role.own(&row.server, &row.client).clone();
+    let names: BTreeSet<String> = rows.iter().map(name).collect();
+    // A matrix has several lines for a row.
+    if names.len() < rows.len() {
+        return (None, 0);
+    }
+    let control = control_metric(ranking, blocks.values().flatten().map(|(trial, _)| *trial));
+    // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
+    let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
+    let values = |row: &RowFigures| -> Values {
+        let own = blocks.iter().filter_map(|(block, trials)| {
+            let (trial, figures) = trials
+                .iter()
+                .find(|(trial, _)| (&trial.server.row, &trial.client.row) == (&row.server, &row.client))?;
+            let spoils = |mark: &Mark| mark.spoils(ranking) && !(alike && *mark == Mark::CoresShared);
+            let spoilt = trial.marks.iter().any(spoils);
+            let metric = *figures.get(ranking.name).filter(|_| !spoilt)?;
+            let control = control.and_then(|control| figures.get(control.name).copied());
+            Some((block.clone(), Value { metric, control }))
+        });
+        own.collect()
+    };
+    let sample = Sample {
+        rows: rows.iter().map(values).collect(),
+        baseline: rows.iter().position(|row| name(row) == baseline),
+        twin: twin.map(values).unwrap_or_default(),
+    };
+    let judgement = judge(&sample, ranking, confidence);
+    for (row, judged) in rows.iter_mut().zip(judgement.rows) {
+        row.judged = Some(judged);
+    }
+    (judgement.floor, judgement.floor_unsteady)
+}
+
+/// The name of the row that a trial is about.
+fn compared(trial: &Record) -> &str {
+    trial.role.own(&trial.server.row, &trial.client.row)
+}
+
+fn row(
+    (server, client): (&str, &str),
+    blocks: &Blocks<'_>,
+    baseline: &str,
+    role: Role,
+    confidence: f64,
+) -> RowFigures {
+    let is =
+        |trial: &Record, server: &str, client: &str| trial.server.row == server && trial.client.row == client;
+    let mut failed = 0;
+    let (mut status, mut workers, mut marks) = (None, 1, BTreeMap::new());
+    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for block in blocks.values() {
+        let Some((trial, own)) = block.iter().find(|(trial, _)| is(trial, server, client)) else {
+            continue;
+        };
+        failed += usize::from(trial.error.is_some());
+        let end = role.own(&trial.server, &trial.client);
+        (status, workers) = (end.info.status.clone(), end.workers);
+        trial.marks.iter().for_each(|mark| *marks.entry(*mark).or_default() += 1);
+        // The same other end where it was measured; where every row meets itself, the baseline with itself.
+        let (fixed_server, fixed_client) = role.own((baseline, row_of(client)), (row_of(server), baseline));
+        let base = block
+            .iter()
+            .find(|(trial, _)| is(trial, fixed_server, fixed_client))
+            .or_else(|| block.iter().find(|(trial, _)| is(trial, baseline, baseline)));
+        let is_baseline = base.is_some_and(|(base, _)| std::ptr::eq(*base, *trial));
+        for (name, value) in own {
+            values.entry(name).or_default().push(*value);
+            let base = base.filter(|_| !is_baseline).and_then(|(_, figures)| figures.get(name));
+            if let Some(base) = base.filter(|base| **base > 0.0 && *value > 0.0) {
+                ratios.entry(name).or_default().push(value / base);
+            }
+        }
+    }
+    let figures = metric::ALL.iter().filter_map(|Metric { name, .. }| {
+        let ratios = ratios.get(name).map_or(&[][..], Vec::as_slice);
+        Some((*name, Figure::new(values.get(name)?, ratios, confidence)))
+    });
+    RowFigures {
+        server: server.to_owned(),
+        client: client.to_owned(),
+        status,
+        workers,
+        marks,
+        failed,
+        judged: None,
+        figures: figures.collect(),
+    }
+}

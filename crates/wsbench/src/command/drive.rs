@@ -1,0 +1,153 @@
+//! `drive`: one client workload against any echo server. The client's figures only, and no ranking.
+
+use std::{path::PathBuf, time::Duration};
+
+use bench_core::{
+    DriveSpec,
+    protocol::{Drove, Event},
+    row::BuildInfo,
+    spec::{LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload},
+};
+use clap::Args;
+use histogram::Series;
+use trial::{Peer, process::Process};
+use units::{Unit, human};
+
+use crate::{
+    exit::{FAILED, OK, Stop},
+    output::print::print,
+    run::{resources, rows::Finder},
+};
+
+/// Time that connecting and closing may take beyond the load.
+const SLACK: Duration = Duration::from_secs(30);
+
+/// Flags of `drive`.
+#[derive(Args, Clone, Debug)]
+pub struct DriveArguments {
+    /// The server: ws://HOST:PORT/PATH, or wss://… with --tls-cert. It has to answer every message with itself
+    url: String,
+    /// Certificate that is trusted under TLS, and no other: a file in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Row of the client
+    #[arg(long, value_name = "ROW", default_value = "tokio")]
+    row: String,
+    /// What a paced load waits with
+    #[arg(long, value_enum, default_value = "spin")]
+    pacing: Pacing,
+    /// Allow a server that is not on this machine. Only use this against servers that are yours
+    #[arg(long)]
+    allow_remote: bool,
+    /// Folder of the runners; beside wsbench's own executable when not given
+    #[arg(long, value_name = "DIR", env = "WSBENCH_RUNNER_DIR")]
+    runner_dir: Option<PathBuf>,
+    /// The load.
+    #[command(flatten)]
+    load: LoadFlags,
+    /// Its connections.
+    #[command(flatten)]
+    socket: SocketSpec,
+}
+
+/// Runs the workload and prints what the client saw.
+///
+/// # Errors
+/// When the target is none or not on this machine, or the load is not possible.
+pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
+    let target = Target::parse(&arguments.url).map_err(|error| Stop::usage(format!("{error:#}")))?;
+    if !target.addr.ip().is_loopback() && !arguments.allow_remote {
+        return Err(Stop::usage(format!(
+            "{} is not on this machine: give --allow-remote if the server is yours",
+            target.addr
+        )));
+    }
+    let workload = arguments.load.workload;
+    if !matches!(workload, Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced) {
+        return Err(Stop::usage(format!(
+            "the workload {} needs wsbench's own server; any echo server can be driven with ping-pong, window, paced and idle",
+            workload.name()
+        )));
+    }
+    let tls = arguments.socket.tls || target.scheme == Some(Scheme::Wss);
+    let url = match (target.scheme, tls) {
+        (Some(_), _) => arguments.url,
+        (None, false) => format!("ws://{}/", arguments.url),
+        (None, true) => format!("wss://{}/", arguments.url),
+    };
+    let pacing = arguments.pacing;
+    let spec = DriveSpec {
+        target: url,
+        threads: 1,
+        pacing,
+        tls_cert: arguments.tls_cert,
+        load: arguments.load.try_into().map_err(Stop::usage)?,
+        socket: SocketSpec { tls, ..arguments.socket },
+    };
+    spec.validate().map_err(Stop::usage)?;
+    resources::open_files([("this load", spec.load.connections)])?;
+    let program = Finder::new(arguments.runner_dir, build)?.find(&arguments.row)?;
+    let limit = spec.load.expected() * 3 + Duration::from_millis(spec.load.warm_up_ms) + SLACK;
+    let command = program.command("drive", spec.to_args());
+    let mut client = Process::launch(command, &[], limit).map_err(Stop::failed)?;
+    match converse(&mut client).and_then(|drove| text(&drove, workload)) {
+        Ok(text) => {
+            print(&text);
+            Ok(OK)
+        }
+        Err(reason) => {
+            let stderr = client.abandon();
+            let said = if stderr.is_empty() { String::new() } else { format!(": {stderr}") };
+            eprintln!("error: the client {reason}{said}");
+            Ok(FAILED)
+        }
+    }
+}
+
+/// Lets the client go through its load, and returns what it saw.
+fn converse(client: &mut Process) -> Result<Drove, String> {
+    expect(client, |event| matches!(event, Event::Ready))?;
+    client.tell("go")?;
+    expect(client, |event| matches!(event, Event::Measured(_)))?;
+    client.tell("finish")?;
+    let Event::Drove(drove) = expect(client, |event| matches!(event, Event::Drove(_)))? else {
+        return Err("reported out of turn".to_owned());
+    };
+    if let Some(error) = drove.errors.first() {
+        return Err(format!("found: {error} ({} connections failed)", drove.failed_connections));
+    }
+    client.wait()?;
+    Ok(drove)
+}
+
+/// What the client saw, for a person.
+fn text(drove: &Drove, workload: Workload) -> Result<String, String> {
+    let (series, what) = match workload {
+        Workload::Paced => (Series::FromIntended, "paced, latency from the intended instant"),
+        _ => (Series::RoundTrip, "closed loop"),
+    };
+    let seconds = drove.elapsed_ns as f64 / 1e9;
+    let mut text = format!(
+        "{} verified round trips in {seconds:.2} s: {} ({what})\n",
+        drove.units,
+        human(drove.units as f64 / seconds, Unit::PerSecond),
+    );
+    if drove.not_sent > 0 {
+        text += &format!("{} more were intended and could not be sent in time\n", drove.not_sent);
+    }
+    if let Some(latency) = drove.series.get(&series) {
+        let histogram = latency.histogram().map_err(|error| error.to_string())?;
+        for (label, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)] {
+            if let Some(ns) = latency.quantile_of_ns(&histogram, q) {
+                text += &format!("{label:>7}  {:>9}\n", human(ns as f64, Unit::Nanoseconds));
+            }
+        }
+        text += &format!("{:>7}  {:>9}\n", "max", human(latency.max_ns as f64, Unit::Nanoseconds));
+    }
+    Ok(text)
+}
+
+fn expect(client: &mut Process, wanted: impl Fn(&Event) -> bool) -> Result<Event, String> {
+    let event = client.event()?;
+    if wanted(&event) { Ok(event) } else { Err("reported out of turn".to_owned()) }
+}

@@ -1,0 +1,41 @@
+//! `schema`: prints the JSON Schema of what other programs read.
+
+use clap::{Args, ValueEnum};
+use trial::record::Line;
+
+use crate::{
+    exit::{OK, Stop},
+    output::{print::print, table::flat},
+};
+
+/// Flags of `schema`.
+#[derive(Args, Clone, Debug)]
+pub struct SchemaArguments {
+    /// Of a line of a result file, or of `table --format json`
+    #[arg(value_enum, default_value_t)]
+    of: SchemaOf,
+}
+
+/// What a schema describes.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum SchemaOf {
+    /// A line of a result file
+    #[default]
+    Record,
+    /// The figures that `table --format json` prints
+    Table,
+}
+
+/// Prints a schema.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn schema(arguments: &SchemaArguments) -> Result<u8, Stop> {
+    let schema = match arguments.of {
+        SchemaOf::Record => schemars::schema_for!(Line),
+        SchemaOf::Table => flat::schema(),
+    };
+    let json = serde_json::to_string_pretty(&schema).map_err(|error| Stop::failed(error.to_string()))?;
+    print(&(json + "\n"));
+    Ok(OK)
+}

@@ -1,0 +1,95 @@
+//! `verify`: does a row answer, and ask, as the WebSocket protocol wants it? Asked before anything is timed.
+
+use std::{path::PathBuf, sync::mpsc, thread, time::Duration};
+
+use bench_core::{row::BuildInfo, spec::Workload};
+use clap::Args;
+
+use crate::{
+    exit::{INCOMPLETE, OK, Stop, VERIFICATION},
+    output::print::print,
+    run::rows::{AVAILABLE, Finder},
+};
+
+mod clients;
+pub mod fault;
+mod findings;
+mod frames;
+mod messages;
+mod server;
+pub mod wire;
+
+pub use server::basics;
+
+use findings::Findings;
+
+/// A row that takes longer than this is announced.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// Flags of `verify`.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArguments {
+    /// Rows: `available`, `all`, names, or ROW@PATH
+    #[arg(value_name = "ROW", default_value = AVAILABLE)]
+    rows: Vec<String>,
+    /// Folder of the runners; beside wsbench's own executable when not given
+    #[arg(long, value_name = "DIR", env = "WSBENCH_RUNNER_DIR")]
+    runner_dir: Option<PathBuf>,
+}
+
+/// Verifies rows, prints a line for each, and returns the exit code.
+///
+/// # Errors
+/// When a row is unknown or its runner is none.
+pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop> {
+    let finder = Finder::new(arguments.runner_dir.clone(), build)?;
+    let rows = finder.select(&arguments.rows)?;
+    let mut text = String::new();
+    let mut failed = false;
+    for program in &rows.programs {
+        let finished = announce_when_slow(&program.row);
+        let server = server::server(program);
+        let drives = program.info.workloads.contains(&Workload::PingPong);
+        let client = if drives { clients::client(program) } else { Findings::default() };
+        drop(finished);
+        let faults: Vec<String> = server.faults.into_iter().chain(client.faults).collect();
+        failed |= !faults.is_empty();
+        if faults.is_empty() {
+            let client_checks =
+                if drives { format!("client {}", client.checks) } else { "no client".to_owned() };
+            text += &format!(
+                "{}: all {} checks passed (server {}, {client_checks})\n",
+                program.row,
+                server.checks + client.checks,
+                server.checks
+            );
+        }
+        for fault in faults {
+            text += &format!("{}: FAILED: {fault}\n", program.row);
+        }
+    }
+    for (row, reason) in &rows.unavailable {
+        text += &format!("{row}: not available: {reason}\n");
+    }
+    print(&text);
+    if rows.programs.is_empty() {
+        return Err(Stop::failed("no row can be verified"));
+    }
+    Ok(match (failed, rows.missing) {
+        (true, _) => VERIFICATION,
+        (false, true) => INCOMPLETE,
+        (false, false) => OK,
+    })
+}
+
+/// Says on stderr what takes so long, unless the returned end is dropped before.
+fn announce_when_slow(row: &str) -> mpsc::Sender<()> {
+    let (finished, waiting) = mpsc::channel();
+    let row = row.to_owned();
+    thread::spawn(move || {
+        if waiting.recv_timeout(SLOW) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("verifying {row} …");
+        }
+    });
+    finished
+}

@@ -1,0 +1,175 @@
+//! Checks of a row's server.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bench_core::{
+    ServeSpec,
+    payload::Class,
+    protocol::{Event, Served},
+    spec::SocketSpec,
+};
+use trial::{Peer, Program, probe, process::Process};
+
+use super::{
+    fault::{Fault, fault},
+    findings::{Findings, LIMIT, TIMED_OUT_CHECKS},
+    frames, messages,
+};
+
+/// Longest time for the server of a row.
+const SERVER_LIMIT: Duration = Duration::from_secs(120);
+
+/// One check of a server.
+struct Check {
+    name: &'static str,
+    scope: Scope,
+    run: fn(SocketAddr, Instant) -> Result<(), Fault>,
+}
+
+/// When a check is made.
+#[derive(Clone, Copy)]
+enum Scope {
+    /// Always; it shows in little time whether a server is unharmed.
+    Basic,
+    /// Whenever a row is verified.
+    Full,
+    /// The same, where the row offers this service.
+    Service(&'static str),
+}
+
+const fn basic(name: &'static str, run: fn(SocketAddr, Instant) -> Result<(), Fault>) -> Check {
+    Check { name, scope: Scope::Basic, run }
+}
+
+const fn full(name: &'static str, run: fn(SocketAddr, Instant) -> Result<(), Fault>) -> Check {
+    Check { name, scope: Scope::Full, run }
+}
+
+const CHECKS: &[Check] = &[
+    basic("handshake and nonce echo", |addr, deadline| {
+        Ok(probe::echo_nonce(addr, None, deadline.saturating_duration_since(Instant::now()))?)
+    }),
+    full("forms of the handshake", frames::handshake_forms),
+    basic("unknown paths are refused", messages::unknown_path),
+    basic("order of 1,000 messages", messages::order),
+    basic("text and binary", messages::kinds),
+    full("empty message", |addr, deadline| messages::echo(addr, deadline, &[0])),
+    full("forms of the length", |addr, deadline| messages::echo(addr, deadline, &[125, 126, 127])),
+    basic("64 KiB", |addr, deadline| messages::echo(addr, deadline, &[65_535, 65_536])),
+    full("1 MiB", |addr, deadline| messages::echo(addr, deadline, &[1 << 20])),
+    full("the largest message, 16 MiB", frames::largest),
+    full("over 16 MiB is refused", frames::too_large),
+    basic("fragments", frames::fragments),
+    basic("ping", messages::ping),
+    full("pings between fragments", frames::pings_between_fragments),
+    full("byte by byte", frames::byte_by_byte),
+    full("split anywhere", frames::split_anywhere),
+    full("100 messages in one segment", frames::in_one_segment),
+    basic("close", messages::close),
+    full("close codes and reasons", frames::closes),
+    full("invalid closes are refused", frames::invalid_closes),
+    full("invalid UTF-8 is refused", frames::invalid_utf8),
+    full("an unmasked frame is refused", frames::unmasked_frame),
+    full("reserved opcodes and bits are refused", frames::reserved),
+    full("frames out of sequence are refused", frames::out_of_sequence),
+    // After everything that should have done no harm.
+    full("counted messages", messages::counted),
+    Check { name: "sink", scope: Scope::Service("sink"), run: messages::sink },
+    Check { name: "push", scope: Scope::Service("push"), run: messages::push },
+    Check { name: "fan-out", scope: Scope::Service("subscribe"), run: messages::fan_out },
+];
+
+/// Whether the server at `addr` answers as it should, by a part of the checks.
+///
+/// # Errors
+/// With the check that failed, and why.
+pub fn basics(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
+    let mut checks = CHECKS.iter().filter(|check| matches!(check.scope, Scope::Basic));
+    checks.try_for_each(|Check { name, run, .. }| {
+        run(addr, deadline).map_err(|reason| fault!("{name}: {reason}"))
+    })
+}
+
+/// What is wrong with a row's server.
+pub(super) fn server(program: &Program) -> Findings {
+    let mut findings = Findings::default();
+    let (mut server, addr) = match start(program) {
+        Ok(started) => started,
+        Err(reason) => {
+            findings.add("start", Err(fault!("the server {reason}")));
+            return findings;
+        }
+    };
+    let offers = |service: &str| program.info.services.iter().any(|own| own == service);
+    let is_due = |check: &&Check| match check.scope {
+        Scope::Basic | Scope::Full => true,
+        Scope::Service(service) => offers(service),
+    };
+    let mut timed_out = 0;
+    for Check { name, run, .. } in CHECKS.iter().filter(is_due) {
+        let started = Instant::now();
+        findings.add(name, run(addr, started + LIMIT));
+        timed_out += usize::from(started.elapsed() >= LIMIT);
+        if timed_out == TIMED_OUT_CHECKS {
+            let reason = format!("{name} was the last: {timed_out} checks took {} s each", LIMIT.as_secs());
+            findings.add("server", Err(Fault::Wrong(reason)));
+            return findings;
+        }
+    }
+    let sound = findings.faults.is_empty();
+    server.end_input();
+    let served = match server.event() {
+        Ok(Event::Served(served)) => server.wait().map(|()| served).map_err(String::from),
+        Ok(_) => Err("reported something else than its counts".to_owned()),
+        Err(reason) => Err(reason.into()),
+    };
+    let result = served.map_err(|reason| fault!("the server {reason}")).and_then(|served| {
+        match served.panics {
+            0 if sound => counts(&served),
+            // What was lost in a check that failed cannot have been counted.
+            0 => Ok(()),
+            panics => Err(fault!("{panics} panics in the server")),
+        }
+    });
+    findings.add("counts and end", result);
+    findings
+}
+
+fn start(program: &Program) -> Result<(Process, SocketAddr), String> {
+    let defaults = SocketSpec::default();
+    let socket = SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults };
+    let spec = ServeSpec::on_loopback(1, socket);
+    let mut server = Process::launch(program.command("serve", spec.to_args()), &[], SERVER_LIMIT)?;
+    match server.event()? {
+        Event::Listening { addr, .. } => Ok((server, addr)),
+        _ => Err("reported something else than that it listens".to_owned()),
+    }
+}
+
+/// The server has counted what was sent to it, where that is known.
+fn counts(served: &Served) -> Result<(), Fault> {
+    for (class, messages, bytes) in [
+        (Class::Measured, messages::COUNTED, Some(messages::COUNTED * messages::COUNTED_BYTES)),
+        // The nonce's length is its own affair.
+        (Class::Probe, 1, None),
+    ] {
+        let count = served.tally.class(class);
+        for (way, got_messages, got_bytes) in [
+            ("received", count.received_messages, count.received_bytes),
+            ("sent", count.sent_messages, count.sent_bytes),
+        ] {
+            if got_messages != messages || bytes.is_some_and(|bytes| got_bytes != bytes) {
+                return Err(fault!(
+                    "{messages} {class} messages were {way} by the server, and it counted {got_messages} ({got_bytes} B)"
+                ));
+            }
+        }
+    }
+    if served.open_at_end > 0 {
+        return Err(fault!("{} connections were still open at the end", served.open_at_end));
+    }
+    Ok(())
+}
