@@ -5,7 +5,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use bench_compare::{COMPARED, Pair, runner_main};
-use bench_core::spec::{Load, Workload};
+use bench_core::spec::{Connect, Load, Window, Work};
 use criterion::{BenchmarkId, Criterion};
 
 fn main() -> ExitCode {
@@ -22,9 +22,9 @@ fn main() -> ExitCode {
         let load = Load { payload_bytes, ..base.clone() };
         compare(&mut criterion, &format!("round_trip/{payload_bytes}"), &load);
     }
-    let window = Load { workload: Workload::Window, window: 64, ..base.clone() };
+    let window = Load { work: Work::Window(Window::of(64)), ..base.clone() };
     compare(&mut criterion, "window64/24", &window);
-    compare(&mut criterion, "connect", &Load { workload: Workload::Connect, ..base });
+    compare(&mut criterion, "connect", &Load { work: Work::Connect(Connect::default()), ..base });
     criterion.final_summary();
     ExitCode::SUCCESS
 }

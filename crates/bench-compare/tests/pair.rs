@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use bench_compare::{COMPARED, Pair, runner_main};
-use bench_core::spec::{Load, Workload};
+use bench_core::spec::{Connect, Load, PingPong, Window, Work};
 use libtest_mimic::{Arguments, Failed, Trial};
 use trial::sample::sample;
 
@@ -12,17 +12,21 @@ fn main() -> ExitCode {
     if let Some(code) = runner_main() {
         return code;
     }
-    let workloads = [Workload::PingPong, Workload::Window, Workload::Connect];
+    let works = [
+        Work::PingPong(PingPong::default()),
+        Work::Window(Window::of(64)),
+        Work::Connect(Connect::default()),
+    ];
     let tests = COMPARED.into_iter().flat_map(|row| {
-        workloads
-            .map(|workload| Trial::test(format!("{}::{}", row, workload.name()), move || pair(row, workload)))
+        works.clone().map(|work| {
+            let load = Load { work, warm_up_ms: 5, ..Load::default() };
+            Trial::test(format!("{row}::{}", load.workload().name()), move || pair(row, load))
+        })
     });
     libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit_code()
 }
 
-fn pair(row: &str, workload: Workload) -> Result<(), Failed> {
-    let window = if workload == Workload::Window { 64 } else { 1 };
-    let load = Load { workload, window, warm_up_ms: 5, ..Load::default() };
+fn pair(row: &str, load: Load) -> Result<(), Failed> {
     let mut pair = Pair::start(row, load)?;
     let (server, client) = pair.ids();
     assert_ne!(server, client);

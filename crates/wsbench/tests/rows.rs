@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use bench_core::{
     Kind,
-    spec::{Flush, Load, Role, Schedule, SocketSpec, Step, WhenFull, Workload},
+    spec::{Flush, Load, LoadFlags, Role, Schedule, SocketSpec, Step, WhenFull, Work, Workload},
 };
 use histogram::Series;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -58,49 +58,62 @@ fn offers(program: &Program, scenario: &Scenario, role: Role) -> bool {
         return false;
     }
     let needs = scenario.needs(role);
-    needs.into_iter().all(|needed| program.info.features.iter().any(|offered| offered == needed))
+    needs.into_iter().all(|needed| program.info.features.contains(&needed))
 }
 
 /// Every workload, and the fields that change how it goes.
 fn scenarios() -> Vec<Scenario> {
-    let base = Load { warm_up_ms: 5, messages: Some(50), ..Load::default() };
-    let window = Load { workload: Workload::Window, window: 16, connections: 3, ..base.clone() };
-    let push =
-        Load { workload: Workload::Push, connections: 5, messages: Some(4), every_us: 2_000, ..base.clone() };
-    let one_way = Load { workload: Workload::OneWay, messages: Some(500), duration_ms: 20, ..base.clone() };
-    let idle = Load { workload: Workload::Idle, connections: 30, duration_ms: 20, ..base.clone() };
-    let exchanges = Load { workload: Workload::Connect, exchanges: 3, count_refusals: true, ..base.clone() };
+    let base = LoadFlags { warm_up_ms: 5, messages: Some(50), ..LoadFlags::default() };
+    let window = LoadFlags { workload: Workload::Window, window: 16, connections: 3, ..base.clone() };
+    let push = LoadFlags {
+        workload: Workload::Push,
+        connections: 5,
+        messages: Some(4),
+        every_us: 2_000,
+        ..base.clone()
+    };
+    let one_way =
+        LoadFlags { workload: Workload::OneWay, messages: Some(500), duration_ms: 20, ..base.clone() };
+    let idle = LoadFlags {
+        workload: Workload::Idle,
+        connections: 30,
+        duration_ms: 20,
+        messages: None,
+        ..base.clone()
+    };
+    let exchanges =
+        LoadFlags { workload: Workload::Connect, exchanges: 3, count_refusals: true, ..base.clone() };
     let loads = [
         ("ping-pong", base.clone(), Flush::BeforeWait),
-        ("ping-pong-each", Load { connections: 20, ..base.clone() }, Flush::Each),
+        ("ping-pong-each", LoadFlags { connections: 20, ..base.clone() }, Flush::Each),
         (
             "ping-pong-smallest",
-            Load { payload_bytes: 8, kind: Kind::Binary, ..base.clone() },
+            LoadFlags { payload_bytes: 8, kind: Kind::Binary, ..base.clone() },
             Flush::BeforeWait,
         ),
         (
             "ping-pong-1MiB",
-            Load { payload_bytes: 1 << 20, messages: Some(3), ..base.clone() },
+            LoadFlags { payload_bytes: 1 << 20, messages: Some(3), ..base.clone() },
             Flush::BeforeWait,
         ),
         (
             // More than the socket buffers hold: what the kernel does not take at once must not wait behind a read.
             "ping-pong-8MiB",
-            Load { payload_bytes: 8 << 20, messages: Some(2), ..base.clone() },
+            LoadFlags { payload_bytes: 8 << 20, messages: Some(2), ..base.clone() },
             Flush::BeforeWait,
         ),
         (
             "ping-pong-timed",
-            Load { connections: 10, messages: None, duration_ms: 50, ..base.clone() },
+            LoadFlags { connections: 10, messages: None, duration_ms: 50, ..base.clone() },
             Flush::BeforeWait,
         ),
         ("window", window.clone(), Flush::BeforeWait),
-        ("window-each", Load { kind: Kind::Binary, ..window }, Flush::Each),
+        ("window-each", LoadFlags { kind: Kind::Binary, ..window }, Flush::Each),
         ("one-way", one_way.clone(), Flush::BeforeWait),
         ("one-way-each", one_way, Flush::Each),
         (
             "paced",
-            Load {
+            LoadFlags {
                 workload: Workload::Paced,
                 connections: 5,
                 messages: None,
@@ -112,30 +125,44 @@ fn scenarios() -> Vec<Scenario> {
         ),
         (
             "connect",
-            Load { workload: Workload::Connect, messages: Some(5), ..base.clone() },
+            LoadFlags { workload: Workload::Connect, messages: Some(5), ..base.clone() },
             Flush::BeforeWait,
         ),
         ("push-on-connect", push.clone(), Flush::BeforeWait),
-        ("push-aligned", Load { schedule: Schedule::Aligned, ..push.clone() }, Flush::BeforeWait),
-        ("push-staggered", Load { schedule: Schedule::Staggered, ..push.clone() }, Flush::BeforeWait),
-        ("push-timers", Load { timers: 3, schedule: Schedule::Staggered, ..push.clone() }, Flush::BeforeWait),
-        ("push-timers-aligned", Load { timers: 40, schedule: Schedule::Aligned, ..push }, Flush::BeforeWait),
+        ("push-aligned", LoadFlags { schedule: Schedule::Aligned, ..push.clone() }, Flush::BeforeWait),
+        ("push-staggered", LoadFlags { schedule: Schedule::Staggered, ..push.clone() }, Flush::BeforeWait),
+        (
+            "push-timers",
+            LoadFlags { timers: 3, schedule: Schedule::Staggered, ..push.clone() },
+            Flush::BeforeWait,
+        ),
+        (
+            "push-timers-aligned",
+            LoadFlags { timers: 40, schedule: Schedule::Aligned, ..push },
+            Flush::BeforeWait,
+        ),
         ("idle", idle.clone(), Flush::BeforeWait),
-        ("idle-touched", Load { touch: true, ..idle }, Flush::BeforeWait),
-        ("burn", Load { burn_us: 200, connections: 2, ..base.clone() }, Flush::BeforeWait),
+        ("idle-touched", LoadFlags { touch: true, ..idle }, Flush::BeforeWait),
+        ("burn", LoadFlags { burn_us: 200, connections: 2, ..base.clone() }, Flush::BeforeWait),
         (
             "connect-at-once",
-            Load { connections: 20, messages: Some(1), warm_up_ms: 0, ..exchanges.clone() },
+            LoadFlags { connections: 20, messages: Some(1), warm_up_ms: 0, ..exchanges.clone() },
             Flush::BeforeWait,
         ),
         (
             "connect-at-a-rate",
-            Load { connections: 4, messages: None, rate_per_s: Some(200), duration_ms: 100, ..exchanges },
+            LoadFlags {
+                connections: 4,
+                messages: None,
+                rate_per_s: Some(200),
+                duration_ms: 100,
+                ..exchanges
+            },
             Flush::BeforeWait,
         ),
         (
             "paced-steps",
-            Load {
+            LoadFlags {
                 workload: Workload::Paced,
                 connections: 4,
                 messages: None,
@@ -149,11 +176,11 @@ fn scenarios() -> Vec<Scenario> {
             Flush::BeforeWait,
         ),
     ];
-    let scenario = |(name, load, flush): (&str, Load, Flush)| Scenario {
+    let scenario = |(name, load, flush): (&str, LoadFlags, Flush)| Scenario {
         socket: SocketSpec { flush, ..SocketSpec::default() },
-        ..Scenario::new(name, load)
+        ..Scenario::new(name, load.try_into().unwrap())
     };
-    let victims = Load {
+    let victims = LoadFlags {
         workload: Workload::Paced,
         connections: 5,
         messages: None,
@@ -162,7 +189,7 @@ fn scenarios() -> Vec<Scenario> {
         slice_ms: 20,
         ..base.clone()
     };
-    let churn = Load {
+    let churn = LoadFlags {
         workload: Workload::Connect,
         connections: 2,
         messages: Some(5),
@@ -171,41 +198,41 @@ fn scenarios() -> Vec<Scenario> {
         warm_up_ms: 0,
         ..base.clone()
     };
-    let neighbour = Load { burn_us: 100, duration_ms: 200, messages: None, ..base };
+    let neighbour = LoadFlags { burn_us: 100, duration_ms: 200, messages: None, ..base };
     let beside = [("churn", churn), ("neighbour", neighbour)].map(|(name, load)| Scenario {
-        beside: Some(load),
-        ..Scenario::new(&format!("beside-{name}"), victims.clone())
+        beside: Some(load.try_into().unwrap()),
+        ..Scenario::new(&format!("beside-{name}"), victims.clone().try_into().unwrap())
     });
     loads.into_iter().map(scenario).chain(beside).chain(tls()).chain(fan_out()).collect()
 }
 
 /// The same connections under TLS.
 fn tls() -> impl Iterator<Item = Scenario> {
-    let base = Load { warm_up_ms: 5, messages: Some(20), connections: 3, ..Load::default() };
-    let large = Load { payload_bytes: 1 << 20, messages: Some(3), ..base.clone() };
-    let window = Load { workload: Workload::Window, window: 16, ..base.clone() };
-    let connect = Load { workload: Workload::Connect, messages: Some(3), ..base.clone() };
+    let base = LoadFlags { warm_up_ms: 5, messages: Some(20), connections: 3, ..LoadFlags::default() };
+    let large = LoadFlags { payload_bytes: 1 << 20, messages: Some(3), ..base.clone() };
+    let window = LoadFlags { workload: Workload::Window, window: 16, ..base.clone() };
+    let connect = LoadFlags { workload: Workload::Connect, messages: Some(3), ..base.clone() };
     [("tls-ping-pong", base), ("tls-ping-pong-1MiB", large), ("tls-window", window), ("tls-connect", connect)]
         .into_iter()
         .map(|(name, load)| Scenario {
             socket: SocketSpec { tls: true, ..SocketSpec::default() },
-            ..Scenario::new(name, load)
+            ..Scenario::new(name, load.try_into().unwrap())
         })
 }
 
 /// One publisher and several subscribers, some of which stop reading for longer than what is on its way has room; and
 /// echo clients that do.
 fn fan_out() -> impl Iterator<Item = Scenario> {
-    let all = Load {
+    let all = LoadFlags {
         workload: Workload::Broadcast,
         connections: 7,
         queue: 1,
         rate_per_s: Some(500),
         duration_ms: 100,
         warm_up_ms: 20,
-        ..Load::default()
+        ..LoadFlags::default()
     };
-    let slow = Load {
+    let slow = LoadFlags {
         connections: 10,
         payload_bytes: 16 << 10,
         queue: 4,
@@ -217,8 +244,9 @@ fn fan_out() -> impl Iterator<Item = Scenario> {
         stall_for_ms: 400,
         ..all.clone()
     };
-    let slow_echo = Load { workload: Workload::Paced, ..slow.clone() };
-    let of = |when_full| Load { when_full, ..slow.clone() };
+    let queue = LoadFlags::default().queue;
+    let slow_echo = LoadFlags { workload: Workload::Paced, queue, ..slow.clone() };
+    let of = |when_full| LoadFlags { when_full, ..slow.clone() };
     [
         ("broadcast", all),
         ("slow-wait", of(WhenFull::Wait)),
@@ -231,7 +259,7 @@ fn fan_out() -> impl Iterator<Item = Scenario> {
             send_buffer_bytes: (load.stall_percent > 0).then_some(64 << 10),
             ..SocketSpec::default()
         },
-        ..Scenario::new(name, load)
+        ..Scenario::new(name, load.try_into().unwrap())
     })
     .into_iter()
 }
@@ -239,16 +267,16 @@ fn fan_out() -> impl Iterator<Item = Scenario> {
 /// Units that a scenario has by its messages; `None` where time decides.
 fn expected_units(load: &Load) -> Option<u64> {
     let connections = u64::from(load.connections);
-    match load.workload() {
-        Workload::OneWay => None,
-        Workload::Idle => Some(0),
-        Workload::Paced if !load.steps().is_empty() => None,
-        Workload::Connect if load.is_paced() => Some(load.offered()),
-        Workload::Push => Some(load.pushes() * load.timers * connections),
-        Workload::Paced => Some(load.offered()),
+    match &load.work {
+        Work::OneWay(_) => None,
+        Work::Idle(_) => Some(0),
+        Work::Paced(_) if !load.steps().is_empty() => None,
+        Work::Connect(_) if load.is_paced() => Some(load.offered()),
+        Work::Push(pushes) => Some(pushes.count * pushes.timers * connections),
+        Work::Paced(_) => Some(load.offered()),
         // What a policy takes away depends on time.
-        Workload::Broadcast if load.when_full != WhenFull::Wait => None,
-        Workload::Broadcast => Some(load.offered() * connections),
+        Work::Broadcast(broadcast) if broadcast.when_full != WhenFull::Wait => None,
+        Work::Broadcast(_) => Some(load.offered() * connections),
         _ => load.messages().map(|messages| messages * connections),
     }
 }
@@ -261,12 +289,14 @@ fn expected_threads(row: &str, workers: u32, scenario: &Scenario) -> RangeInclus
     let connections = u64::from(load.all_connections());
     // Those of the second load may have ended.
     let beside = scenario.beside.as_ref().map_or(0, |load| u64::from(load.connections));
+    let disconnects =
+        matches!(&load.work, Work::Broadcast(broadcast) if broadcast.when_full == WhenFull::Disconnect);
     match (row, load.workload()) {
         // One that accepts. Each connection was closed before the next one; the thread of the last may be ending.
         ("threads", Workload::Connect) => ALWAYS + 1..=ALWAYS + 1 + connections,
         // And one for each connection; the thread of the readiness check may be ending.
         // Those of disconnected subscribers have ended.
-        ("threads", _) if load.when_full == WhenFull::Disconnect => ALWAYS + 1..=ALWAYS + 2 + connections,
+        ("threads", _) if disconnects => ALWAYS + 1..=ALWAYS + 2 + connections,
         ("threads", _) => ALWAYS + 1 + connections..=ALWAYS + 2 + connections + beside,
         // The workers, of which the main thread may be one, and at most a reactor's.
         _ => u64::from(workers) + 1..=u64::from(workers) + 3,

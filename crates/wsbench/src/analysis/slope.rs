@@ -216,7 +216,7 @@ mod tests {
         let mut record = trial(server, block, 0, 1);
         record.round = 0;
         record.units = 0;
-        record.scenario.load.workload() = Workload::Idle;
+        record.scenario.load.work = Work::Idle(Idle { touch: false });
         record.scenario.load.connections = connections;
         record.server.samples.measured.as_mut().unwrap().rss_bytes = memory;
         record
@@ -261,7 +261,7 @@ mod tests {
             [(0, false, 0), (1_000, false, 1), (1_000, true, 2)].map(|(connections, touch, block)| {
                 let each = if touch { 30_000 } else { 20_000 };
                 let mut record = idle("tokio", block, connections, 1_000 + u64::from(connections) * each);
-                record.scenario.load.touch = touch;
+                record.scenario.load.work = Work::Idle(Idle { touch });
                 record
             });
         let results = Results { trials: trials.into(), ..Results::default() };

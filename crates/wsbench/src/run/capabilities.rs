@@ -112,7 +112,10 @@ fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<MissingCa
 
 #[cfg(test)]
 mod tests {
-    use bench_core::{RowInfo, spec::Flush};
+    use bench_core::{
+        RowInfo,
+        spec::{Flush, PingPong, Work},
+    };
     use trial::catalogue::Catalogue;
 
     use super::*;
@@ -154,7 +157,7 @@ mod tests {
         );
 
         let mut burning = catalogue.scenarios["rtt-24"].clone();
-        burning.load.burn_us() = 5;
+        burning.load.work = Work::PingPong(PingPong { messages: None, burn_us: 5 });
         let pair = |server: &str| Pair { server: server.into(), client: "both".into() };
         let pairs = [pair("both"), pair("plain")];
         programs.push(program("plain", |info| info.features.clear()));

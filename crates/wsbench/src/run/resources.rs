@@ -103,6 +103,8 @@ pub fn open_files<'a>(_loads: impl IntoIterator<Item = (&'a str, u32)>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use bench_core::spec::{Connect, ConnectPace, Work};
+
     use super::*;
 
     #[test]
@@ -112,8 +114,7 @@ mod tests {
         let refused = resources(&[scenario(load)], 300 << 20).unwrap_err().message;
         assert!(refused.contains("`much` needs about 603 MiB") && refused.contains("300 MiB"), "{refused}");
         let storm = Load {
-            workload: Workload::Connect,
-            rate_per_s: Some(1_000_000),
+            work: Work::Connect(Connect { pace: ConnectPace::Rate(1_000_000), ..Connect::default() }),
             duration_ms: 1_000,
             ..Load::default()
         };

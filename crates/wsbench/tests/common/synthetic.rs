@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs::File, io::Write, path::Path, time::Duration
 use bench_core::{
     RowInfo,
     row::BuildInfo,
-    spec::{Role, Workload},
+    spec::{Role, Work, Workload},
     tally::Tally,
 };
 use histogram::{Recorder, Series};
@@ -85,7 +85,7 @@ impl Run<'_> {
                 let mut point = catalogue["paced-10000"].clone();
                 point.name = format!("curve-{rate}");
                 point.curve = Some("curve".to_owned());
-                point.load.rate_per_s() = Some(rate);
+                point.load = point.load.at_rate(rate);
                 point
             }));
         }
@@ -151,7 +151,11 @@ impl Run<'_> {
         let cost = self.rows.iter().find(|(name, _)| *name == row).unwrap().1;
         // Larger messages, and more of them at once, cost more and less.
         let size = 1.0 + scenario.load.payload_bytes as f64 / 20_000.0;
-        let together = f64::from(scenario.load.window).sqrt();
+        let in_flight = match scenario.load.work {
+            Work::Window(window) => window.in_flight,
+            _ => 1,
+        };
+        let together = f64::from(in_flight).sqrt();
         let cost = cost as f64 * size / together * (1.0 + 0.01 * noise.next());
         let elapsed_ns = 1_000_000_000_u64;
         let rate = match scenario.load.workload() {

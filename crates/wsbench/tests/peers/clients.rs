@@ -10,7 +10,7 @@ use std::{
 
 use bench_core::{
     DriveSpec,
-    spec::{Load, Pacing, SocketSpec},
+    spec::{Load, Pacing, PingPong, SocketSpec, Work},
 };
 use trial::Program;
 use wsbench::command::verify::wire::{BINARY, FIN, PING, TEXT, Wire, header, unmasked};
@@ -89,7 +89,11 @@ pub fn meet(program: &Program, manner: Manner, size: Size) -> Outcome {
         target: listener.local_addr().map_err(text)?.to_string(),
         threads: 1,
         pacing: Pacing::default(),
-        load: Load { messages: Some(1_000), warm_up_ms: 0, ..Load::default() },
+        load: Load {
+            work: Work::PingPong(PingPong { messages: Some(1_000), burn_us: 0 }),
+            warm_up_ms: 0,
+            ..Load::default()
+        },
         socket: SocketSpec {
             handshake_timeout_ms: 1_000,
             close_timeout_ms: 1_000,

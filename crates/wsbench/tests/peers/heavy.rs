@@ -5,7 +5,7 @@ use std::time::Duration;
 use bench_core::{
     DriveSpec, ServeSpec,
     protocol::Event,
-    spec::{Load, Pacing, SocketSpec},
+    spec::{Load, Pacing, PingPong, SocketSpec, Work},
     tally::{Tally, reconcile},
 };
 use trial::{Peer, Program, probe, process::Process};
@@ -48,7 +48,7 @@ fn all_accounted_for(server: &Program, client: &Program, connections: u32, messa
         pacing: Pacing::default(),
         load: Load {
             connections: connections / CLIENTS,
-            messages: Some(messages),
+            work: Work::PingPong(PingPong { messages: Some(messages), burn_us: 0 }),
             warm_up_ms: 0,
             ..Load::default()
         },
