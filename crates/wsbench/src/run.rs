@@ -11,7 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod rates;
 pub(crate) mod replacement;
-pub mod resources;
+pub(crate) mod resources;
 pub(crate) mod resume;
 pub mod rows;
 pub(crate) mod select;

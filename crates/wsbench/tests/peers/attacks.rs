@@ -10,7 +10,7 @@ use std::{
 use socket2::SockRef;
 use wsbench::command::verify::{
     basics,
-    wire::{BINARY, CONTINUATION, FIN, PING, TEXT, Wire, header, masked, request},
+    wire::{BINARY, CONTINUATION, FIN, PING, TEXT, Wire, masked, masked_header, request},
 };
 
 use crate::server::{PATIENCE, Server};
@@ -184,7 +184,7 @@ pub fn oversized(server: &Server, size: Size) -> Outcome {
     for _ in 0..size.of(5, 50) {
         for length in [65_537, 1 << 40, u64::MAX >> 1, u64::MAX] {
             let mut stream = upgrade(server, "/echo")?;
-            stream.write_all(&header(FIN | BINARY, length, true)).map_err(text)?;
+            stream.write_all(&masked_header(FIN | BINARY, length)).map_err(text)?;
             let _ = stream.write_all(&part);
             ends(&mut stream, "an oversized frame")?;
         }

@@ -13,7 +13,7 @@ use bench_core::{
     spec::{Load, Pacing, PingPong, SocketSpec, Work},
 };
 use trial::Program;
-use wsbench::command::verify::wire::{BINARY, FIN, PING, TEXT, Wire, header, unmasked};
+use wsbench::command::verify::wire::{BINARY, FIN, PING, TEXT, Wire, unmasked, unmasked_header};
 
 use crate::{
     attacks::{Outcome, Size},
@@ -41,7 +41,7 @@ pub const MANNERS: &[(&str, Manner)] = &[
         hold(stream);
     }),
     ("server-oversized-frame", |stream, _| {
-        let bytes = [header(FIN | BINARY, 1 << 40, false), vec![7; 32 << 10]].concat();
+        let bytes = [unmasked_header(FIN | BINARY, 1 << 40), vec![7; 32 << 10]].concat();
         after_handshake(stream, &bytes, 1);
     }),
     ("server-flood", |stream, size| {

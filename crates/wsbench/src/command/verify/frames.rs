@@ -7,7 +7,7 @@ use bench_core::{Kind, spec::SocketSpec};
 use super::{
     fault::{Fault, fault},
     wire::{
-        BINARY, CLOSE, CONTINUATION, FIN, KEY, PING, PONG, TEXT, Wire, close_payload, header, masked,
+        BINARY, CLOSE, CONTINUATION, FIN, KEY, PING, PONG, TEXT, Wire, close_payload, masked, masked_header,
         part_of_handshake, request, unmasked,
     },
 };
@@ -207,7 +207,7 @@ pub fn too_large(addr: SocketAddr, deadline: Instant) -> Checked {
     let bytes = [masked(BINARY, half), masked(FIN | CONTINUATION, half)].concat();
     refused(addr, deadline, TOO_BIG, "a message over the limit in two frames below it", &bytes)?;
     // A frame that nobody could hold. Its header is enough to refuse it; at the latest, what exceeds the limit is.
-    let bytes = [header(FIN | BINARY, 1 << 62, true), payload].concat();
+    let bytes = [masked_header(FIN | BINARY, 1 << 62), payload].concat();
     refused(addr, deadline, TOO_BIG, "a frame of 4 EiB, once more than the limit of it was sent", &bytes)
 }
 

@@ -30,6 +30,9 @@ pub const FIN: u8 = 0x80;
 /// The client's half of RFC 6455's example handshake.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
+/// The bit of the second byte that says that a frame is masked.
+const MASK_BIT: u8 = 0x80;
+
 /// Any key without a zero byte shows a peer that does not unmask.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -75,35 +78,39 @@ impl Frame {
 
 /// The bytes of a masked frame, as a client sends it. `head` is FIN, the reserved bits and the opcode.
 pub fn masked(head: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = header(head, payload.len() as u64, true);
+    let mut bytes = masked_header(head, payload.len() as u64);
     bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
     bytes
 }
 
 /// The bytes of an unmasked frame, as a server sends it.
 pub fn unmasked(head: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = header(head, payload.len() as u64, false);
+    let mut bytes = unmasked_header(head, payload.len() as u64);
     bytes.extend(payload);
     bytes
 }
 
-/// The header of a frame whose payload has `length` bytes, with the mask's key where there is one.
-pub fn header(head: u8, length: u64, mask: bool) -> Vec<u8> {
-    let bit = if mask { 0x80 } else { 0 };
+/// The header of a masked frame whose payload has `length` bytes, with the mask's key.
+pub fn masked_header(head: u8, length: u64) -> Vec<u8> {
+    let mut bytes = unmasked_header(head, length);
+    bytes[1] |= MASK_BIT;
+    bytes.extend(MASK);
+    bytes
+}
+
+/// The header of an unmasked frame whose payload has `length` bytes.
+pub fn unmasked_header(head: u8, length: u64) -> Vec<u8> {
     let mut bytes = vec![head];
     match length {
-        0..=125 => bytes.push(bit | length as u8),
+        0..=125 => bytes.push(length as u8),
         126..=0xffff => {
-            bytes.push(bit | 126);
+            bytes.push(126);
             bytes.extend((length as u16).to_be_bytes());
         }
         _ => {
-            bytes.push(bit | 127);
+            bytes.push(127);
             bytes.extend(length.to_be_bytes());
         }
-    }
-    if mask {
-        bytes.extend(MASK);
     }
     bytes
 }
@@ -191,7 +198,7 @@ impl Wire {
         let mut start = [0; 2];
         self.fill(&mut start)?;
         let mut longer = [0; 8];
-        let length = match start[1] & 0x7f {
+        let length = match start[1] & !MASK_BIT {
             126 => {
                 self.fill(&mut longer[6..])?;
                 u64::from_be_bytes(longer)
@@ -205,7 +212,7 @@ impl Wire {
         if length > LONGEST_PAYLOAD {
             return Err(io::Error::other(format!("a frame of {length} B began")));
         }
-        let masked = start[1] & 0x80 != 0;
+        let masked = start[1] & MASK_BIT != 0;
         let mut key = [0; 4];
         if masked {
             self.fill(&mut key)?;
