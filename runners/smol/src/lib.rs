@@ -3,7 +3,7 @@
 use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use bench_core::{
-    ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
+    ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
     protocol::{Control, Drove, Ready, Served},
     service::Service,
@@ -17,9 +17,9 @@ use smol::{
 };
 
 mod multi;
+mod rows;
 
-/// The rows that this runner offers.
-pub const ROWS: &Rows = &[("smol", &SingleThread), ("smol-multi", &multi::SeveralThreads)];
+pub use rows::ROWS;
 
 struct SingleThread;
 

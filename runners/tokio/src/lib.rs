@@ -4,7 +4,7 @@
 use std::{future::Future, io, net::SocketAddr, time::Instant};
 
 use bench_core::{
-    ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
+    ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
     protocol::{Control, Drove, Ready, Served},
     service::Service,
@@ -19,13 +19,9 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 mod multi;
 mod native;
+mod rows;
 
-/// The rows that this runner offers.
-pub const ROWS: &Rows = &[
-    ("tokio", &CurrentThread),
-    ("tokio-multi", &multi::MultiThread),
-    ("tokio-native", &native::CurrentThread),
-];
+pub use rows::ROWS;
 
 struct CurrentThread;
 
