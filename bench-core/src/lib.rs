@@ -5,8 +5,24 @@
 //! It depends on no async runtime: a runner adds only how its runtime starts, listens, accepts, connects, spawns and
 //! sleeps. Launching runners and evaluating what they report is the crate `trial`; their command line is `runner-cli`.
 //!
-//! The cut between the two is the message, not the byte: see [`Socket`], [`Timer`], [`Network`],
-//! [`Runtime`] and [`Row`].
+//! The cut between the two is the message, not the byte. What a runtime implements:
+//!
+//! | trait | what it is |
+//! |---|---|
+//! | [`Runtime`] | how it spawns tasks, and its [`Timer`] |
+//! | [`Network`] | how it listens, accepts and connects, and the WebSocket stack on top |
+//! | [`Socket`] | one WebSocket connection: whole messages in and out; [`websocket`] and [`completion`] have it ready |
+//! | [`Row`] | a row of the table: describes itself, and starts the runtime with [`serve()`] or [`drive()`] |
+//!
+//! Where to look for the rest:
+//!
+//! | subject | modules |
+//! |---|---|
+//! | the server's half | [`serve`](mod@serve) accepts, [`service`] answers, [`fanout`] spreads what is published, [`watch`] keeps time limits |
+//! | the client's half | [`drive`](mod@drive) goes through the phases of a trial, [`workload`] is what a connection does, [`pacer`] waits for instants |
+//! | WebSocket stacks | [`websocket`] on futures-io, [`completion`] on streams that own their buffers, [`write_behind`], [`transport`], [`tls`], [`net`] |
+//! | what both ends agree on | [`spec`], [`protocol`], [`payload`], [`tally`] |
+//! | for tests | [`testkit`]: connections in memory |
 
 pub mod completion;
 pub mod drive;

@@ -241,7 +241,7 @@ impl LoadFlags {
         let stalls = self.stall_percent > 0 || self.stall_after_ms > 0 || self.stall_for_ms > 0;
         let pushes = self.every_us != Pushes::default().every_us || self.schedule != Schedule::OnConnect;
         let fields: [(bool, &'static str, &[Workload]); 13] = [
-            (self.window > 1, "several messages in flight", &[Windows]),
+            (self.window != 1, "windows of other sizes than 1", &[Windows]),
             (
                 self.messages.is_some() && self.workload == Idles,
                 "messages",

@@ -470,7 +470,7 @@ mod tests {
         let scenario = |fields: &str| wrong(&format!("[scenario.s]\nabout = ''\n{fields}"));
         assert!(scenario("load = {}\nranked_by = 'beauty'").contains("no metric"));
         assert!(scenario("load = {}\nserver_cores = 0").contains("server cores: 0"));
-        assert!(scenario("load = {}\nbeside = { window = 0 }").contains("window: 0"));
+        assert!(scenario("load = {}\nbeside = { window = 0 }").contains("belong to `window`"));
         let push = "load = { workload = 'push', schedule = 'aligned' }\nbeside = {}";
         assert!(scenario(push).contains("nothing can run beside it"));
     }

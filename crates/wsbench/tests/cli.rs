@@ -16,7 +16,7 @@ fn bad_input_ends_with_2_and_one_clear_line_before_anything_runs() {
         ("run --profile quik", "there is no profile `quik`. Did you mean `quick`?"),
         ("run --scenarios rtt-25", "there is no scenario `rtt-25`. Did you mean `rtt-24`?"),
         ("run --profile no/such.toml", "cannot be read"),
-        ("run --connections 0", "connections: 0 is out of range, 1 to 28000"),
+        ("run --connections 0", "connections: 0 is out of range (1 to 28000)"),
         ("run --workload window --window 0", "window: 0 messages in flight is out of range"),
         ("run --workload window --window 64 --payload 1MiB", "blocks both ends for good"),
         ("run --payload 17MiB", "over the server's limit of 16777216 B"),
