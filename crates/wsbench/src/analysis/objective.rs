@@ -17,17 +17,18 @@ pub struct Slo {
     pub limit_ns: f64,
 }
 
+/// A text is not an objective.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an objective: p50, p95, p99, p99.9 or p99.99, then < and a time, as in p99<1ms")]
+pub struct NotAnObjective(String);
+
 impl Slo {
     /// Parses an objective such as `p99<1ms`.
     ///
     /// # Errors
     /// When the text has another form.
-    pub fn parse(text: &str) -> Result<Slo, String> {
-        let form = || {
-            format!(
-                "`{text}` is no objective: p50, p95, p99, p99.9 or p99.99, then < and a time, as in p99<1ms"
-            )
-        };
+    pub fn parse(text: &str) -> Result<Slo, NotAnObjective> {
+        let form = || NotAnObjective(text.to_owned());
         let (percentile, limit) = text.split_once('<').ok_or_else(form)?;
         let known = [metric::P50, metric::P95, metric::P99, metric::P99_9, metric::P99_99];
         let metric = known.into_iter().find(|metric| metric.label == percentile.trim()).ok_or_else(form)?;
@@ -66,7 +67,7 @@ mod tests {
         assert_eq!(Slo::parse("p99.9 < 250us").unwrap().metric, metric::P99_9);
         assert_eq!(Slo::parse(&Slo::default().text()).unwrap(), Slo::default());
         for wrong in ["p99", "p98<1ms", "p99<1", "p99>1ms"] {
-            assert!(Slo::parse(wrong).unwrap_err().contains("as in p99<1ms"), "{wrong}");
+            assert!(Slo::parse(wrong).unwrap_err().to_string().contains("as in p99<1ms"), "{wrong}");
         }
     }
 }
