@@ -20,11 +20,11 @@ use futures::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-mod drove;
-mod served;
+mod client_report;
+mod server_report;
 
-pub use drove::{Counts, Drove, StepReport};
-pub use served::Served;
+pub use client_report::{ClientReport, Counts, StepReport};
+pub use server_report::ServerReport;
 
 /// Version of the protocol that this crate speaks.
 pub const VERSION: u32 = 1;
@@ -55,13 +55,13 @@ pub enum Event {
         pid: u32,
     },
     /// `serve`: stdin has ended, all connections are closed.
-    Served(Served),
+    Served(ServerReport),
     /// `drive`: connected, warmed up, drained; waits for `go`.
     Ready,
     /// `drive`: the measured window is over, drained, connections held; waits for `finish` or another `go`.
     Measured(Measured),
     /// `drive`: everything is closed.
-    Drove(Drove),
+    Drove(ClientReport),
 }
 
 /// The measured window in short.

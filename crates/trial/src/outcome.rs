@@ -1,6 +1,6 @@
 //! What a trial yields, and where one that failed has stopped.
 
-use bench_core::protocol::{Drove, Served};
+use bench_core::protocol::{ClientReport, ServerReport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,11 +46,11 @@ pub struct Outcome {
     /// The whole machine at both edges of the measured window.
     pub machine_samples: Edges<MachineSample>,
     /// The client's report.
-    pub drove: Option<Drove>,
+    pub drove: Option<ClientReport>,
     /// The second client, where there is one.
     pub beside: Option<BesideOutcome>,
     /// The server's report.
-    pub served: Option<Served>,
+    pub served: Option<ServerReport>,
     /// Why the trial failed; absent when it counts.
     pub failure: Option<Failure>,
 }
@@ -61,7 +61,7 @@ pub struct BesideOutcome {
     /// Its cost at both edges of the measured window.
     pub samples: Edges<Sample>,
     /// Its report.
-    pub drove: Option<Drove>,
+    pub drove: Option<ClientReport>,
 }
 
 /// Readings at the two quiescent edges of the measured window.

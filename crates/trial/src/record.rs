@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
     RowInfo,
-    protocol::{Counts, Drove, StepReport},
+    protocol::{ClientReport, Counts, StepReport},
     row::BuildInfo,
     socket::Secured,
     spec::{Pacing, Role},
@@ -261,7 +261,7 @@ pub struct Beside {
     /// What its process had used at both edges of the measured window.
     pub samples: Edges<Sample>,
     /// Its report; absent where the trial failed before.
-    pub drove: Option<Drove>,
+    pub drove: Option<ClientReport>,
 }
 
 impl From<BesideOutcome> for Beside {

@@ -7,7 +7,7 @@
 use bench_core::{
     DriveSpec, ServeSpec,
     payload::Class,
-    protocol::{Drove, Event, Measured, Served},
+    protocol::{ClientReport, Event, Measured, ServerReport},
     spec::Role,
     tally::reconcile,
 };
@@ -94,7 +94,7 @@ fn steps<S: Stage>(
     let clients = &mut ends.clients;
     let beside = outcome.beside.as_mut().map(|beside| (&mut beside.samples, &mut beside.drove));
     let first = (&mut outcome.client_samples, &mut outcome.drove);
-    let mut reports: Vec<(&mut Edges<Sample>, &mut Option<Drove>)> =
+    let mut reports: Vec<(&mut Edges<Sample>, &mut Option<ClientReport>)> =
         std::iter::once(first).chain(beside).collect();
 
     outcome.machine_samples.ready = stage.sample_machine();
@@ -117,7 +117,7 @@ fn steps<S: Stage>(
     }
     outcome.machine_samples.measured = stage.sample_machine();
 
-    let mut counted = Drove::default();
+    let mut counted = ClientReport::default();
     for (((client, (_, report)), measured), drive) in
         clients.iter_mut().zip(reports).zip(&windows).zip(drives)
     {
@@ -164,7 +164,7 @@ fn unexpected(role: Role, step: Step, event: &Event) -> Stopped {
     at(step)(message).into()
 }
 
-fn client_is_sound(drove: &Drove, measured: &Measured, tls: bool) -> Result<(), String> {
+fn client_is_sound(drove: &ClientReport, measured: &Measured, tls: bool) -> Result<(), String> {
     if let Some(first) = drove.errors.first() {
         let others = match drove.failed_connections {
             0 | 1 => String::new(),
@@ -199,7 +199,7 @@ fn client_is_sound(drove: &Drove, measured: &Measured, tls: bool) -> Result<(), 
 /// `refused` connects failed as the load allows: the server may have seen as many openings end early.
 /// What subscribers missed, and how many were disconnected, is what the server says of its policy. What a disconnected
 /// one missed, only the server can tell.
-fn losses_agree(counted: &Drove, served: &Served) -> Result<(), String> {
+fn losses_agree(counted: &ClientReport, served: &ServerReport) -> Result<(), String> {
     if counted.disconnected != served.disconnected {
         return Err(format!(
             "the server disconnected {} subscribers by policy, and {} saw it",
@@ -215,7 +215,7 @@ fn losses_agree(counted: &Drove, served: &Served) -> Result<(), String> {
     Ok(())
 }
 
-fn server_is_sound(served: &Served, refused: u64) -> Result<(), String> {
+fn server_is_sound(served: &ServerReport, refused: u64) -> Result<(), String> {
     let probe = served.tally.class(Class::Probe);
     if (probe.received_messages, probe.sent_messages) != (1, 1) {
         return Err(format!(

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use bench_core::{
     DriveSpec,
-    protocol::{Drove, Event},
+    protocol::{ClientReport, Event},
     row::BuildInfo,
     spec::{LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload},
 };
@@ -105,7 +105,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
 }
 
 /// Lets the client go through its load, and returns what it saw.
-fn converse(client: &mut Process) -> Result<Drove, String> {
+fn converse(client: &mut Process) -> Result<ClientReport, String> {
     expect(client, |event| matches!(event, Event::Ready))?;
     client.tell("go")?;
     expect(client, |event| matches!(event, Event::Measured(_)))?;
@@ -121,7 +121,7 @@ fn converse(client: &mut Process) -> Result<Drove, String> {
 }
 
 /// What the client saw, for a person.
-fn text(drove: &Drove, workload: Workload) -> Result<String, String> {
+fn text(drove: &ClientReport, workload: Workload) -> Result<String, String> {
     let (series, what) = match workload {
         Workload::Paced => (Series::FromIntended, "paced, latency from the intended instant"),
         _ => (Series::RoundTrip, "closed loop"),

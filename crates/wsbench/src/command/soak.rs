@@ -14,7 +14,7 @@ use std::{
 
 use bench_core::{
     DriveSpec, ServeSpec,
-    protocol::{Drove, Event, Served},
+    protocol::{ClientReport, Event, ServerReport},
     row::BuildInfo,
     spec::{Load, Pacing, SocketSpec},
     tally::reconcile,
@@ -156,8 +156,8 @@ fn launch(client: &Program, addr: SocketAddr, load: Load, limit: Duration) -> Re
 struct Clients {
     started: Instant,
     stop: Arc<AtomicBool>,
-    churn: Worker<Drove>,
-    paced: Worker<Drove>,
+    churn: Worker<ClientReport>,
+    paced: Worker<ClientReport>,
     slow: Vec<Worker<SlowReads>>,
 }
 
@@ -176,7 +176,7 @@ impl Clients {
     }
 
     /// Stops them, and gives what each found.
-    fn end(self) -> Result<(Drove, Drove, SlowReads), String> {
+    fn end(self) -> Result<(ClientReport, ClientReport, SlowReads), String> {
         self.stop.store(true, Relaxed);
         let churn = ended(self.churn).map_err(|reason| format!("churn: {reason}"))?;
         let paced = ended(self.paced).map_err(|reason| format!("paced load: {reason}"))?;
@@ -212,7 +212,7 @@ fn watch(server: &mut Process, started: Instant, time: Duration) -> Vec<Reading>
 }
 
 /// What does not add up between what both ends counted.
-fn accounts(report: &Report, served: &Served) -> Vec<String> {
+fn accounts(report: &Report, served: &ServerReport) -> Vec<String> {
     let mut clients = report.slow;
     clients.add(&report.churn.tally);
     clients.add(&report.paced.tally);

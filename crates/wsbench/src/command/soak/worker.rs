@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::protocol::{Drove, Event};
+use bench_core::protocol::{ClientReport, Event};
 use trial::{Peer, process::Process};
 
 /// A thread that drives a client, and what it found.
@@ -21,14 +21,19 @@ pub(super) fn repeat(
     line: String,
     every: Duration,
     stop: Arc<AtomicBool>,
-) -> Worker<Drove> {
+) -> Worker<ClientReport> {
     thread::spawn(move || {
         let result = converse(&mut client, &line, every, &stop);
         result.map_err(|reason| format!("the client {reason}: {}", client.abandon()))
     })
 }
 
-fn converse(client: &mut Process, line: &str, every: Duration, stop: &AtomicBool) -> Result<Drove, String> {
+fn converse(
+    client: &mut Process,
+    line: &str,
+    every: Duration,
+    stop: &AtomicBool,
+) -> Result<ClientReport, String> {
     let out_of_turn = || "reported out of turn".to_owned();
     let Event::Ready = client.event()? else { return Err(out_of_turn()) };
     while !stop.load(Relaxed) {

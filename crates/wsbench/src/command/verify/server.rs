@@ -8,7 +8,7 @@ use std::{
 use bench_core::{
     ServeSpec,
     payload::Class,
-    protocol::{Event, Served},
+    protocol::{Event, ServerReport},
     spec::SocketSpec,
 };
 use trial::{Peer, Program, probe, process::Process};
@@ -150,7 +150,7 @@ fn start(program: &Program) -> Result<(Process, SocketAddr), String> {
 }
 
 /// The server has counted what was sent to it, where that is known.
-fn counts(served: &Served) -> Result<(), Fault> {
+fn counts(served: &ServerReport) -> Result<(), Fault> {
     for (class, messages, bytes) in [
         (Class::Measured, messages::COUNTED, Some(messages::COUNTED * messages::COUNTED_BYTES)),
         // The nonce's length is its own affair.
