@@ -64,6 +64,19 @@ pub enum Event {
     Drove(ClientReport),
 }
 
+impl Event {
+    /// Name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Listening { .. } => "listening",
+            Event::Served(_) => "served",
+            Event::Ready => "ready",
+            Event::Measured(_) => "measured",
+            Event::Drove(_) => "drove",
+        }
+    }
+}
+
 /// The measured window in short.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Measured {
@@ -242,5 +255,15 @@ mod tests {
         assert_eq!(json, r#"{"event":"measured","units":5,"elapsed_ns":7}"#);
         assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event);
         assert_eq!(serde_json::to_string(&Event::Ready).unwrap(), r#"{"event":"ready"}"#);
+        let events = [
+            Event::Listening { addr: ([127, 0, 0, 1], 9).into(), pid: 1 },
+            Event::Served(ServerReport::default()),
+            Event::Ready,
+            event,
+            Event::Drove(ClientReport::default()),
+        ];
+        for event in events {
+            assert_eq!(serde_json::to_value(&event).unwrap()["event"], event.name());
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     catalogue::Scenario,
     machine::Machine,
     mark::Mark,
-    outcome::{BesideOutcome, Edges, Failure},
+    outcome::{ClientOutcome, Edges, Failure},
     placement::{Cores, Placement},
     sample::{MachineSample, Sample},
 };
@@ -264,8 +264,8 @@ pub struct Beside {
     pub drove: Option<ClientReport>,
 }
 
-impl From<BesideOutcome> for Beside {
-    fn from(outcome: BesideOutcome) -> Beside {
-        Beside { samples: outcome.samples, drove: outcome.drove }
+impl From<ClientOutcome> for Beside {
+    fn from(outcome: ClientOutcome) -> Beside {
+        Beside { samples: outcome.samples, drove: outcome.report }
     }
 }

@@ -6,13 +6,19 @@ use std::{
 };
 
 use bench_core::{
+    payload::Class,
+    protocol::Event,
     socket::Secured,
     spec::{Load, Pacing, SocketSpec},
     tally::Tally,
 };
 
 use super::*;
-use crate::{probe::ProbeError, sample::MachineSample, stage::StageError};
+use crate::{
+    probe::ProbeError,
+    sample::{MachineSample, Sample},
+    stage::StageError,
+};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -124,11 +130,11 @@ impl Script {
             load: Load::default(),
             socket: SocketSpec::default(),
         };
-        let beside = self
-            .beside
-            .as_ref()
-            .map(|_| DriveSpec { load: Load { connections: 7, ..Load::default() }, ..drive.clone() });
-        let outcome = super::run(&mut self, &serve, &drive, beside.as_ref());
+        let mut drives = vec![drive.clone()];
+        if self.beside.is_some() {
+            drives.push(DriveSpec { load: Load { connections: 7, ..Load::default() }, ..drive });
+        }
+        let outcome = super::run(&mut self, &serve, &drives);
         let log = self.log.borrow().clone();
         (outcome, log)
     }
@@ -187,7 +193,7 @@ fn served(received: u64, sent: u64) -> ServerReport {
 fn the_steps_come_in_order_and_both_edges_are_quiet() {
     let (outcome, log) = Script::sound().run();
     assert_eq!(outcome.failure, None);
-    assert!(outcome.drove.is_some() && outcome.served.is_some());
+    assert!(outcome.clients[0].report.is_some() && outcome.server_report.is_some());
     let expected = [
         "probe",
         "client started",
@@ -215,9 +221,9 @@ fn two_clients_share_a_window_and_their_counts_are_added() {
     script.server[1] = Ok(Event::Served(served(15, 15)));
     let (outcome, log) = script.run();
     assert_eq!(outcome.failure, None);
-    let beside = outcome.beside.unwrap();
-    assert_eq!((beside.drove.unwrap().units, outcome.drove.unwrap().units), (5, 10));
-    assert!(beside.samples.both().is_some());
+    let units = |client: &ClientOutcome| client.report.as_ref().unwrap().units;
+    assert_eq!(outcome.clients.iter().map(units).collect::<Vec<_>>(), [10, 5]);
+    assert!(outcome.clients.iter().all(|client| client.samples.both().is_some()));
     let expected = [
         "probe",
         "client started",
@@ -321,7 +327,8 @@ fn a_client_that_speaks_out_of_turn_is_named() {
     script.client[0] = script.client[1].clone();
     let failure = script.failure();
     assert_eq!(failure.step, Step::Ready);
-    assert!(failure.message.contains("`measured` out of turn"), "{failure}");
+    let expected = "starting the client: the client reported `measured` where `ready` was due";
+    assert!(failure.to_string().starts_with(expected), "{failure}");
 }
 
 #[test]
@@ -404,5 +411,5 @@ fn a_connection_that_is_not_what_it_should_be_fails_the_trial() {
         Secured { protocol: String::new(), cipher_suite: String::new(), key_exchange: String::new() };
     let drove = ClientReport { units: 10, elapsed_ns: 1_000, tls: Some(secured), ..ClientReport::default() };
     script.client[2] = Ok(Event::Drove(drove));
-    assert!(script.failure().message.contains("were to be plain, and the client reports TLS"));
+    assert!(script.failure().message.contains("asks for plain connections, and the client reports TLS ones"));
 }
