@@ -17,7 +17,7 @@ use crate::{
     pacer::Pacer,
     panics::panics,
     payload::{Class, PayloadSource},
-    protocol::{Command, Control, Measured},
+    protocol::{ClientReport, Command, Control, Counts, Measured, StepReport},
     service::{self, Push},
     spec::{Idle, Load, Pacing, PingPong, Schedule, Target, Work},
     timer::{instant_at, now_ns, within},
@@ -33,7 +33,6 @@ mod task;
 mod tests;
 mod waits;
 
-pub use crate::protocol::{Counts, Drove, StepReport};
 pub use connection::Connection;
 use connection::PUBLISHER;
 use open::Opened;
@@ -73,7 +72,11 @@ const ERRORS_QUOTED: usize = 5;
 /// # Errors
 /// When the server cannot be reached, the control is gone, or an agreed push schedule began too early. Errors of
 /// single connections are part of the result.
-pub async fn drive<R: Runtime>(runtime: R, spec: &DriveSpec, mut control: Control) -> anyhow::Result<Drove> {
+pub async fn drive<R: Runtime>(
+    runtime: R,
+    spec: &DriveSpec,
+    mut control: Control,
+) -> anyhow::Result<ClientReport> {
     if control.reflects() {
         return reflect(&runtime, spec).await;
     }
@@ -95,10 +98,10 @@ pub async fn drive<R: Runtime>(runtime: R, spec: &DriveSpec, mut control: Contro
 
 /// The service `/echo` at the client's end, for conformance tests whose server asks the questions. What such a server
 /// does to the connection is its test and no failure.
-async fn reflect<R: Runtime>(runtime: &R, spec: &DriveSpec) -> anyhow::Result<Drove> {
+async fn reflect<R: Runtime>(runtime: &R, spec: &DriveSpec) -> anyhow::Result<ClientReport> {
     let opener = opener(runtime, spec)?;
     let mut socket = opener.open(&opener.url("/echo")).await?.socket;
-    let mut drove = Drove::default();
+    let mut drove = ClientReport::default();
     if let Err(error) = service::echo(&mut socket, 0, &mut drove.tally).await {
         drove.errors.push(error.to_string());
     }
@@ -373,7 +376,7 @@ impl<R: Runtime> Client<R> {
         }
     }
 
-    async fn finish(mut self, total: Measured, recorders: &[Recorder]) -> Drove {
+    async fn finish(mut self, total: Measured, recorders: &[Recorder]) -> ClientReport {
         let limit = self.opener.spec.close_timeout();
         // The publisher first: the server's end of a subscriber listens to it no sooner than when nothing more can come.
         self.connections.sort_by_key(|connection| connection.index);
@@ -383,7 +386,7 @@ impl<R: Runtime> Client<R> {
                 connection.error = closed.err().map(WorkloadError::Socket);
             }
         }
-        let mut drove = Drove {
+        let mut drove = ClientReport {
             units: total.units,
             elapsed_ns: total.elapsed_ns,
             capacity_per_s: self.capacity_per_s,
@@ -398,7 +401,7 @@ impl<R: Runtime> Client<R> {
             ),
             panics: panics(),
             failed_connections: self.panicked,
-            ..Drove::default()
+            ..ClientReport::default()
         };
         for connection in &self.connections {
             drove.tally.add(&connection.progress.tally);

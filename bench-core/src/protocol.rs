@@ -20,11 +20,11 @@ use futures::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-mod drove;
-mod served;
+mod client_report;
+mod server_report;
 
-pub use drove::{Counts, Drove, StepReport};
-pub use served::Served;
+pub use client_report::{ClientReport, Counts, StepReport};
+pub use server_report::ServerReport;
 
 /// Version of the protocol that this crate speaks.
 pub const VERSION: u32 = 1;
@@ -55,13 +55,26 @@ pub enum Event {
         pid: u32,
     },
     /// `serve`: stdin has ended, all connections are closed.
-    Served(Served),
+    Served(ServerReport),
     /// `drive`: connected, warmed up, drained; waits for `go`.
     Ready,
     /// `drive`: the measured window is over, drained, connections held; waits for `finish` or another `go`.
     Measured(Measured),
     /// `drive`: everything is closed.
-    Drove(Drove),
+    Drove(ClientReport),
+}
+
+impl Event {
+    /// Name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Listening { .. } => "listening",
+            Event::Served(_) => "served",
+            Event::Ready => "ready",
+            Event::Measured(_) => "measured",
+            Event::Drove(_) => "drove",
+        }
+    }
 }
 
 /// The measured window in short.
@@ -242,5 +255,15 @@ mod tests {
         assert_eq!(json, r#"{"event":"measured","units":5,"elapsed_ns":7}"#);
         assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event);
         assert_eq!(serde_json::to_string(&Event::Ready).unwrap(), r#"{"event":"ready"}"#);
+        let events = [
+            Event::Listening { addr: ([127, 0, 0, 1], 9).into(), pid: 1 },
+            Event::Served(ServerReport::default()),
+            Event::Ready,
+            event,
+            Event::Drove(ClientReport::default()),
+        ];
+        for event in events {
+            assert_eq!(serde_json::to_value(&event).unwrap()["event"], event.name());
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DriveSpec, ServeSpec,
-    protocol::{self, Control, Drove, Ready, Served},
+    protocol::{self, ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::{Feature, Flush, Pacing, Workload},
 };
@@ -27,13 +27,13 @@ pub trait Row: Sync {
     ///
     /// # Errors
     /// When the runtime cannot start or the address cannot be listened on.
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served>;
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport>;
 
     /// Carries out a client's half of a trial.
     ///
     /// # Errors
     /// When the runtime cannot start or the server cannot be reached.
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove>;
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport>;
 }
 
 /// Most worker threads of a row that takes several: more than any machine has cores.

@@ -7,7 +7,7 @@ use futures_lite::future;
 
 use crate::{
     Network, Runtime, ServeSpec, ServerContext, net,
-    protocol::{Ready, Served},
+    protocol::{Ready, ServerReport},
     runtime::ServerTask,
 };
 
@@ -19,7 +19,7 @@ pub use task::{Accepted, Acceptor, Task};
 ///
 /// # Errors
 /// When the address cannot be listened on, stdout is closed, or the accept loop cannot be started.
-pub async fn serve<R: Runtime>(runtime: R, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+pub async fn serve<R: Runtime>(runtime: R, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
     let listener = net::listen(spec)?;
     let addr = listener.local_addr()?;
     let listener = R::Net::listen(listener)?;

@@ -27,8 +27,6 @@ mod accounting;
 
 pub use accounting::{ConnectionTally, DRAIN, ServerContext};
 
-pub use crate::protocol::Served;
-
 /// A service with its parameters, as the request path and query give them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Service {

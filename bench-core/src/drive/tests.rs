@@ -11,7 +11,7 @@ use histogram::Series;
 use super::{connection::Connection, open::Opener, pass::Pass, task::Task, waits::Waits, *};
 use crate::{
     Network, ServeSpec, ServerContext, Timer, net,
-    protocol::Served,
+    protocol::ServerReport,
     serve_connection,
     spec::{Connect, ConnectPace, Refusals, SocketSpec},
     tally::reconcile,
@@ -90,7 +90,7 @@ impl Server {
         block_on(or(task.run(), serving))
     }
 
-    fn served(&self) -> Served {
+    fn served(&self) -> ServerReport {
         self.context.totals()
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     ServeSpec, SocketError, Timer,
     fanout::{Hub, Losses},
     panics::panics,
-    protocol::Served,
+    protocol::ServerReport,
     tally::Tally,
 };
 
@@ -23,7 +23,7 @@ pub const DRAIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct ServerContext {
     spec: ServeSpec,
-    served: Mutex<Served>,
+    served: Mutex<ServerReport>,
     hub: Hub,
     open: AtomicU64,
 }
@@ -55,7 +55,7 @@ impl ServerContext {
     }
 
     /// The final counts, once the connections that are still closing have ended or [`DRAIN`] has passed.
-    pub async fn finish<T: Timer>(&self, timer: &T) -> Served {
+    pub async fn finish<T: Timer>(&self, timer: &T) -> ServerReport {
         let deadline = Instant::now() + DRAIN;
         while self.open.load(Relaxed) > 0 && Instant::now() < deadline {
             timer.sleep_until(Instant::now() + Duration::from_millis(1)).await;
@@ -64,12 +64,12 @@ impl ServerContext {
     }
 
     /// The counts as they are: for a server that waits for its last connections by itself.
-    pub fn totals(&self) -> Served {
+    pub fn totals(&self) -> ServerReport {
         let open_at_end = self.open.load(Relaxed);
-        Served { open_at_end, panics: panics(), ..self.served().clone() }
+        ServerReport { open_at_end, panics: panics(), ..self.served().clone() }
     }
 
-    fn served(&self) -> std::sync::MutexGuard<'_, Served> {
+    fn served(&self) -> std::sync::MutexGuard<'_, ServerReport> {
         // Every change under this lock is a plain addition: a panic elsewhere leaves nothing half done.
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,7 +15,7 @@ use crate::{
     fanout::Subscription,
     pacer::Pacer,
     payload::PayloadSource,
-    protocol::Served,
+    protocol::ServerReport,
     serve_connection,
     service::Service,
     spec::{SocketSpec, WhenFull},
@@ -51,7 +51,7 @@ async fn serve(service: Service, socket: MemorySocket, context: &Arc<ServerConte
 struct Seen {
     result: Result<(), WorkloadError>,
     progress: Progress,
-    served: Served,
+    served: ServerReport,
 }
 
 impl Seen {
@@ -101,7 +101,7 @@ fn against_own<F: Future<Output = ()>>(
         result
     };
     let (result, ()) = block_on(zip(driving, serve(server)));
-    Seen { result, progress, served: Served::default() }
+    Seen { result, progress, served: ServerReport::default() }
 }
 
 /// How a server of the test's own misbehaves at its fifth message.

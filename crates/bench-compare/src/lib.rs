@@ -5,15 +5,14 @@
 
 use std::{env, process::ExitCode, time::Duration};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use bench_core::{
     DriveSpec, Row, ServeSpec,
-    protocol::Event,
     spec::{Load, Pacing, SocketSpec},
     tally::reconcile,
 };
 use trial::{
-    Peer, Program,
+    ClientConversation, Program, ServerConversation,
     placement::{self, Placement},
     probe,
     process::Process,
@@ -44,8 +43,8 @@ pub fn runner_main() -> Option<ExitCode> {
 /// A server and a client of one row, connected, on one core.
 #[derive(Debug)]
 pub struct Pair {
-    server: Process,
-    client: Process,
+    server: ServerConversation<Process>,
+    client: ClientConversation<Process>,
     asked: u64,
 }
 
@@ -60,23 +59,21 @@ impl Pair {
         let cores = placement::choose(Placement::Shared, 1, 1)?;
         let socket = SocketSpec::default();
         let serve = ServeSpec::on_loopback(1, socket.clone());
-        let mut server = Process::launch(program.command("serve", serve.to_args()), &cores.server, LIMIT)?;
-        let Event::Listening { addr, .. } = server.event()? else {
-            bail!("the server did not report that it listens");
-        };
+        let server = Process::launch(program.command("serve", serve.to_args()), &cores.server, LIMIT)?;
+        let mut server = ServerConversation::with(server);
+        let addr = server.listening().context("the server")?;
         probe::echo_nonce(addr, None, LIMIT)?;
         let pacing = Pacing::default();
         let drive = DriveSpec { target: addr.to_string(), threads: 1, pacing, tls_cert: None, load, socket };
-        let mut client = Process::launch(program.command("drive", drive.to_args()), &cores.client, LIMIT)?;
-        match client.event()? {
-            Event::Ready => Ok(Pair { server, client, asked: 0 }),
-            other => bail!("the client reported {other:?} where `ready` was due"),
-        }
+        let client = Process::launch(program.command("drive", drive.to_args()), &cores.client, LIMIT)?;
+        let mut client = ClientConversation::with(client);
+        client.ready().context("the client")?;
+        Ok(Pair { server, client, asked: 0 })
     }
 
     /// Ids of the server's and the client's process.
     pub fn ids(&self) -> (u32, u32) {
-        (self.server.id(), self.client.id())
+        (self.server.peer().id(), self.client.peer().id())
     }
 
     /// The time that the client takes for `n` verified messages (or connects).
@@ -85,11 +82,14 @@ impl Pair {
     /// When an answer was wrong or missing.
     pub fn measure(&mut self, n: u64) -> anyhow::Result<Duration> {
         self.asked += n;
-        self.client.tell(&format!("go {n}"))?;
-        match self.client.event()? {
-            Event::Measured(measured) if measured.units == n => Ok(Duration::from_nanos(measured.elapsed_ns)),
-            other => bail!("{n} messages were asked for, and the client reported {other:?}"),
-        }
+        self.client.go(Some(n)).context("the client")?;
+        let measured = self.client.measured().context("the client")?;
+        ensure!(
+            measured.units == n,
+            "{n} messages were asked for, and the client reported {}",
+            measured.units
+        );
+        Ok(Duration::from_nanos(measured.elapsed_ns))
     }
 
     /// Ends both processes and compares what they counted with what was asked for.
@@ -97,18 +97,17 @@ impl Pair {
     /// # Errors
     /// When the counts differ, or a process does not end in order.
     pub fn finish(mut self) -> anyhow::Result<()> {
-        self.client.tell("finish")?;
-        let Event::Drove(drove) = self.client.event()? else {
-            bail!("the client made no report");
-        };
-        self.client.wait()?;
-        self.server.end_input();
-        let Event::Served(served) = self.server.event()? else {
-            bail!("the server made no report");
-        };
-        self.server.wait()?;
-        reconcile(&drove.tally, &served.tally, served.dropped())?;
-        ensure!(drove.units == self.asked, "{} were asked for and {} were counted", self.asked, drove.units);
+        let client = self.client.finish().context("the client")?;
+        self.client.exit().context("the client")?;
+        let server = self.server.stop().context("the server")?;
+        self.server.exit().context("the server")?;
+        reconcile(&client.tally, &server.tally, server.dropped())?;
+        ensure!(
+            client.units == self.asked,
+            "{} were asked for and {} were counted",
+            self.asked,
+            client.units
+        );
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Runtime, ServerTask, Timer,
-    protocol::{Control, Drove},
+    protocol::{ClientReport, Control},
     spec::Pacing,
 };
 use runner_tokio::Tokio;
@@ -17,7 +17,7 @@ use runner_tokio::Tokio;
 const LATE: Duration = Duration::from_millis(5);
 
 /// Drives a load with timers that fire late.
-pub fn drive(spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+pub fn drive(spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let spec = DriveSpec { pacing: Pacing::Timers, ..spec.clone() };
     runtime.block_on(bench_core::drive(Late, &spec, control))

@@ -23,7 +23,7 @@ use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Kind, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
     Socket, SocketError, SocketResult, Timer,
     payload::Class,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     row::BuildInfo,
     service::Service,
     spec::SocketSpec,
@@ -79,7 +79,7 @@ impl Row for Faulty {
         }
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         match fault().as_str() {
             "never-ready" => thread::sleep(FOREVER),
             "early-exit" => exit(0),
@@ -105,7 +105,7 @@ impl Row for Faulty {
         Ok(served)
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         match fault().as_str() {
             "client-crash" => abort(),
             "client-hang" => thread::sleep(FOREVER),

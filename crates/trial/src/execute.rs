@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bench_core::{drive::push_lead, spec::Load};
+use bench_core::{DriveSpec, drive::push_lead, spec::Load};
 
 use crate::{
     catalogue::Scenario,
@@ -57,10 +57,9 @@ pub fn execute(
     let outcome = match setup.scenario.socket.tls.then(Identity::make).transpose() {
         Ok(identity) => {
             let identity = identity.as_ref();
-            let drive = setup.drive_spec(&setup.scenario.load, pacing, identity);
-            let beside = setup.scenario.beside.as_ref();
-            let beside = beside.map(|load| setup.drive_spec(load, pacing, identity));
-            run(&mut stage, &setup.serve_spec(identity), &drive, beside.as_ref())
+            let drives: Vec<DriveSpec> =
+                setup.scenario.loads().map(|load| setup.drive_spec(load, pacing, identity)).collect();
+            run(&mut stage, &setup.serve_spec(identity), &drives)
         }
         Err(error) => {
             let failure = Failure { step: Step::Listen, message: format!("{error:#}") };

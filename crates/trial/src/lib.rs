@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod clock;
+mod conversation;
 #[cfg(target_os = "linux")]
 pub mod counters;
 pub mod execute;
@@ -26,8 +27,9 @@ mod setup;
 mod stage;
 mod summary;
 
+pub use conversation::{ClientConversation, ServerConversation};
 pub use execute::execute;
-pub use outcome::{BesideOutcome, Edges, Failure, Outcome, Step};
+pub use outcome::{ClientOutcome, Edges, Failure, Outcome, Step};
 pub use program::{DescribeError, Program};
 pub use run::run;
 pub use sample::{MachineSample, Sample};

@@ -1,6 +1,8 @@
 //! What a trial yields, and where one that failed has stopped.
 
-use bench_core::protocol::{Drove, Served};
+use std::fmt;
+
+use bench_core::protocol::{ClientReport, ServerReport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +28,23 @@ pub enum Step {
     Accounting,
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Step::Listen => "starting the server",
+            Step::Probe => "checking that the server answers",
+            Step::Ready => "starting the client",
+            Step::Measure => "measuring",
+            Step::Finish => "closing the connections",
+            Step::Stop => "stopping the server",
+            Step::Accounting => "comparing what both ends counted",
+        })
+    }
+}
+
 /// Why a trial failed: part of its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
-#[error("{step:?}: {message}")]
+#[error("{step}: {message}")]
 pub struct Failure {
     /// Where it stopped.
     pub step: Step,
@@ -41,27 +57,23 @@ pub struct Failure {
 pub struct Outcome {
     /// Cost of the server at both edges of the measured window.
     pub server_samples: Edges<Sample>,
-    /// Cost of the client at both edges of the measured window.
-    pub client_samples: Edges<Sample>,
     /// The whole machine at both edges of the measured window.
     pub machine_samples: Edges<MachineSample>,
-    /// The client's report.
-    pub drove: Option<Drove>,
-    /// The second client, where there is one.
-    pub beside: Option<BesideOutcome>,
+    /// The clients, one for each load, in their order.
+    pub clients: Vec<ClientOutcome>,
     /// The server's report.
-    pub served: Option<Served>,
+    pub server_report: Option<ServerReport>,
     /// Why the trial failed; absent when it counts.
     pub failure: Option<Failure>,
 }
 
-/// What the second client of a trial yields.
+/// What one client of a trial yields.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct BesideOutcome {
+pub struct ClientOutcome {
     /// Its cost at both edges of the measured window.
     pub samples: Edges<Sample>,
     /// Its report.
-    pub drove: Option<Drove>,
+    pub report: Option<ClientReport>,
 }
 
 /// Readings at the two quiescent edges of the measured window.

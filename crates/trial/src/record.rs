@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
     RowInfo,
-    protocol::{Counts, Drove, StepReport},
+    protocol::{ClientReport, Counts, StepReport},
     row::BuildInfo,
     socket::Secured,
     spec::{Pacing, Role},
@@ -21,7 +21,7 @@ use crate::{
     catalogue::Scenario,
     machine::Machine,
     mark::Mark,
-    outcome::{BesideOutcome, Edges, Failure},
+    outcome::{ClientOutcome, Edges, Failure},
     placement::{Cores, Placement},
     sample::{MachineSample, Sample},
 };
@@ -261,11 +261,11 @@ pub struct Beside {
     /// What its process had used at both edges of the measured window.
     pub samples: Edges<Sample>,
     /// Its report; absent where the trial failed before.
-    pub drove: Option<Drove>,
+    pub drove: Option<ClientReport>,
 }
 
-impl From<BesideOutcome> for Beside {
-    fn from(outcome: BesideOutcome) -> Beside {
-        Beside { samples: outcome.samples, drove: outcome.drove }
+impl From<ClientOutcome> for Beside {
+    fn from(outcome: ClientOutcome) -> Beside {
+        Beside { samples: outcome.samples, drove: outcome.report }
     }
 }

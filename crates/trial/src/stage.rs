@@ -43,17 +43,25 @@ pub enum PeerError {
         /// What a trial may take.
         limit: Duration,
     },
-    /// It printed something that is no event.
+    /// It printed something other than an event.
     #[error("printed {0}")]
     Printed(String),
+    /// It reported one event where another was due.
+    #[error("reported `{came}` where `{due}` was due")]
+    OutOfTurn {
+        /// Name of the event that came.
+        came: &'static str,
+        /// Name of the event that was due.
+        due: &'static str,
+    },
     /// It no longer prints anything, and has not ended either.
-    #[error("closed its output and goes on")]
+    #[error("closed its output but is still running")]
     OutputClosed,
-    /// It cannot be told anything any more.
-    #[error("its input has ended")]
+    /// It was told to stop before, and takes no more commands.
+    #[error("takes no more commands: its input has ended")]
     InputEnded,
     /// It does not read what it is told.
-    #[error("`{line}` could not be said: {reason}")]
+    #[error("did not read `{line}`: {reason}")]
     NotTold {
         /// What it should have been told.
         line: String,

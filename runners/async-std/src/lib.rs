@@ -10,7 +10,7 @@ use async_std::{
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     row::MAX_THREADS,
     service::Service,
     spec::SocketSpec,
@@ -45,11 +45,11 @@ impl Row for AsyncStd {
         })
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         task::block_on(bench_core::serve(Global, spec, ready))
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         task::block_on(bench_core::drive(Global, spec, control))
     }
 }

@@ -9,7 +9,7 @@ use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
     completion::{self, OwnedStream, WebSocket},
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::SocketSpec,
 };
@@ -36,11 +36,11 @@ impl Row for SingleThread {
         })
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         runtime()?.block_on(bench_core::serve(Compio, spec, ready))
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         runtime()?.block_on(bench_core::drive(Compio, spec, control))
     }
 }

@@ -15,7 +15,7 @@ use anyhow::{Context, anyhow};
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::SocketSpec,
     websocket::{self, WebSocket},
@@ -50,11 +50,11 @@ impl Row for SingleThread {
         })
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         executor()?.run(bench_core::serve(Glommio, spec, ready))
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         executor()?.run(bench_core::drive(Glommio, spec, control))
     }
 }

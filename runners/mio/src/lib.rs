@@ -4,7 +4,7 @@
 use anyhow::bail;
 use bench_core::{
     DriveSpec, Row, RowInfo, Rows, ServeSpec,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     spec::Feature,
 };
 
@@ -32,11 +32,11 @@ impl Row for Loop {
         })
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         server::serve(spec, ready)
     }
 
-    fn drive(&self, _: &DriveSpec, _: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, _: &DriveSpec, _: Control) -> anyhow::Result<ClientReport> {
         bail!("the row `mio` has no client: it is a server only")
     }
 }

@@ -12,8 +12,8 @@ use std::{
 
 use bench_core::{
     ConnectionTally, ServeSpec, ServerContext, net,
-    protocol::Ready,
-    service::{DRAIN, Served},
+    protocol::{Ready, ServerReport},
+    service::DRAIN,
     timer::now_ns,
     watch::LOOKS,
 };
@@ -39,7 +39,7 @@ const STOP: Token = Token(usize::MAX - 3);
 const EVENTS: usize = 1024;
 
 /// Serves until stdin ends.
-pub fn serve(spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+pub fn serve(spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
     let poll = Poll::new()?;
     let mut listener = TcpListener::from_std(net::listen(spec)?);
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;

@@ -5,7 +5,7 @@ use std::{future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, rc::Rc, 
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::SocketSpec,
     websocket::{self, WebSocket},
@@ -28,12 +28,12 @@ impl Row for SingleThread {
         Ok(describe("LocalExecutor", 1))
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         let executor = Rc::new(LocalExecutor::new());
         smol::block_on(executor.run(bench_core::serve(Smol(executor.clone()), spec, ready)))
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         let executor = Rc::new(LocalExecutor::new());
         smol::block_on(executor.run(bench_core::drive(Smol(executor.clone()), spec, control)))
     }

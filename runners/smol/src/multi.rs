@@ -4,7 +4,7 @@ use std::{future::Future, io, panic::AssertUnwindSafe, sync::Arc, thread};
 
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Row, RowInfo, Runtime, ServeSpec, ServerTask,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     row::MAX_THREADS,
 };
 use smol::{Executor, channel::unbounded, future::FutureExt};
@@ -18,11 +18,11 @@ impl Row for SeveralThreads {
         Ok(describe("Executor, work-stealing", MAX_THREADS))
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         on_threads(spec.threads, |executor| bench_core::serve(executor, spec, ready))
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         on_threads(spec.threads, |executor| bench_core::drive(executor, spec, control))
     }
 }

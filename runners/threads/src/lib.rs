@@ -14,7 +14,7 @@ use std::{
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::SocketSpec,
 };
@@ -44,11 +44,11 @@ impl Row for ThreadPerConnection {
         })
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         block_on(bench_core::serve(Threads, spec, ready))
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         block_on(bench_core::drive(Threads, spec, control))
     }
 }

@@ -6,7 +6,7 @@ use std::{future::Future, io, net::SocketAddr, time::Instant};
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::SocketSpec,
     websocket::{self, WebSocket},
@@ -30,11 +30,11 @@ impl Row for CurrentThread {
         Ok(describe("current_thread", 1, "async-tungstenite"))
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         current_thread()?.block_on(bench_core::serve(Tokio, spec, ready))
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         current_thread()?.block_on(bench_core::drive(Tokio, spec, control))
     }
 }

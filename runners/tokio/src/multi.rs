@@ -2,7 +2,7 @@
 
 use bench_core::{
     DriveSpec, Row, RowInfo, ServeSpec,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     row::MAX_THREADS,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -16,11 +16,11 @@ impl Row for MultiThread {
         Ok(describe("multi_thread, work-stealing", MAX_THREADS, "async-tungstenite"))
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         runtime(spec.threads)?.block_on(bench_core::serve(Tokio, spec, ready))
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         runtime(spec.threads)?.block_on(bench_core::drive(Tokio, spec, control))
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Kind, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
     Socket, SocketError, SocketResult, Timer,
-    protocol::{Control, Drove, Ready, Served},
+    protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::{Feature, Flush, SocketSpec},
     websocket::{self, handshake_error, request_not_seen, service_of, socket_error},
@@ -49,11 +49,11 @@ impl Row for CurrentThread {
         Ok(describe("current_thread", 1, "tokio-tungstenite").without_features(&[Feature::Tls]))
     }
 
-    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<Served> {
+    fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {
         current_thread()?.block_on(bench_core::serve(TokioNative, spec, ready))
     }
 
-    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<Drove> {
+    fn drive(&self, spec: &DriveSpec, control: Control) -> anyhow::Result<ClientReport> {
         current_thread()?.block_on(bench_core::drive(TokioNative, spec, control))
     }
 }

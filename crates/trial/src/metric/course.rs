@@ -3,7 +3,7 @@
 use std::{num::NonZeroU64, ops::Range};
 
 use bench_core::{
-    protocol::Drove,
+    protocol::ClientReport,
     spec::{Load, StallPlan, Workload},
 };
 use histogram::{Distribution, Series, quantile_of_all};
@@ -51,7 +51,7 @@ fn rate(units: u64, elapsed_ns: u64) -> f64 {
     units as f64 * 1e9 / elapsed_ns as f64
 }
 
-fn of_beside(load: &Load, drove: &Drove) -> Vec<(Metric, f64)> {
+fn of_beside(load: &Load, drove: &ClientReport) -> Vec<(Metric, f64)> {
     let its_rate = rate(drove.units, drove.elapsed_ns);
     let mut figures = vec![(BESIDE_RATE, its_rate)];
     if load.workload() == Workload::Connect {
@@ -77,7 +77,7 @@ fn around_stall(record: &Record, stall: StallPlan) -> Vec<(Metric, f64)> {
 }
 
 /// The latency before, during and after the load beside.
-fn around(record: &Record, beside: &Load, drove: &Drove) -> Vec<(Metric, f64)> {
+fn around(record: &Record, beside: &Load, drove: &ClientReport) -> Vec<(Metric, f64)> {
     let start_ns = beside.delay_ms * 1_000_000;
     parts(record, start_ns, start_ns + drove.elapsed_ns)
 }

@@ -17,8 +17,10 @@ impl Record {
         took_ns: u64,
         outcome: Outcome,
     ) -> Record {
-        let drove = outcome.drove.unwrap_or_default();
-        let served = outcome.served.unwrap_or_default();
+        let mut clients = outcome.clients.into_iter();
+        let first = clients.next().unwrap_or_default();
+        let drove = first.report.unwrap_or_default();
+        let served = outcome.server_report.unwrap_or_default();
         let end = |row: &str, program: &Program, samples, tally| End {
             row: row.to_owned(),
             info: program.info.clone(),
@@ -41,7 +43,7 @@ impl Record {
             placement: setup.placement,
             cores: setup.cores.clone(),
             server: end(&setup.pair.server, setup.server, outcome.server_samples, served.tally),
-            client: end(&setup.pair.client, setup.client, outcome.client_samples, drove.tally),
+            client: end(&setup.pair.client, setup.client, first.samples, drove.tally),
             started_unix_ms,
             took_ns,
             units: drove.units,
@@ -60,7 +62,7 @@ impl Record {
             series: if outcome.failure.is_none() { drove.series } else { BTreeMap::new() },
             slices: drove.slices,
             counts: drove.counts,
-            beside: outcome.beside.map(Beside::from),
+            beside: clients.next().map(Beside::from),
             machine_samples: outcome.machine_samples,
             machine: origin.machine.clone(),
             build: origin.build.clone(),

@@ -6,13 +6,19 @@ use std::{
 };
 
 use bench_core::{
+    payload::Class,
+    protocol::Event,
     socket::Secured,
     spec::{Load, Pacing, SocketSpec},
     tally::Tally,
 };
 
 use super::*;
-use crate::{probe::ProbeError, sample::MachineSample, stage::StageError};
+use crate::{
+    probe::ProbeError,
+    sample::{MachineSample, Sample},
+    stage::StageError,
+};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -101,7 +107,8 @@ impl Script {
     fn sound() -> Script {
         let listening = Event::Listening { addr: ([127, 0, 0, 1], 9).into(), pid: 1 };
         let measured = Measured { units: 10, elapsed_ns: 1_000 };
-        let drove = Drove { units: 10, elapsed_ns: 1_000, tally: tally(10, 10), ..Drove::default() };
+        let drove =
+            ClientReport { units: 10, elapsed_ns: 1_000, tally: tally(10, 10), ..ClientReport::default() };
         Script {
             server: vec![Ok(listening), Ok(Event::Served(served(10, 10)))],
             client: vec![Ok(Event::Ready), Ok(Event::Measured(measured)), Ok(Event::Drove(drove))],
@@ -123,11 +130,11 @@ impl Script {
             load: Load::default(),
             socket: SocketSpec::default(),
         };
-        let beside = self
-            .beside
-            .as_ref()
-            .map(|_| DriveSpec { load: Load { connections: 7, ..Load::default() }, ..drive.clone() });
-        let outcome = super::run(&mut self, &serve, &drive, beside.as_ref());
+        let mut drives = vec![drive.clone()];
+        if self.beside.is_some() {
+            drives.push(DriveSpec { load: Load { connections: 7, ..Load::default() }, ..drive });
+        }
+        let outcome = super::run(&mut self, &serve, &drives);
         let log = self.log.borrow().clone();
         (outcome, log)
     }
@@ -175,18 +182,18 @@ fn tally(sent: u64, received: u64) -> Tally {
     tally
 }
 
-fn served(received: u64, sent: u64) -> Served {
+fn served(received: u64, sent: u64) -> ServerReport {
     let mut tally = tally(sent, received);
     tally.class_mut(Class::Probe).received(24);
     tally.class_mut(Class::Probe).sent(24);
-    Served { tally, ..Served::default() }
+    ServerReport { tally, ..ServerReport::default() }
 }
 
 #[test]
 fn the_steps_come_in_order_and_both_edges_are_quiet() {
     let (outcome, log) = Script::sound().run();
     assert_eq!(outcome.failure, None);
-    assert!(outcome.drove.is_some() && outcome.served.is_some());
+    assert!(outcome.clients[0].report.is_some() && outcome.server_report.is_some());
     let expected = [
         "probe",
         "client started",
@@ -209,14 +216,14 @@ fn the_steps_come_in_order_and_both_edges_are_quiet() {
 fn two_clients_share_a_window_and_their_counts_are_added() {
     let mut script = Script::sound();
     let measured = Measured { units: 5, elapsed_ns: 900 };
-    let drove = Drove { units: 5, elapsed_ns: 900, tally: tally(5, 5), ..Drove::default() };
+    let drove = ClientReport { units: 5, elapsed_ns: 900, tally: tally(5, 5), ..ClientReport::default() };
     script.beside = Some(vec![Ok(Event::Ready), Ok(Event::Measured(measured)), Ok(Event::Drove(drove))]);
     script.server[1] = Ok(Event::Served(served(15, 15)));
     let (outcome, log) = script.run();
     assert_eq!(outcome.failure, None);
-    let beside = outcome.beside.unwrap();
-    assert_eq!((beside.drove.unwrap().units, outcome.drove.unwrap().units), (5, 10));
-    assert!(beside.samples.both().is_some());
+    let units = |client: &ClientOutcome| client.report.as_ref().unwrap().units;
+    assert_eq!(outcome.clients.iter().map(units).collect::<Vec<_>>(), [10, 5]);
+    assert!(outcome.clients.iter().all(|client| client.samples.both().is_some()));
     let expected = [
         "probe",
         "client started",
@@ -255,9 +262,15 @@ fn a_second_client_that_fails_ends_the_trial_and_all_processes() {
 fn refused_connects_explain_as_many_openings_that_ended_early() {
     let with = |handshake_errors, refused| {
         let mut script = Script::sound();
-        let drove = Drove { units: 10, elapsed_ns: 1_000, tally: tally(10, 10), refused, ..Drove::default() };
+        let drove = ClientReport {
+            units: 10,
+            elapsed_ns: 1_000,
+            tally: tally(10, 10),
+            refused,
+            ..ClientReport::default()
+        };
         script.client[2] = Ok(Event::Drove(drove));
-        script.server[1] = Ok(Event::Served(Served { handshake_errors, ..served(10, 10) }));
+        script.server[1] = Ok(Event::Served(ServerReport { handshake_errors, ..served(10, 10) }));
         script.run().0.failure
     };
     assert_eq!(with(2, 2), None);
@@ -314,14 +327,15 @@ fn a_client_that_speaks_out_of_turn_is_named() {
     script.client[0] = script.client[1].clone();
     let failure = script.failure();
     assert_eq!(failure.step, Step::Ready);
-    assert!(failure.message.contains("`measured` out of turn"), "{failure}");
+    let expected = "starting the client: the client reported `measured` where `ready` was due";
+    assert!(failure.to_string().starts_with(expected), "{failure}");
 }
 
 #[test]
 fn a_wrong_answer_a_client_saw_fails_the_trial() {
     let mut script = Script::sound();
     let errors = vec!["connection 3: wrong answer".to_owned()];
-    let drove = Drove { errors, failed_connections: 2, ..Drove::default() };
+    let drove = ClientReport { errors, failed_connections: 2, ..ClientReport::default() };
     script.client[2] = Ok(Event::Drove(drove));
     let failure = script.failure();
     assert_eq!(failure.step, Step::Finish);
@@ -351,7 +365,7 @@ fn a_server_that_counts_wrongly_fails_the_trial() {
     assert!(failure.message.contains("client sent 10 measured messages"), "{failure}");
 
     let mut script = Script::sound();
-    let quiet = Served { tally: tally(10, 10), ..Served::default() };
+    let quiet = ServerReport { tally: tally(10, 10), ..ServerReport::default() };
     script.server[1] = Ok(Event::Served(quiet));
     assert!(script.failure().message.contains("readiness"));
 }
@@ -359,8 +373,8 @@ fn a_server_that_counts_wrongly_fails_the_trial() {
 #[test]
 fn a_panic_or_an_open_connection_fails_the_trial() {
     for (fault, named) in [
-        (Served { panics: 1, ..served(10, 10) }, "1 panics"),
-        (Served { open_at_end: 2, ..served(10, 10) }, "2 connections that did not close"),
+        (ServerReport { panics: 1, ..served(10, 10) }, "1 panics"),
+        (ServerReport { open_at_end: 2, ..served(10, 10) }, "2 connections that did not close"),
     ] {
         let mut script = Script::sound();
         script.server[1] = Ok(Event::Served(fault));
@@ -373,13 +387,13 @@ fn what_a_policy_took_away_has_to_add_up() {
     let with = |dropped, missed, disconnected| {
         let mut script = Script::sound();
         // Of ten that were sent, so many did not arrive.
-        let served = Served { dropped_messages: dropped, disconnected, ..served(10, 10) };
-        let drove = Drove {
+        let served = ServerReport { dropped_messages: dropped, disconnected, ..served(10, 10) };
+        let drove = ClientReport {
             units: 10,
             elapsed_ns: 1_000,
             tally: tally(10, 10 - dropped),
             missed,
-            ..Drove::default()
+            ..ClientReport::default()
         };
         script.server[1] = Ok(Event::Served(served));
         script.client[2] = Ok(Event::Drove(drove));
@@ -395,7 +409,7 @@ fn a_connection_that_is_not_what_it_should_be_fails_the_trial() {
     let mut script = Script::sound();
     let secured =
         Secured { protocol: String::new(), cipher_suite: String::new(), key_exchange: String::new() };
-    let drove = Drove { units: 10, elapsed_ns: 1_000, tls: Some(secured), ..Drove::default() };
+    let drove = ClientReport { units: 10, elapsed_ns: 1_000, tls: Some(secured), ..ClientReport::default() };
     script.client[2] = Ok(Event::Drove(drove));
-    assert!(script.failure().message.contains("were to be plain, and the client reports TLS"));
+    assert!(script.failure().message.contains("asks for plain connections, and the client reports TLS ones"));
 }

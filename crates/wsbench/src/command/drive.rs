@@ -4,13 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use bench_core::{
     DriveSpec,
-    protocol::{Drove, Event},
+    protocol::ClientReport,
     row::BuildInfo,
     spec::{LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload},
 };
 use clap::Args;
 use histogram::Series;
-use trial::{Peer, process::Process};
+use trial::{ClientConversation, Peer, process::Process};
 use units::{Unit, human};
 
 use crate::{
@@ -89,14 +89,15 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     let program = Finder::new(arguments.runner_dir, build)?.find(&arguments.row)?;
     let limit = spec.load.expected() * 3 + Duration::from_millis(spec.load.warm_up_ms) + SLACK;
     let command = program.command("drive", spec.to_args());
-    let mut client = Process::launch(command, &[], limit).map_err(Stop::failed)?;
-    match converse(&mut client).and_then(|drove| text(&drove, workload)) {
+    let client = Process::launch(command, &[], limit).map_err(Stop::failed)?;
+    let mut client = ClientConversation::with(client);
+    match converse(&mut client).and_then(|report| text(&report, workload)) {
         Ok(text) => {
             print(&text);
             Ok(OK)
         }
         Err(reason) => {
-            let stderr = client.abandon();
+            let stderr = client.peer_mut().abandon();
             let said = if stderr.is_empty() { String::new() } else { format!(": {stderr}") };
             eprintln!("error: the client {reason}{said}");
             Ok(FAILED)
@@ -105,37 +106,34 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
 }
 
 /// Lets the client go through its load, and returns what it saw.
-fn converse(client: &mut Process) -> Result<Drove, String> {
-    expect(client, |event| matches!(event, Event::Ready))?;
-    client.tell("go")?;
-    expect(client, |event| matches!(event, Event::Measured(_)))?;
-    client.tell("finish")?;
-    let Event::Drove(drove) = expect(client, |event| matches!(event, Event::Drove(_)))? else {
-        return Err("reported out of turn".to_owned());
-    };
-    if let Some(error) = drove.errors.first() {
-        return Err(format!("found: {error} ({} connections failed)", drove.failed_connections));
+fn converse(client: &mut ClientConversation<Process>) -> Result<ClientReport, String> {
+    client.ready()?;
+    client.go(None)?;
+    client.measured()?;
+    let report = client.finish()?;
+    if let Some(error) = report.errors.first() {
+        return Err(format!("found: {error} ({} connections failed)", report.failed_connections));
     }
-    client.wait()?;
-    Ok(drove)
+    client.exit()?;
+    Ok(report)
 }
 
 /// What the client saw, for a person.
-fn text(drove: &Drove, workload: Workload) -> Result<String, String> {
+fn text(report: &ClientReport, workload: Workload) -> Result<String, String> {
     let (series, what) = match workload {
         Workload::Paced => (Series::FromIntended, "paced, latency from the intended instant"),
         _ => (Series::RoundTrip, "closed loop"),
     };
-    let seconds = drove.elapsed_ns as f64 / 1e9;
+    let seconds = report.elapsed_ns as f64 / 1e9;
     let mut text = format!(
         "{} verified round trips in {seconds:.2} s: {} ({what})\n",
-        drove.units,
-        human(drove.units as f64 / seconds, Unit::PerSecond),
+        report.units,
+        human(report.units as f64 / seconds, Unit::PerSecond),
     );
-    if drove.not_sent > 0 {
-        text += &format!("{} more were intended and could not be sent in time\n", drove.not_sent);
+    if report.not_sent > 0 {
+        text += &format!("{} more were intended and could not be sent in time\n", report.not_sent);
     }
-    if let Some(latency) = drove.series.get(&series) {
+    if let Some(latency) = report.series.get(&series) {
         let histogram = latency.histogram().map_err(|error| error.to_string())?;
         for (label, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)] {
             if let Some(ns) = latency.quantile_of_ns(&histogram, q) {
@@ -145,9 +143,4 @@ fn text(drove: &Drove, workload: Workload) -> Result<String, String> {
         text += &format!("{:>7}  {:>9}\n", "max", human(latency.max_ns as f64, Unit::Nanoseconds));
     }
     Ok(text)
-}
-
-fn expect(client: &mut Process, wanted: impl Fn(&Event) -> bool) -> Result<Event, String> {
-    let event = client.event()?;
-    if wanted(&event) { Ok(event) } else { Err("reported out of turn".to_owned()) }
 }

@@ -14,13 +14,13 @@ use std::{
 
 use bench_core::{
     DriveSpec, ServeSpec,
-    protocol::{Drove, Event, Served},
+    protocol::{ClientReport, ServerReport},
     row::BuildInfo,
     spec::{Load, Pacing, SocketSpec},
     tally::reconcile,
 };
 use clap::Args;
-use trial::{Peer, Program, probe, process::Process};
+use trial::{ClientConversation, Program, ServerConversation, probe, process::Process};
 
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},
@@ -99,18 +99,16 @@ fn run(program: &Program, client: &Program, time: Duration) -> Result<Report, St
     let limit = time + SLACK;
     let (mut server, addr) = serve(program, limit)?;
     probe::echo_nonce(addr, None, limit)?;
-    let before = report::read(&mut server, Duration::ZERO).ok_or("the server's use cannot be read here")?;
+    let before =
+        report::read(server.peer_mut(), Duration::ZERO).ok_or("the server's use cannot be read here")?;
 
     let clients = Clients::start(client, addr, limit)?;
-    let readings = watch(&mut server, clients.started, time);
+    let readings = watch(server.peer_mut(), clients.started, time);
     let (churn, paced, slow) = clients.end()?;
 
-    let after = report::quiet(&mut server, before.files);
-    server.end_input();
-    let Event::Served(served) = server.event().map_err(|reason| format!("the server {reason}"))? else {
-        return Err("the server reported something else than its counts".to_owned());
-    };
-    server.wait().map_err(|reason| format!("the server {reason}"))?;
+    let after = report::quiet(server.peer_mut(), before.files);
+    let served = server.stop().and_then(|served| server.exit().map(|()| served));
+    let served = served.map_err(|reason| format!("the server {reason}"))?;
     let mut report = Report {
         row: program.row.clone(),
         time,
@@ -129,17 +127,21 @@ fn run(program: &Program, client: &Program, time: Duration) -> Result<Report, St
 }
 
 /// Starts the row's server, and says where it listens.
-fn serve(program: &Program, limit: Duration) -> Result<(Process, SocketAddr), String> {
+fn serve(program: &Program, limit: Duration) -> Result<(ServerConversation<Process>, SocketAddr), String> {
     let spec = ServeSpec::on_loopback(1, socket(program));
-    let mut server = Process::launch(program.command("serve", spec.to_args()), &[], limit)?;
-    match server.event()? {
-        Event::Listening { addr, .. } => Ok((server, addr)),
-        _ => Err("the server reported something else than that it listens".to_owned()),
-    }
+    let server = Process::launch(program.command("serve", spec.to_args()), &[], limit)?;
+    let mut server = ServerConversation::with(server);
+    let addr = server.listening().map_err(|reason| format!("the server {reason}"))?;
+    Ok((server, addr))
 }
 
 /// Starts a client that waits for its signal to go.
-fn launch(client: &Program, addr: SocketAddr, load: Load, limit: Duration) -> Result<Process, String> {
+fn launch(
+    client: &Program,
+    addr: SocketAddr,
+    load: Load,
+    limit: Duration,
+) -> Result<ClientConversation<Process>, String> {
     let spec = DriveSpec {
         target: addr.to_string(),
         threads: 1,
@@ -149,15 +151,16 @@ fn launch(client: &Program, addr: SocketAddr, load: Load, limit: Duration) -> Re
         socket: socket(client),
     };
     spec.validate().map_err(|error| error.to_string())?;
-    Ok::<_, String>(Process::launch(client.command("drive", spec.to_args()), &[], limit)?)
+    let client = Process::launch(client.command("drive", spec.to_args()), &[], limit)?;
+    Ok(ClientConversation::with(client))
 }
 
 /// Everything that uses the server.
 struct Clients {
     started: Instant,
     stop: Arc<AtomicBool>,
-    churn: Worker<Drove>,
-    paced: Worker<Drove>,
+    churn: Worker<ClientReport>,
+    paced: Worker<ClientReport>,
     slow: Vec<Worker<SlowReads>>,
 }
 
@@ -168,15 +171,15 @@ impl Clients {
         let paced = launch(client, addr, paced(), limit)?;
         Ok(Clients {
             started: Instant::now(),
-            churn: repeat(churn, format!("go {CHURN_PER_SECOND}"), Duration::from_secs(1), stop.clone()),
-            paced: repeat(paced, "go".to_owned(), Duration::ZERO, stop.clone()),
+            churn: repeat(churn, Some(CHURN_PER_SECOND.into()), Duration::from_secs(1), stop.clone()),
+            paced: repeat(paced, None, Duration::ZERO, stop.clone()),
             slow: slow::start(addr, stop.clone()),
             stop,
         })
     }
 
     /// Stops them, and gives what each found.
-    fn end(self) -> Result<(Drove, Drove, SlowReads), String> {
+    fn end(self) -> Result<(ClientReport, ClientReport, SlowReads), String> {
         self.stop.store(true, Relaxed);
         let churn = ended(self.churn).map_err(|reason| format!("churn: {reason}"))?;
         let paced = ended(self.paced).map_err(|reason| format!("paced load: {reason}"))?;
@@ -212,7 +215,7 @@ fn watch(server: &mut Process, started: Instant, time: Duration) -> Vec<Reading>
 }
 
 /// What does not add up between what both ends counted.
-fn accounts(report: &Report, served: &Served) -> Vec<String> {
+fn accounts(report: &Report, served: &ServerReport) -> Vec<String> {
     let mut clients = report.slow;
     clients.add(&report.churn.tally);
     clients.add(&report.paced.tally);

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use bench_core::{
     DriveSpec, ServeSpec,
-    protocol::Event,
     spec::{Load, Pacing, PingPong, SocketSpec, Work},
     tally::{Tally, reconcile},
 };
-use trial::{Peer, Program, probe, process::Process};
+use trial::{ClientConversation, Peer, PeerError, Program, ServerConversation, probe, process::Process};
 
 use crate::attacks::{Outcome, Size};
 
@@ -38,8 +37,9 @@ fn all_accounted_for(server: &Program, client: &Program, connections: u32, messa
         ..SocketSpec::default()
     };
     let spec = ServeSpec::on_loopback(1, socket(server));
-    let mut serving = Process::launch(server.command("serve", spec.to_args()), &[], LIMIT)?;
-    let Event::Listening { addr, .. } = serving.event()? else { return Err("it does not listen".to_owned()) };
+    let serving = Process::launch(server.command("serve", spec.to_args()), &[], LIMIT)?;
+    let mut serving = ServerConversation::with(serving);
+    let addr = serving.listening()?;
     probe::echo_nonce(addr, None, LIMIT)?;
     let spec = DriveSpec {
         tls_cert: None,
@@ -56,26 +56,22 @@ fn all_accounted_for(server: &Program, client: &Program, connections: u32, messa
     };
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        clients.push(Process::launch(client.command("drive", spec.to_args()), &[], LIMIT)?);
+        let client = Process::launch(client.command("drive", spec.to_args()), &[], LIMIT)?;
+        clients.push(ClientConversation::with(client));
     }
-    let step =
-        |clients: &mut Vec<Process>, line: &str| clients.iter_mut().try_for_each(|client| client.tell(line));
-    events(&mut clients)?;
-    step(&mut clients, "go")?;
-    events(&mut clients)?;
-    step(&mut clients, "finish")?;
+    each(&mut clients, ClientConversation::ready)?;
+    each(&mut clients, |client| client.go(None))?;
+    each(&mut clients, ClientConversation::measured)?;
     let mut sent = Tally::default();
     let mut units = 0;
-    for event in events(&mut clients)? {
-        let Event::Drove(drove) = event else { return Err(format!("a client reported {event:?}")) };
-        if let Some(error) = drove.errors.first() {
-            return Err(format!("{} connections failed: {error}", drove.failed_connections));
+    for report in each(&mut clients, ClientConversation::finish)? {
+        if let Some(error) = report.errors.first() {
+            return Err(format!("{} connections failed: {error}", report.failed_connections));
         }
-        units += drove.units;
-        sent.add(&drove.tally);
+        units += report.units;
+        sent.add(&report.tally);
     }
-    serving.end_input();
-    let Event::Served(served) = serving.event()? else { return Err("no counts at the end".to_owned()) };
+    let served = serving.stop()?;
     let due = u64::from(connections) * messages;
     if units != due || served.upgraded != u64::from(connections) + 1 || served.open_at_end != 0 {
         return Err(format!("{units} round trips of {due}, and the server counted {served:?}"));
@@ -83,9 +79,13 @@ fn all_accounted_for(server: &Program, client: &Program, connections: u32, messa
     Ok(reconcile(&sent, &served.tally, 0..=0)?)
 }
 
-fn events(clients: &mut [Process]) -> Result<Vec<Event>, String> {
-    let event = |client: &mut Process| {
-        client.event().map_err(|reason| format!("a client {reason}: {}", client.abandon()))
+/// Takes a step of the conversation with each client.
+fn each<T>(
+    clients: &mut [ClientConversation<Process>],
+    step: impl Fn(&mut ClientConversation<Process>) -> Result<T, PeerError>,
+) -> Result<Vec<T>, String> {
+    let step = |client: &mut ClientConversation<Process>| {
+        step(client).map_err(|reason| format!("a client {reason}: {}", client.peer_mut().abandon()))
     };
-    clients.iter_mut().map(event).collect()
+    clients.iter_mut().map(step).collect()
 }

@@ -21,7 +21,7 @@ use std::{
 };
 
 use attacks::{FILES, MOST, Outcome, PANICS, Size};
-use bench_core::{ServeSpec, protocol::Served, service::PANICS_ON_REQUEST, spec::SocketSpec};
+use bench_core::{ServeSpec, protocol::ServerReport, service::PANICS_ON_REQUEST, spec::SocketSpec};
 use libtest_mimic::{Arguments, Failed, Trial};
 use server::{PATIENCE, Server};
 use trial::{DescribeError, Program};
@@ -42,7 +42,7 @@ struct Peer {
     change: fn(&mut ServeSpec),
     most_bytes: u64,
     /// What the server has to have counted.
-    counted: fn(&Served) -> bool,
+    counted: fn(&ServerReport) -> bool,
 }
 
 const fn peer(name: &'static str, attack: fn(&Server, Size) -> Outcome) -> Peer {

@@ -11,7 +11,7 @@ use std::{
 
 use bench_core::{
     ServeSpec,
-    protocol::{Event, Served},
+    protocol::{Event, ServerReport},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -141,7 +141,7 @@ impl Server {
     }
 
     /// Stops it; it has to end in order, and to have kept its words short.
-    pub fn finish(mut self) -> Result<Served, String> {
+    pub fn finish(mut self) -> Result<ServerReport, String> {
         let length = self.stderr.metadata().map_err(|error| error.to_string())?.len();
         if length > STDERR_BYTES {
             return Err(format!("it wrote {length} B to stderr: {}", self.said()));

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::{payload::Class, protocol::Drove, tally::Tally};
+use bench_core::{payload::Class, protocol::ClientReport, tally::Tally};
 use histogram::Series;
 use trial::{Peer, process::Process};
 use units::{Unit, human};
@@ -44,8 +44,8 @@ pub struct Report {
     pub readings: Vec<Reading>,
     /// When all connections should be gone.
     pub after: Option<Reading>,
-    pub churn: Drove,
-    pub paced: Drove,
+    pub churn: ClientReport,
+    pub paced: ClientReport,
     pub slow: Tally,
     pub slow_connections: u64,
     /// What does not add up.
@@ -157,7 +157,7 @@ impl fmt::Display for Report {
 }
 
 /// The paced load in a line.
-fn tail(paced: &Drove) -> String {
+fn tail(paced: &ClientReport) -> String {
     let mut text = format!("{} round trips", paced.units);
     if paced.not_sent > 0 {
         text += &format!(", {} could not be sent in time", paced.not_sent);
@@ -190,8 +190,8 @@ mod tests {
             before: Reading { at: Duration::ZERO, files: 12, rss_bytes: 4 << 20 },
             readings: (1..=300).map(reading).collect(),
             after: Some(Reading { at: Duration::ZERO, files: 12, rss_bytes: 6 << 20 }),
-            churn: Drove::default(),
-            paced: Drove::default(),
+            churn: ClientReport::default(),
+            paced: ClientReport::default(),
             slow: Tally::default(),
             slow_connections: 0,
             faults: Vec::new(),

@@ -1,4 +1,4 @@
-//! Clients that go on until they are told to stop.
+//! Clients that measure again and again until they are told to stop.
 
 use std::{
     sync::{
@@ -9,39 +9,43 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::protocol::{Drove, Event};
-use trial::{Peer, process::Process};
+use bench_core::protocol::ClientReport;
+use trial::{ClientConversation, Peer, process::Process};
 
 /// A thread that drives a client, and what it found.
 pub(super) type Worker<T> = thread::JoinHandle<Result<T, String>>;
 
-/// Lets a client measure over and over, each time at least `every` after the time before, until it is told to stop.
+/// Lets a client measure `count` messages (connects) on each connection, or what its load says, over and over until it
+/// is told to stop. A window starts `every` after the one before at the earliest.
 pub(super) fn repeat(
-    mut client: Process,
-    line: String,
+    mut client: ClientConversation<Process>,
+    count: Option<u64>,
     every: Duration,
     stop: Arc<AtomicBool>,
-) -> Worker<Drove> {
+) -> Worker<ClientReport> {
     thread::spawn(move || {
-        let result = converse(&mut client, &line, every, &stop);
-        result.map_err(|reason| format!("the client {reason}: {}", client.abandon()))
+        let result = converse(&mut client, count, every, &stop);
+        result.map_err(|reason| format!("the client {reason}: {}", client.peer_mut().abandon()))
     })
 }
 
-fn converse(client: &mut Process, line: &str, every: Duration, stop: &AtomicBool) -> Result<Drove, String> {
-    let out_of_turn = || "reported out of turn".to_owned();
-    let Event::Ready = client.event()? else { return Err(out_of_turn()) };
+fn converse(
+    client: &mut ClientConversation<Process>,
+    count: Option<u64>,
+    every: Duration,
+    stop: &AtomicBool,
+) -> Result<ClientReport, String> {
+    client.ready()?;
     while !stop.load(Relaxed) {
         let started = Instant::now();
-        client.tell(line)?;
-        let Event::Measured(_) = client.event()? else { return Err(out_of_turn()) };
+        client.go(count)?;
+        client.measured()?;
         thread::sleep(every.saturating_sub(started.elapsed()));
     }
-    client.tell("finish")?;
-    let Event::Drove(drove) = client.event()? else { return Err(out_of_turn()) };
-    match drove.errors.first() {
-        Some(error) => Err(format!("found: {error} ({} connections failed)", drove.failed_connections)),
-        None => Ok(client.wait().map(|()| drove)?),
+    let report = client.finish()?;
+    match report.errors.first() {
+        Some(error) => Err(format!("found: {error} ({} connections failed)", report.failed_connections)),
+        None => Ok(client.exit().map(|()| report)?),
     }
 }
 

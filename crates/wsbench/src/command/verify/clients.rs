@@ -9,10 +9,9 @@ use std::{
 use bench_core::{
     DriveSpec, Kind,
     payload::Class,
-    protocol::Event,
     spec::{Load, Pacing, PingPong, SocketSpec, Work},
 };
-use trial::{Peer, Program, process::Process};
+use trial::{ClientConversation, Peer, Program, process::Process};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
@@ -171,35 +170,34 @@ fn check(program: &Program, case: &Case) -> Result<(), Fault> {
 
 /// Lets the row's client go through the load.
 fn drive(program: &Program, spec: &DriveSpec, case: &Case) -> Result<(), Fault> {
-    let mut client = Process::launch(program.command("drive", spec.to_args()), &[], LIMIT)?;
+    let client = Process::launch(program.command("drive", spec.to_args()), &[], LIMIT)?;
+    let mut client = ClientConversation::with(client);
     let result = converse(&mut client, case);
     result.map_err(|reason| {
-        let stderr = client.abandon();
+        let stderr = client.peer_mut().abandon();
         let said = if stderr.is_empty() { String::new() } else { format!(": {stderr}") };
         fault!("the client {reason}{said}")
     })
 }
 
-fn converse(client: &mut Process, case: &Case) -> Result<(), Fault> {
-    let out_of_turn = || Err(fault!("reported out of turn"));
-    let Event::Ready = client.event()? else { return out_of_turn() };
-    client.tell("go")?;
-    let Event::Measured(_) = client.event()? else { return out_of_turn() };
-    client.tell("finish")?;
-    let Event::Drove(drove) = client.event()? else { return out_of_turn() };
-    let exit = client.wait();
-    if let Some(error) = drove.errors.first() {
+fn converse(client: &mut ClientConversation<Process>, case: &Case) -> Result<(), Fault> {
+    client.ready()?;
+    client.go(None)?;
+    client.measured()?;
+    let report = client.finish()?;
+    let exit = client.exit();
+    if let Some(error) = report.errors.first() {
         return Err(fault!("found: {error}"));
     }
     exit?;
-    if drove.failed_connections > 0 || drove.panics > 0 {
-        return Err(fault!("counted {} failed connections", drove.failed_connections));
+    if report.failed_connections > 0 || report.panics > 0 {
+        return Err(fault!("counted {} failed connections", report.failed_connections));
     }
-    let count = drove.tally.class(Class::Measured);
+    let count = report.tally.class(Class::Measured);
     let bytes = case.messages * case.payload_bytes;
     let counted = (count.sent_messages, count.sent_bytes, count.received_messages, count.received_bytes);
-    if drove.units != case.messages || counted != (case.messages, bytes, case.messages, bytes) {
-        return Err(fault!("counted {} units and {counted:?} for {} messages", drove.units, case.messages));
+    if report.units != case.messages || counted != (case.messages, bytes, case.messages, bytes) {
+        return Err(fault!("counted {} units and {counted:?} for {} messages", report.units, case.messages));
     }
     Ok(())
 }

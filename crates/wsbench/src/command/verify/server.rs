@@ -5,13 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::{
-    ServeSpec,
-    payload::Class,
-    protocol::{Event, Served},
-    spec::SocketSpec,
-};
-use trial::{Peer, Program, probe, process::Process};
+use bench_core::{ServeSpec, payload::Class, protocol::ServerReport, spec::SocketSpec};
+use trial::{Program, ServerConversation, probe, process::Process};
 
 use super::{
     fault::{Fault, fault},
@@ -120,15 +115,10 @@ pub(super) fn server(program: &Program) -> Findings {
         }
     }
     let sound = findings.faults.is_empty();
-    server.end_input();
-    let served = match server.event() {
-        Ok(Event::Served(served)) => server.wait().map(|()| served).map_err(String::from),
-        Ok(_) => Err("reported something else than its counts".to_owned()),
-        Err(reason) => Err(reason.into()),
-    };
-    let result = served.map_err(|reason| fault!("the server {reason}")).and_then(|served| {
-        match served.panics {
-            0 if sound => counts(&served),
+    let report = server.stop().and_then(|report| server.exit().map(|()| report));
+    let result = report.map_err(|reason| fault!("the server {reason}")).and_then(|report| {
+        match report.panics {
+            0 if sound => counts(&report),
             // What was lost in a check that failed cannot have been counted.
             0 => Ok(()),
             panics => Err(fault!("{panics} panics in the server")),
@@ -138,19 +128,18 @@ pub(super) fn server(program: &Program) -> Findings {
     findings
 }
 
-fn start(program: &Program) -> Result<(Process, SocketAddr), String> {
+fn start(program: &Program) -> Result<(ServerConversation<Process>, SocketAddr), String> {
     let defaults = SocketSpec::default();
     let socket = SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults };
     let spec = ServeSpec::on_loopback(1, socket);
-    let mut server = Process::launch(program.command("serve", spec.to_args()), &[], SERVER_LIMIT)?;
-    match server.event()? {
-        Event::Listening { addr, .. } => Ok((server, addr)),
-        _ => Err("reported something else than that it listens".to_owned()),
-    }
+    let server = Process::launch(program.command("serve", spec.to_args()), &[], SERVER_LIMIT)?;
+    let mut server = ServerConversation::with(server);
+    let addr = server.listening()?;
+    Ok((server, addr))
 }
 
 /// The server has counted what was sent to it, where that is known.
-fn counts(served: &Served) -> Result<(), Fault> {
+fn counts(served: &ServerReport) -> Result<(), Fault> {
     for (class, messages, bytes) in [
         (Class::Measured, messages::COUNTED, Some(messages::COUNTED * messages::COUNTED_BYTES)),
         // The nonce's length is its own affair.

@@ -9,7 +9,7 @@ use crate::tally::Tally;
 
 /// What a server reports when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Served {
+pub struct ServerReport {
     /// Messages by class, over all connections.
     pub tally: Tally,
     /// Messages that were not delivered because of a stated policy.
@@ -41,7 +41,7 @@ pub struct Served {
     pub panics: u64,
 }
 
-impl Served {
+impl ServerReport {
     /// How many messages a policy dropped, at least and at most.
     ///
     /// What was on its way to a subscriber when it was cut off counts as dropped. It may have arrived all the same where

@@ -10,7 +10,7 @@ use crate::{socket::Secured, tally::Tally};
 
 /// What a client reports when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Drove {
+pub struct ClientReport {
     /// Units of the measured window: round trips, acknowledged messages, deliveries or handshakes.
     pub units: u64,
     /// Length of the measured window in nanoseconds: from its start, after the delay of the load (for pushes on an agreed
