@@ -13,12 +13,11 @@ use histogram::Recorder;
 
 use crate::{
     ClientConnection, ClientTask, DriveSpec, Runtime, Socket,
-    fanout::Subscription,
     pacer::Pacer,
     panics::panics,
     payload::{Class, PayloadSource},
     protocol::{ClientReport, Command, Control, Counts, Measured, StepReport},
-    service::{self, Push},
+    service::{self, Push, fanout::Subscription},
     spec::{Idle, Load, Pacing, PingPong, Schedule, Target, Work},
     timer::{instant_at, now_ns, within},
     workload::{Progress, Script, Stop, Stretch, WorkloadError, broadcast},

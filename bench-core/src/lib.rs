@@ -11,44 +11,37 @@
 //! |---|---|
 //! | [`Runtime`] | how it spawns tasks, and its [`Timer`] |
 //! | [`Network`] | how it listens, accepts and connects, and the WebSocket stack on top |
-//! | [`Socket`] | one WebSocket connection: whole messages in and out; [`websocket`] and [`completion`] have it ready |
+//! | [`Socket`] | one WebSocket connection: whole messages in and out; [`stack::websocket`] and [`stack::completion`] have it ready |
 //! | [`Row`] | a row of the table: describes itself, and starts the runtime with [`serve()`] or [`drive()`] |
 //!
 //! Where to look for the rest:
 //!
 //! | subject | modules |
 //! |---|---|
-//! | the server's half | [`serve`](mod@serve) accepts, [`service`] answers, [`fanout`] spreads what is published, [`watch`] keeps time limits |
+//! | the server's half | [`serve`](mod@serve) accepts, [`service`] answers |
 //! | the client's half | [`drive`](mod@drive) goes through the phases of a trial, [`workload`] is what a connection does, [`pacer`] waits for instants |
-//! | WebSocket stacks | [`websocket`] on futures-io, [`completion`] on streams that own their buffers, [`write_behind`], [`transport`], [`tls`], [`net`] |
+//! | WebSocket stacks | [`stack`]: tungstenite over streams of several kinds, plain and under TLS; [`net`] makes the listeners |
 //! | what both ends agree on | [`spec`], [`protocol`], [`payload`], [`tally`] |
 //! | for tests | [`testkit`]: connections in memory |
 
-pub mod completion;
 pub mod drive;
-pub mod fanout;
 pub mod net;
 pub mod network;
 pub mod pacer;
 pub mod panics;
 pub mod payload;
 pub mod protocol;
-pub mod query;
 pub mod row;
 pub mod runtime;
 pub mod serve;
 pub mod service;
 pub mod socket;
 pub mod spec;
+pub mod stack;
 pub mod tally;
 pub mod testkit;
 pub mod timer;
-pub mod tls;
-pub mod transport;
-pub mod watch;
-pub mod websocket;
 pub mod workload;
-pub mod write_behind;
 
 pub use drive::drive;
 pub use network::Network;
@@ -59,4 +52,3 @@ pub use service::{ConnectionTally, ServerContext, serve_connection};
 pub use socket::{Kind, Socket, SocketError, SocketResult};
 pub use spec::{DriveSpec, ServeSpec};
 pub use timer::Timer;
-pub use write_behind::WriteBehind;

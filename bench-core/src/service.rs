@@ -14,16 +14,21 @@ use bytes::Bytes;
 
 use crate::{
     Kind, Socket, SocketError, Timer,
-    fanout::{self, Subscription},
     payload::{self, Class, PUSH_HEADER_BYTES, SEQUENCES},
-    query::{BadRequest, number},
+    service::{
+        fanout::Subscription,
+        query::{BadRequest, number},
+        watch::Watch,
+    },
     spec::MAX_BURN_US,
     tally::Tally,
     timer::{self, instant_at, now_ns},
-    watch::Watch,
 };
 
 mod accounting;
+pub mod fanout;
+pub mod query;
+pub mod watch;
 
 pub use accounting::{ConnectionTally, DRAIN, ServerContext};
 
@@ -211,7 +216,7 @@ fn panics_on_request() -> bool {
 /// Serves one accepted connection to its end: handshake, service, accounting, under the limits of the specification.
 ///
 /// `handshake` is the server's half of the opening handshake in the row's own stack, for instance
-/// [`crate::websocket::accept`].
+/// [`crate::stack::websocket::accept`].
 pub fn serve_connection<S, T>(
     handshake: impl Future<Output = Result<(Service, S), SocketError>>,
     timer: T,
@@ -338,7 +343,7 @@ mod tests {
         ServeSpec,
         pacer::Pacer,
         spec::{SocketSpec, WhenFull},
-        websocket,
+        stack::websocket,
     };
 
     #[test]

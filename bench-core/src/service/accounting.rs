@@ -10,9 +10,9 @@ use std::{
 
 use crate::{
     ServeSpec, SocketError, Timer,
-    fanout::{Hub, Losses},
     panics::panics,
     protocol::ServerReport,
+    service::fanout::{Hub, Losses},
     tally::Tally,
 };
 

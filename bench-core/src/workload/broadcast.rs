@@ -10,8 +10,8 @@ use histogram::Series;
 use super::{Pace, Progress, Script, Stall, WorkloadError, shown};
 use crate::{
     Kind, Socket, Timer,
-    fanout::GREETING,
     payload::{self, Class},
+    service::fanout::GREETING,
     spec::WhenFull,
     timer::{instant_at, now_ns, ns_at},
 };

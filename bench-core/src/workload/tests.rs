@@ -12,12 +12,11 @@ use histogram::{Recorder, Series};
 use super::*;
 use crate::{
     ServeSpec, ServerContext,
-    fanout::Subscription,
     pacer::Pacer,
     payload::PayloadSource,
     protocol::ServerReport,
     serve_connection,
-    service::Service,
+    service::{Service, fanout::Subscription},
     spec::{SocketSpec, WhenFull},
     tally::reconcile,
     testkit::{MemoryMessage, MemorySocket, pair},

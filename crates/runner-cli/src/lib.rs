@@ -16,7 +16,7 @@ use bench_core::{
     protocol::{Control, EXIT_FAILED, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, Event, PARENT, Ready, emit},
     row::BuildInfo,
     spec::DriveFlags,
-    tls::{Acceptor, Connector},
+    stack::tls::{Acceptor, Connector},
 };
 use clap::{Args, Parser, Subcommand};
 

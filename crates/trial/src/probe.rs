@@ -9,8 +9,7 @@ use std::{
 use bench_core::{
     payload::{Class, header},
     spec::SocketSpec,
-    tls::Connector,
-    transport::Transport,
+    stack::{tls::Connector, transport::Transport},
 };
 use tungstenite::Message;
 

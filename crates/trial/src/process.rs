@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::{DriveSpec, ServeSpec, protocol::Event, tls::Connector};
+use bench_core::{DriveSpec, ServeSpec, protocol::Event, stack::tls::Connector};
 
 #[cfg(target_os = "linux")]
 use crate::counters::Counters;

@@ -14,7 +14,7 @@ use bench_core::{
     row::MAX_THREADS,
     service::Service,
     spec::SocketSpec,
-    websocket::{self, WebSocket},
+    stack::websocket::{self, WebSocket},
 };
 use futures_lite::FutureExt;
 

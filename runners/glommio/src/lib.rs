@@ -18,7 +18,7 @@ use bench_core::{
     protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::SocketSpec,
-    websocket::{self, WebSocket},
+    stack::websocket::{self, WebSocket},
 };
 use futures_lite::FutureExt;
 use glommio::{

@@ -10,13 +10,15 @@ use std::{
 };
 
 use bench_core::{
-    ConnectionTally, Kind, SocketError, WriteBehind,
+    ConnectionTally, Kind, SocketError,
     payload::Class,
-    service::{Push, Service, burn},
+    service::{Push, Service, burn, watch::LOOKS},
     spec::{Flush, SocketSpec},
+    stack::{
+        websocket::{config, is_data, message, no_service, payload, service_of, socket_error},
+        write_behind::WriteBehind,
+    },
     timer::now_ns,
-    watch::LOOKS,
-    websocket::{config, is_data, message, no_service, payload, service_of, socket_error},
 };
 use tungstenite::{
     Bytes, Error, HandshakeError, Message, WebSocket,
@@ -140,7 +142,7 @@ impl<S: Read + Write> Connection<S> {
     }
 
     /// Looks whether something has happened since the last look; true after so many looks in a row that have seen
-    /// nothing, as [`Watch`](bench_core::watch::Watch) counts them.
+    /// nothing, as [`Watch`](bench_core::service::watch::Watch) counts them.
     pub fn is_idle(&mut self) -> bool {
         let Quiet { happened, looks } = mem::take(&mut self.quiet);
         if !happened {

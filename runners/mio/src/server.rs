@@ -13,9 +13,8 @@ use std::{
 use bench_core::{
     ConnectionTally, ServeSpec, ServerContext, net,
     protocol::{Ready, ServerReport},
-    service::DRAIN,
+    service::{DRAIN, watch::LOOKS},
     timer::now_ns,
-    watch::LOOKS,
 };
 use mio::{
     Events, Interest, Poll, Token,

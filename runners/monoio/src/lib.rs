@@ -8,10 +8,10 @@ use anyhow::Context;
 use bench_core::{
     ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Rows, Runtime, ServeSpec, ServerTask,
     SocketResult, Timer,
-    completion::{self, OwnedStream, WebSocket},
     protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::SocketSpec,
+    stack::completion::{self, OwnedStream, WebSocket},
 };
 use futures_lite::FutureExt;
 use monoio::{

@@ -8,7 +8,7 @@ use bench_core::{
     protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::SocketSpec,
-    websocket::{self, WebSocket},
+    stack::websocket::{self, WebSocket},
 };
 use smol::{
     LocalExecutor,

@@ -7,12 +7,15 @@ use std::{
 };
 
 use bench_core::{
-    Kind, Socket, SocketError, WriteBehind,
+    Kind, Socket, SocketError,
     service::Service,
     socket::Secured,
     spec::{Flush, SocketSpec},
-    transport::Transport,
-    websocket::{self, config, handshake_error, is_data, request_not_seen, service_of, socket_error},
+    stack::{
+        transport::Transport,
+        websocket::{self, config, handshake_error, is_data, request_not_seen, service_of, socket_error},
+        write_behind::WriteBehind,
+    },
 };
 use tungstenite::{
     Bytes, Error, HandshakeError, Message, WebSocket,

@@ -9,7 +9,7 @@ use bench_core::{
     protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::SocketSpec,
-    websocket::{self, WebSocket},
+    stack::websocket::{self, WebSocket},
 };
 use tokio::{
     net::{TcpListener, TcpStream},

@@ -16,8 +16,10 @@ use bench_core::{
     protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::{Feature, Flush, SocketSpec},
-    websocket::{self, handshake_error, request_not_seen, service_of, socket_error},
-    write_behind::{Held, polled},
+    stack::{
+        websocket::{self, handshake_error, request_not_seen, service_of, socket_error},
+        write_behind::{Held, polled},
+    },
 };
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};

@@ -6,8 +6,8 @@ use std::{
 };
 
 use bench_core::{
-    fanout::GREETING,
     payload::{Class, header, push_due_ns},
+    service::fanout::GREETING,
 };
 use tungstenite::{Bytes, Error, HandshakeError, Message, WebSocket};
 

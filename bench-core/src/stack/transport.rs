@@ -12,8 +12,10 @@ use crate::{
     SocketError,
     socket::Secured,
     spec::SocketSpec,
-    tls::{self, Session},
-    write_behind::polled,
+    stack::{
+        tls::{self, Session},
+        write_behind::polled,
+    },
 };
 
 /// A stream that is plain or under TLS, as its specification says.
@@ -172,11 +174,13 @@ mod tests {
     use super::*;
     use crate::{
         Kind, Socket,
-        tls::{
-            Connector,
-            tests::{Identity, install_a_new_identity},
+        stack::{
+            tls::{
+                Connector,
+                tests::{Identity, install_a_new_identity},
+            },
+            websocket::{self, WebSocket},
         },
-        websocket::{self, WebSocket},
     };
 
     /// A blocking stream behind the traits of futures-io; remembers its writes.

@@ -25,7 +25,7 @@ use crate::{
     service::Service,
     socket::Secured,
     spec::{Flush, SocketSpec},
-    websocket::{
+    stack::websocket::{
         config, handshake_error, is_data, kind, message, payload, request_not_seen, service_of, socket_error,
     },
 };
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn under_tls_a_send_stays_one_write() {
-        crate::tls::tests::install_a_new_identity();
+        crate::stack::tls::tests::install_a_new_identity();
         let (server, client) = pair();
         let client = Blocking { stream: client, writes: Vec::new() };
         let spec = SocketSpec { tls: true, ..SocketSpec::default() };

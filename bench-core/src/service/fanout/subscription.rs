@@ -1,7 +1,7 @@
 //! What a subscriber asks for.
 
 use crate::{
-    query::{BadRequest, number},
+    service::query::{BadRequest, number},
     spec::{MAX_QUEUE, WhenFull},
 };
 

@@ -20,8 +20,7 @@ use crate::{
     service::Service,
     socket::Secured,
     spec::{Flush, SocketSpec},
-    transport::Transport,
-    write_behind::WriteBehind,
+    stack::{transport::Transport, write_behind::WriteBehind},
 };
 
 /// A WebSocket connection of async-tungstenite.

@@ -25,7 +25,7 @@ use rustls::{
     version::TLS13,
 };
 
-use crate::{SocketError, socket::Secured, spec::SocketSpec, write_behind::Held};
+use crate::{SocketError, socket::Secured, spec::SocketSpec, stack::write_behind::Held};
 
 /// A process is one end of one trial, so that it has one certificate, for all its connections.
 static ACCEPTOR: OnceLock<Acceptor> = OnceLock::new();

@@ -7,7 +7,7 @@ use crate::{
     SocketError,
     socket::Secured,
     spec::SocketSpec,
-    tls::{self, Session},
+    stack::tls::{self, Session},
 };
 
 /// Around a stream. Without TLS it adds nothing; with it, what is received and what is sealed lie in buffers of its own,
