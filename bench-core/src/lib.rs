@@ -49,6 +49,6 @@ pub use row::{Row, RowInfo, Rows};
 pub use runtime::{ClientConnection, ClientTask, Runtime, ServerTask};
 pub use serve::serve;
 pub use service::{ConnectionTally, ServerContext, serve_connection};
-pub use socket::{Kind, Socket, SocketError, SocketResult};
+pub use socket::{Kind, Message, Socket, SocketError, SocketResult};
 pub use spec::{DriveSpec, ServeSpec};
 pub use timer::Timer;

@@ -13,7 +13,7 @@ use std::{future::Future, pin::pin, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    Kind, Socket, SocketError, Timer,
+    Kind, Message, Socket, SocketError, Timer,
     payload::{self, Class, PUSH_HEADER_BYTES, SEQUENCES},
     service::{
         fanout::Subscription,
@@ -260,8 +260,8 @@ pub(crate) async fn echo<S: Socket>(
     tally: &mut Tally,
 ) -> Result<(), SocketError> {
     while let Some(message) = socket.recv().await? {
-        let bytes = S::payload(&message).len();
-        let count = tally.class_mut(Class::of(S::payload(&message)));
+        let bytes = message.payload().len();
+        let count = tally.class_mut(Class::of(message.payload()));
         count.received(bytes);
         burn(burn_us);
         socket.feed(message).await?;
@@ -295,14 +295,14 @@ pub fn burn(micros: u64) {
 async fn sink<S: Socket>(socket: &mut S, messages: u64, tally: &mut Tally) -> Result<(), SocketError> {
     let mut missing = messages;
     while let Some(message) = socket.recv().await? {
-        let count = tally.class_mut(Class::of(S::payload(&message)));
-        count.received(S::payload(&message).len());
+        let count = tally.class_mut(Class::of(message.payload()));
+        count.received(message.payload().len());
         missing -= 1;
         if missing == 0 {
             missing = messages;
             let answer = Bytes::from(messages.to_string());
             let bytes = answer.len();
-            socket.feed(S::message(Kind::Text, answer)).await?;
+            socket.feed(S::Message::new(Kind::Text, answer)).await?;
             count.sent(bytes);
         }
     }
@@ -324,12 +324,12 @@ async fn push<S: Socket, T: Timer>(
         }
         let payload = plan.payload(sequence, due_ns);
         let bytes = payload.len();
-        socket.feed(S::message(Kind::Text, payload)).await?;
+        socket.feed(S::Message::new(Kind::Text, payload)).await?;
         socket.flush().await?;
         tally.class_mut(plan.class).sent(bytes);
     }
     while let Some(message) = socket.recv().await? {
-        tally.class_mut(Class::of(S::payload(&message))).received(S::payload(&message).len());
+        tally.class_mut(Class::of(message.payload())).received(message.payload().len());
     }
     Ok(())
 }

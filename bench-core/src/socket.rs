@@ -12,16 +12,7 @@ use serde::{Deserialize, Serialize};
 /// concrete, decides how to spawn.
 pub trait Socket {
     /// The stack's own message type: an echo moves it from `recv` to `feed`, unconverted.
-    type Message;
-
-    /// A data message of this kind. A text payload must be UTF-8; all of wsbench's are ASCII.
-    fn message(kind: Kind, payload: Bytes) -> Self::Message;
-
-    /// Text or binary.
-    fn kind(message: &Self::Message) -> Kind;
-
-    /// The message's payload, unmasked.
-    fn payload(message: &Self::Message) -> &[u8];
+    type Message: Message;
 
     /// The next data message; `None` once the peer has closed in order. Control frames are answered inside.
     ///
@@ -41,6 +32,18 @@ pub trait Socket {
     fn secured(&self) -> Option<Secured> {
         None
     }
+}
+
+/// A data message of a WebSocket stack.
+pub trait Message {
+    /// A message of this kind. A text payload must be UTF-8; all of wsbench's are ASCII.
+    fn new(kind: Kind, payload: Bytes) -> Self;
+
+    /// Text or binary.
+    fn kind(&self) -> Kind;
+
+    /// Its payload, unmasked.
+    fn payload(&self) -> &[u8];
 }
 
 /// The two kinds of data message (RFC 6455, section 5.6).

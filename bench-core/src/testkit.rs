@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Kind, Network, Socket, SocketError, SocketResult, service::Service, spec::SocketSpec};
+use crate::{Kind, Message, Network, Socket, SocketError, SocketResult, service::Service, spec::SocketSpec};
 
 /// A message of a connection in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,20 @@ pub struct MemoryMessage {
     pub kind: Kind,
     /// Its payload.
     pub payload: Bytes,
+}
+
+impl Message for MemoryMessage {
+    fn new(kind: Kind, payload: Bytes) -> MemoryMessage {
+        MemoryMessage { kind, payload }
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn payload(&self) -> &[u8] {
+        &self.payload
+    }
 }
 
 /// One end of a connection in memory. What it sends waits for the other end without limit.
@@ -43,18 +57,6 @@ pub fn pair() -> (MemorySocket, MemorySocket) {
 
 impl Socket for MemorySocket {
     type Message = MemoryMessage;
-
-    fn message(kind: Kind, payload: Bytes) -> MemoryMessage {
-        MemoryMessage { kind, payload }
-    }
-
-    fn kind(message: &MemoryMessage) -> Kind {
-        message.kind
-    }
-
-    fn payload(message: &MemoryMessage) -> &[u8] {
-        &message.payload
-    }
 
     async fn recv(&mut self) -> SocketResult<Option<MemoryMessage>> {
         let message = self.incoming.next().await?;

@@ -12,7 +12,7 @@ use std::{
 use histogram::{Recorder, Series};
 
 use crate::{
-    Kind, Socket, SocketError, Timer,
+    Kind, Message, Socket, SocketError, Timer,
     payload::{self, Class, HEADER_BYTES, PayloadSource},
     service::Push,
     tally::Tally,
@@ -165,7 +165,7 @@ pub async fn round_trip<S: Socket>(
     let sequence = progress.take_sequence(script.class);
     let payload = script.payloads.payload(script.class, sequence);
     let bytes = payload.len();
-    let message = S::message(script.kind, payload);
+    let message = S::Message::new(script.kind, payload);
     let start = Instant::now();
     socket.feed(message).await?;
     let echo = socket.recv().await?;
@@ -191,7 +191,7 @@ pub async fn window<S: Socket>(
             let sequence = progress.take_sequence(script.class);
             let payload = script.payloads.payload(script.class, sequence);
             progress.tally.class_mut(script.class).sent(payload.len());
-            let message = S::message(script.kind, payload);
+            let message = S::Message::new(script.kind, payload);
             now = Instant::now();
             in_flight.push_back((sequence, now));
             socket.feed(message).await?;
@@ -305,7 +305,7 @@ pub async fn paced<S: Socket, T: Timer>(
         let sequence = progress.take_sequence(script.class);
         let payload = script.payloads.payload(script.class, sequence);
         let bytes = payload.len();
-        let message = S::message(script.kind, payload);
+        let message = S::Message::new(script.kind, payload);
         while now < intended {
             timer.sleep_until(intended).await;
             now = Instant::now();
@@ -341,7 +341,7 @@ async fn stop_reading<S: Socket, T: Timer>(
         let sequence = progress.take_sequence(script.class);
         let payload = script.payloads.payload(script.class, sequence);
         progress.tally.class_mut(script.class).sent(payload.len());
-        socket.feed(S::message(script.kind, payload)).await?;
+        socket.feed(S::Message::new(script.kind, payload)).await?;
     }
     socket.flush().await?;
     while Instant::now() < stall.until {
@@ -368,19 +368,19 @@ pub async fn one_way<S: Socket>(
             let sequence = progress.take_sequence(script.class);
             let payload = script.payloads.payload(script.class, sequence);
             progress.tally.class_mut(script.class).sent(payload.len());
-            socket.feed(S::message(script.kind, payload)).await?;
+            socket.feed(S::Message::new(script.kind, payload)).await?;
         }
         socket.flush().await?;
         script.record(Series::BatchSent, start.elapsed());
         let answer = socket.recv().await?;
         script.record(Series::BatchAcknowledged, start.elapsed());
         let answer = answer.ok_or_else(|| WorkloadError::Closed("an acknowledgement".to_owned()))?;
-        let text = S::payload(&answer);
+        let text = answer.payload();
         progress.tally.class_mut(script.class).received(text.len());
-        if S::kind(&answer) != Kind::Text || text != batch.to_string().as_bytes() {
+        if answer.kind() != Kind::Text || text != batch.to_string().as_bytes() {
             return Err(WorkloadError::Wrong(format!(
                 "{batch} messages were acknowledged by {}",
-                shown(S::kind(&answer), text)
+                shown(answer.kind(), text)
             )));
         }
         progress.units += batch;
@@ -404,7 +404,7 @@ pub async fn push<S: Socket>(
         let arrived_ns = now_ns();
         let message = message.ok_or_else(|| WorkloadError::Closed(format!("push {sequence}")))?;
         let due_ns = check_push::<S>(&message, plan, sequence)?;
-        progress.tally.class_mut(plan.class).received(S::payload(&message).len());
+        progress.tally.class_mut(plan.class).received(message.payload().len());
         progress.units += 1;
         // A server that was given no first instant states it with its first push.
         let first = *first_ns.get_or_insert(due_ns);
@@ -434,13 +434,13 @@ pub async fn first_push<S: Socket>(
     let message = socket.recv().await?;
     let message = message.ok_or_else(|| WorkloadError::Closed("the first push".to_owned()))?;
     check_push::<S>(&message, plan, 0)?;
-    progress.tally.class_mut(plan.class).received(S::payload(&message).len());
+    progress.tally.class_mut(plan.class).received(message.payload().len());
     progress.units += 1;
     Ok(())
 }
 
 fn check_push<S: Socket>(message: &S::Message, plan: &Push, sequence: u64) -> Result<u64, WorkloadError> {
-    let (kind, payload) = (S::kind(message), S::payload(message));
+    let (kind, payload) = (message.kind(), message.payload());
     let due_ns = payload::push_due_ns(plan.class, sequence, payload)
         .filter(|_| kind == Kind::Text && payload.len() as u64 == plan.payload_bytes);
     due_ns.ok_or_else(|| {
@@ -460,7 +460,7 @@ fn check_echo<S: Socket>(
     progress: &mut Progress,
 ) -> Result<(), WorkloadError> {
     let echo = echo.ok_or_else(|| WorkloadError::Closed(format!("the echo of message {sequence}")))?;
-    let (kind, payload) = (S::kind(&echo), S::payload(&echo));
+    let (kind, payload) = (echo.kind(), echo.payload());
     progress.tally.class_mut(script.class).received(payload.len());
     if kind == script.kind && script.payloads.is_payload(script.class, sequence, payload) {
         return Ok(());

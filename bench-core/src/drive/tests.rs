@@ -15,7 +15,7 @@ use crate::{
     serve_connection,
     spec::{Connect, ConnectPace, Refusals, SocketSpec},
     tally::reconcile,
-    testkit::{Memory, MemoryListener, MemorySocket},
+    testkit::{Memory, MemoryListener, MemoryMessage, MemorySocket},
 };
 
 #[derive(Clone)]
@@ -178,7 +178,7 @@ fn a_wrong_answer_or_an_early_end_fails_a_connect() {
             let message = socket.recv().await.unwrap().unwrap();
             if !ends {
                 let payload = bytes::Bytes::from_static(b"something else");
-                socket.feed(MemorySocket::message(message.kind, payload)).await.unwrap();
+                socket.feed(MemoryMessage { kind: message.kind, payload }).await.unwrap();
                 // Until the client gives up.
                 while let Ok(Some(_)) = socket.recv().await {}
             }

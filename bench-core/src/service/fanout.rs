@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_lite::future;
 
-use crate::{Kind, Socket, SocketError, payload::Class, spec::WhenFull, tally::Tally};
+use crate::{Kind, Message, Socket, SocketError, payload::Class, spec::WhenFull, tally::Tally};
 
 mod queue;
 mod subscription;
@@ -129,10 +129,10 @@ pub(crate) async fn publish<S: Socket>(
 ) -> Result<(), SocketError> {
     let mut publisher = hub.publisher();
     while let Some(message) = socket.recv().await? {
-        let payload = S::payload(&message);
+        let payload = message.payload();
         let class = Class::of(payload);
         tally.class_mut(class).received(payload.len());
-        let item = Item { kind: S::kind(&message), class, payload: Bytes::copy_from_slice(payload) };
+        let item = Item { kind: message.kind(), class, payload: Bytes::copy_from_slice(payload) };
         publisher.publish(&item).await;
     }
     Ok(())
@@ -149,7 +149,7 @@ pub(crate) async fn subscribe<S: Socket>(
 ) -> Result<(), SocketError> {
     let subscriber = hub.subscribe(plan);
     let queue = &subscriber.queue;
-    socket.feed(S::message(Kind::Text, Bytes::from_static(GREETING.as_bytes()))).await?;
+    socket.feed(S::Message::new(Kind::Text, Bytes::from_static(GREETING.as_bytes()))).await?;
     tally.class_mut(Class::Other).sent(GREETING.len());
     loop {
         let next = match queue.poll_next(None) {
@@ -165,7 +165,7 @@ pub(crate) async fn subscribe<S: Socket>(
             Next::Message(item, dropped) => {
                 losses.drop(dropped, tally);
                 let (class, bytes) = (item.class, item.payload.len());
-                let message = S::message(item.kind, item.payload);
+                let message = S::Message::new(item.kind, item.payload);
                 let lost = if plan.when_full == WhenFull::Disconnect {
                     // Each is flushed by itself, so that it is known what the kernel has when the subscriber is cut off.
                     let sending = async {
@@ -192,7 +192,7 @@ pub(crate) async fn subscribe<S: Socket>(
         }
     }
     while let Some(message) = socket.recv().await? {
-        tally.class_mut(Class::of(S::payload(&message))).received(S::payload(&message).len());
+        tally.class_mut(Class::of(message.payload())).received(message.payload().len());
     }
     Ok(())
 }
@@ -210,6 +210,20 @@ mod tests {
         Item { kind: Kind::Text, class, payload: Bytes::copy_from_slice(&header(class, sequence)) }
     }
 
+    impl Message for (Kind, Bytes) {
+        fn new(kind: Kind, payload: Bytes) -> (Kind, Bytes) {
+            (kind, payload)
+        }
+
+        fn kind(&self) -> Kind {
+            self.0
+        }
+
+        fn payload(&self) -> &[u8] {
+            &self.1
+        }
+    }
+
     /// A connection in memory, which takes messages until it is `full`.
     #[derive(Default)]
     struct Fake {
@@ -220,18 +234,6 @@ mod tests {
 
     impl Socket for Fake {
         type Message = (Kind, Bytes);
-
-        fn message(kind: Kind, payload: Bytes) -> (Kind, Bytes) {
-            (kind, payload)
-        }
-
-        fn kind(message: &(Kind, Bytes)) -> Kind {
-            message.0
-        }
-
-        fn payload(message: &(Kind, Bytes)) -> &[u8] {
-            &message.1
-        }
 
         async fn recv(&mut self) -> Result<Option<(Kind, Bytes)>, SocketError> {
             Ok(self.incoming.pop_front())

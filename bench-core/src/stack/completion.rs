@@ -18,16 +18,13 @@ use async_tungstenite::tungstenite::{
     },
     protocol::Role,
 };
-use bytes::Bytes;
 
 use crate::{
-    Kind, Socket, SocketError,
+    Socket, SocketError,
     service::Service,
     socket::Secured,
     spec::{Flush, SocketSpec},
-    stack::websocket::{
-        config, handshake_error, is_data, kind, message, payload, request_not_seen, service_of, socket_error,
-    },
+    stack::websocket::{config, handshake_error, is_data, request_not_seen, service_of, socket_error},
 };
 
 mod stream;
@@ -121,18 +118,6 @@ where
 
 impl<S: OwnedStream> Socket for WebSocket<S> {
     type Message = Message;
-
-    fn message(kind: Kind, payload: Bytes) -> Message {
-        message(kind, payload)
-    }
-
-    fn kind(message: &Message) -> Kind {
-        kind(message)
-    }
-
-    fn payload(message: &Message) -> &[u8] {
-        payload(message)
-    }
 
     async fn recv(&mut self) -> Result<Option<Message>, SocketError> {
         let mut closing = false;

@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Kind, Socket,
+        Socket,
         stack::{
             tls::{
                 Connector,
@@ -240,7 +240,7 @@ mod tests {
         let (secured, client_writes) = block_on(async {
             let mut socket = websocket::upgrade(client, "wss://127.0.0.1:1/echo", &spec).await.unwrap();
             let before = writes(&socket).len();
-            let message = |size| WebSocket::<Blocking>::message(Kind::Binary, vec![7; size].into());
+            let message = |size| async_tungstenite::tungstenite::Message::binary(vec![7; size]);
             for _ in 0..count {
                 socket.feed(message(100)).await.unwrap();
             }

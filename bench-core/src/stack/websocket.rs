@@ -84,18 +84,6 @@ where
 {
     type Message = Message;
 
-    fn message(kind: Kind, payload: Bytes) -> Message {
-        message(kind, payload)
-    }
-
-    fn kind(message: &Message) -> Kind {
-        kind(message)
-    }
-
-    fn payload(message: &Message) -> &[u8] {
-        payload(message)
-    }
-
     async fn recv(&mut self) -> Result<Option<Message>, SocketError> {
         while let Some(message) = self.stream.next().await {
             let message = message.map_err(socket_error)?;
@@ -139,27 +127,28 @@ where
     }
 }
 
-/// [`Socket::message`] with tungstenite's messages.
-pub fn message(kind: Kind, payload: Bytes) -> Message {
-    match kind {
-        Kind::Binary => Message::Binary(payload),
-        Kind::Text => Message::Text(
-            Utf8Bytes::try_from(payload).expect("a text payload is ASCII: `PayloadSource` makes no other"),
-        ),
+impl crate::Message for Message {
+    fn new(kind: Kind, payload: Bytes) -> Message {
+        match kind {
+            Kind::Binary => Message::Binary(payload),
+            Kind::Text => Message::Text(
+                Utf8Bytes::try_from(payload)
+                    .expect("a text payload is ASCII: `PayloadSource` makes no other"),
+            ),
+        }
     }
-}
 
-/// [`Socket::kind`] with tungstenite's messages.
-pub fn kind(message: &Message) -> Kind {
-    if message.is_text() { Kind::Text } else { Kind::Binary }
-}
+    fn kind(&self) -> Kind {
+        if self.is_text() { Kind::Text } else { Kind::Binary }
+    }
 
-/// [`Socket::payload`] with tungstenite's messages; empty for a control frame.
-pub fn payload(message: &Message) -> &[u8] {
-    match message {
-        Message::Text(text) => text.as_ref(),
-        Message::Binary(bytes) => bytes,
-        _ => &[],
+    /// Empty for a control frame.
+    fn payload(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_ref(),
+            Message::Binary(bytes) => bytes,
+            _ => &[],
+        }
     }
 }
 

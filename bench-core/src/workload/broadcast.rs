@@ -9,7 +9,7 @@ use histogram::Series;
 
 use super::{Pace, Progress, Script, Stall, WorkloadError, shown};
 use crate::{
-    Kind, Socket, Timer,
+    Kind, Message, Socket, Timer,
     payload::{self, Class},
     service::fanout::GREETING,
     spec::WhenFull,
@@ -69,7 +69,7 @@ pub async fn publish<S: Socket, T: Timer>(
             now = Instant::now();
         }
         script.record(if free { Series::GeneratorLag } else { Series::Queued }, now - intended);
-        socket.feed(S::message(script.kind, payload)).await?;
+        socket.feed(S::Message::new(script.kind, payload)).await?;
         socket.flush().await?;
         progress.tally.class_mut(script.class).sent(length);
     }
@@ -81,7 +81,7 @@ pub async fn subscribed<S: Socket>(socket: &mut S, progress: &mut Progress) -> R
     let greeting = socket.recv().await?;
     let greeting =
         greeting.ok_or_else(|| WorkloadError::Closed("the greeting of a subscriber".to_owned()))?;
-    let (kind, text) = (S::kind(&greeting), S::payload(&greeting));
+    let (kind, text) = (greeting.kind(), greeting.payload());
     progress.tally.class_mut(Class::of(text)).received(text.len());
     if kind == Kind::Text && text == GREETING.as_bytes() {
         return Ok(());
@@ -122,7 +122,7 @@ pub async fn subscribe<S: Socket, T: Timer>(
         let arrived_ns = now_ns();
         let message =
             message.ok_or_else(|| WorkloadError::Closed(format!("published message {expected}")))?;
-        let (kind, text) = (S::kind(&message), S::payload(&message));
+        let (kind, text) = (message.kind(), message.payload());
         progress.tally.class_mut(Class::of(text)).received(text.len());
         let wrong = |what: String| WorkloadError::Wrong(format!("{what}: {}", shown(kind, text)));
         let sequence = payload::sequence(script.class, text)

@@ -20,8 +20,8 @@ use std::{
 };
 
 use bench_core::{
-    ClientConnection, ClientTask, DriveSpec, Kind, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
-    Socket, SocketError, SocketResult, Timer,
+    ClientConnection, ClientTask, DriveSpec, Kind, Message, Network, Row, RowInfo, Runtime, ServeSpec,
+    ServerTask, Socket, SocketError, SocketResult, Timer,
     payload::Class,
     protocol::{ClientReport, Control, Ready, ServerReport},
     row::BuildInfo,
@@ -231,18 +231,6 @@ where
 {
     type Message = S::Message;
 
-    fn message(kind: Kind, payload: Bytes) -> S::Message {
-        S::message(kind, payload)
-    }
-
-    fn kind(message: &S::Message) -> Kind {
-        S::kind(message)
-    }
-
-    fn payload(message: &S::Message) -> &[u8] {
-        S::payload(message)
-    }
-
     async fn recv(&mut self) -> Result<Option<S::Message>, SocketError> {
         self.inner.recv().await
     }
@@ -257,7 +245,7 @@ where
         if self.messages != STRIKES_AT {
             return self.inner.feed(message).await;
         }
-        let payload = Bytes::copy_from_slice(S::payload(&message));
+        let payload = Bytes::copy_from_slice(message.payload());
         match self.fault.as_str() {
             "crash" => abort(),
             "killed" => raise(Signal::SIGKILL).map_err(std::io::Error::from)?,
@@ -270,10 +258,10 @@ where
                 self.kept = Some(message);
                 return Ok(());
             }
-            "kind" => return self.inner.feed(S::message(Kind::Binary, payload)).await,
+            "kind" => return self.inner.feed(S::Message::new(Kind::Binary, payload)).await,
             "damage" => {
                 let damaged = [&payload[..payload.len() - 1], b"?"].concat();
-                return self.inner.feed(S::message(S::kind(&message), damaged.into())).await;
+                return self.inner.feed(S::Message::new(message.kind(), damaged.into())).await;
             }
             _ => {}
         }

@@ -10,12 +10,12 @@ use std::{
 };
 
 use bench_core::{
-    ConnectionTally, Kind, SocketError,
+    ConnectionTally, Kind, Message as _, SocketError,
     payload::Class,
     service::{Push, Service, burn, watch::LOOKS},
     spec::{Flush, SocketSpec},
     stack::{
-        websocket::{config, is_data, message, no_service, payload, service_of, socket_error},
+        websocket::{config, is_data, no_service, service_of, socket_error},
         write_behind::WriteBehind,
     },
     timer::now_ns,
@@ -259,14 +259,14 @@ impl<S: Read + Write> Open<S> {
             let payload = plan.payload(*next, due_ns);
             *next += 1;
             tally.messages().class_mut(plan.class).sent(payload.len());
-            self.write(message(Kind::Text, payload), Flush::Each)?;
+            self.write(Message::new(Kind::Text, payload), Flush::Each)?;
         }
         Ok(())
     }
 
     fn answer(&mut self, received: Message, tally: &mut ConnectionTally, flush: Flush) -> Result<(), Error> {
-        let bytes = payload(&received).len();
-        let count = tally.messages().class_mut(Class::of(payload(&received)));
+        let bytes = received.payload().len();
+        let count = tally.messages().class_mut(Class::of(received.payload()));
         count.received(bytes);
         match &mut self.service {
             Serving::Echo { burn_us } => {
@@ -282,7 +282,7 @@ impl<S: Read + Write> Open<S> {
                 *missing = *messages;
                 let answer = Bytes::from(messages.to_string());
                 count.sent(answer.len());
-                self.write(message(Kind::Text, answer), flush)
+                self.write(Message::new(Kind::Text, answer), flush)
             }
             Serving::Push { .. } => Ok(()),
         }

@@ -202,18 +202,6 @@ impl BlockingSocket {
 impl Socket for BlockingSocket {
     type Message = Message;
 
-    fn message(kind: Kind, payload: Bytes) -> Message {
-        websocket::message(kind, payload)
-    }
-
-    fn kind(message: &Message) -> Kind {
-        websocket::kind(message)
-    }
-
-    fn payload(message: &Message) -> &[u8] {
-        websocket::payload(message)
-    }
-
     async fn recv(&mut self) -> Result<Option<Message>, SocketError> {
         self.next()
     }

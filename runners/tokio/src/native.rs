@@ -131,18 +131,6 @@ impl Timer for TokioNative {
 impl Socket for NativeSocket {
     type Message = Message;
 
-    fn message(kind: Kind, payload: Bytes) -> Message {
-        websocket::message(kind, payload)
-    }
-
-    fn kind(message: &Message) -> Kind {
-        websocket::kind(message)
-    }
-
-    fn payload(message: &Message) -> &[u8] {
-        websocket::payload(message)
-    }
-
     async fn recv(&mut self) -> Result<Option<Message>, SocketError> {
         while let Some(message) = self.stream.next().await {
             let message = message.map_err(socket_error)?;
