@@ -7,18 +7,18 @@ use std::{
 };
 
 use bench_core::{
-    Kind, Socket, SocketError,
+    Socket, SocketError,
     service::Service,
     socket::Secured,
     spec::{Flush, SocketSpec},
     stack::{
         transport::Transport,
-        websocket::{self, config, handshake_error, is_data, request_not_seen, service_of, socket_error},
+        websocket::{config, handshake_error, is_data, request_not_seen, service_of, socket_error},
         write_behind::WriteBehind,
     },
 };
 use tungstenite::{
-    Bytes, Error, HandshakeError, Message, WebSocket,
+    Error, HandshakeError, Message, WebSocket,
     handshake::{
         HandshakeRole,
         server::{Request, Response},

@@ -11,8 +11,8 @@ use std::{
 };
 
 use bench_core::{
-    ClientConnection, ClientTask, DriveSpec, Kind, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask,
-    Socket, SocketError, SocketResult, Timer,
+    ClientConnection, ClientTask, DriveSpec, Network, Row, RowInfo, Runtime, ServeSpec, ServerTask, Socket,
+    SocketError, SocketResult, Timer,
     protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
     spec::{Feature, Flush, SocketSpec},
@@ -21,7 +21,6 @@ use bench_core::{
         write_behind::{Held, polled},
     },
 };
-use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
