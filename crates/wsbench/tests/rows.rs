@@ -178,7 +178,7 @@ fn scenarios() -> Vec<Scenario> {
     ];
     let scenario = |(name, load, flush): (&str, LoadFlags, Flush)| Scenario {
         socket: SocketSpec { flush, ..SocketSpec::default() },
-        ..Scenario::new(name, load.try_into().unwrap())
+        ..Scenario::new(name, load.try_into().expect("the load is sound"))
     };
     let victims = LoadFlags {
         workload: Workload::Paced,
@@ -200,8 +200,8 @@ fn scenarios() -> Vec<Scenario> {
     };
     let neighbour = LoadFlags { burn_us: 100, duration_ms: 200, messages: None, ..base };
     let beside = [("churn", churn), ("neighbour", neighbour)].map(|(name, load)| Scenario {
-        beside: Some(load.try_into().unwrap()),
-        ..Scenario::new(&format!("beside-{name}"), victims.clone().try_into().unwrap())
+        beside: Some(load.try_into().expect("the load is sound")),
+        ..Scenario::new(&format!("beside-{name}"), victims.clone().try_into().expect("the load is sound"))
     });
     loads.into_iter().map(scenario).chain(beside).chain(tls()).chain(fan_out()).collect()
 }
@@ -216,7 +216,7 @@ fn tls() -> impl Iterator<Item = Scenario> {
         .into_iter()
         .map(|(name, load)| Scenario {
             socket: SocketSpec { tls: true, ..SocketSpec::default() },
-            ..Scenario::new(name, load.try_into().unwrap())
+            ..Scenario::new(name, load.try_into().expect("the load is sound"))
         })
 }
 
@@ -259,7 +259,7 @@ fn fan_out() -> impl Iterator<Item = Scenario> {
             send_buffer_bytes: (load.stall_percent > 0).then_some(64 << 10),
             ..SocketSpec::default()
         },
-        ..Scenario::new(name, load.try_into().unwrap())
+        ..Scenario::new(name, load.try_into().expect("the load is sound"))
     })
     .into_iter()
 }
