@@ -154,8 +154,8 @@ pub struct BuildInfo {
     pub lock_sha256: String,
     /// Version line of the compiler.
     pub rustc: String,
-    /// What the program was built with beyond what is measured, such as `run`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What the program was built with beyond what is measured, such as `run`; none in a build that is measured.
+    #[serde(default)]
     pub features: Vec<String>,
 }
 
