@@ -7,13 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::{
     RowInfo,
-    protocol::{ClientReport, Counts, StepReport},
+    protocol::ClientReport,
     row::BuildInfo,
-    socket::Secured,
     spec::{Pacing, Role},
     tally::Tally,
 };
-use histogram::{Distribution, Series};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,22 +19,31 @@ use crate::{
     catalogue::Scenario,
     machine::Machine,
     mark::Mark,
-    outcome::{ClientOutcome, Edges, Failure},
+    outcome::{Edges, Failure},
     placement::{Cores, Placement},
     sample::{MachineSample, Sample},
 };
 
 mod assemble;
 mod origin;
+mod read;
 mod seal;
+mod upgrade;
 mod writer;
 
 pub use origin::{Origin, Pair, Position, new_session, unix_ms};
+pub use read::ReadError;
 pub use seal::{BrokenSeal, check_seal};
 pub use writer::Writer;
 
-/// Version of the record format. A reader refuses any other.
-pub const SCHEMA: u32 = 1;
+/// Version of the record format. [`Line::read`] brings lines of earlier versions up to it and refuses later ones.
+pub const SCHEMA: u32 = 2;
+
+/// [`Client::load`] of the scenario's main load, which the main figures are about.
+const MAIN: u32 = 0;
+
+/// [`Client::load`] of the second load.
+const BESIDE: u32 = 1;
 
 /// A line of a result file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -171,33 +178,20 @@ pub struct Record {
     pub placement: Placement,
     /// Cores they ran on.
     pub cores: Cores,
-    /// The server.
+    /// The row at the server's end.
     pub server: End,
-    /// The client.
+    /// The row at the client's end: every client of the trial is a process of it, on the client's cores.
     pub client: End,
+    /// What the server's process had used at both edges of the measured window.
+    pub server_samples: Edges<Sample>,
+    /// Messages that the server counted, by class.
+    pub server_tally: Tally,
+    /// The clients, one for each load of the scenario, in their order.
+    pub clients: Vec<Client>,
     /// When the trial started, in milliseconds since 1970-01-01 UTC.
     pub started_unix_ms: u64,
     /// How long it took, processes and all, in nanoseconds.
     pub took_ns: u64,
-    /// Units of the measured window: round trips, acknowledged messages, deliveries or handshakes.
-    pub units: u64,
-    /// Length of the measured window in nanoseconds.
-    pub elapsed_ns: u64,
-    /// Messages of a paced load, or connects at a rate, that were intended and could not be sent before it gave up.
-    #[serde(default)]
-    pub not_sent: u64,
-    /// Connects that the server's end refused or reset, where the load counts them.
-    #[serde(default)]
-    pub refused: u64,
-    /// Connects that took longer than the limit of a handshake, where the load counts them.
-    #[serde(default)]
-    pub timed_out: u64,
-    /// Messages a second that the connections of a load with steps reached in a closed loop in the warm-up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capacity_per_s: Option<u64>,
-    /// The steps of a load that has them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<StepReport>,
     /// What a client with intended instants waited with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pacing: Option<Pacing>,
@@ -211,20 +205,6 @@ pub struct Record {
     /// and what its limits allow it to hold for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bound_bytes: Option<u64>,
-    /// What TLS has agreed on; absent for plain connections.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Secured>,
-    /// Distributions of the measured window, as the client took them.
-    pub series: BTreeMap<Series, Distribution>,
-    /// The latency that the workload is about in consecutive slices of the window, where the load has slices.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub slices: Vec<Distribution>,
-    /// How the units of the measured window are spread over the connections.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counts: Option<Counts>,
-    /// What the second client did, where the scenario has two loads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub beside: Option<Beside>,
     /// The whole machine at both edges of the measured window.
     pub machine_samples: Edges<MachineSample>,
     /// The machine.
@@ -238,7 +218,7 @@ pub struct Record {
     pub error: Option<Failure>,
 }
 
-/// One end of a trial.
+/// Which row is at an end of a trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct End {
     /// Name of the row in the results.
@@ -247,25 +227,43 @@ pub struct End {
     pub info: RowInfo,
     /// SHA-256 of its executable, in hexadecimal.
     pub binary_sha256: String,
-    /// Worker threads that it was told to use.
+    /// Worker threads that each of its processes was told to use.
     pub workers: u32,
-    /// What its process had used at both edges of the measured window.
-    pub samples: Edges<Sample>,
-    /// Messages that it counted, by class.
-    pub tally: Tally,
 }
 
-/// The second client of a trial: another process of the client's row, on the client's cores.
+/// One client of a trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Beside {
+pub struct Client {
+    /// Which of the scenario's loads it carries out: 0 is `load`, 1 is `beside`.
+    pub load: u32,
     /// What its process had used at both edges of the measured window.
     pub samples: Edges<Sample>,
-    /// Its report; absent where the trial failed before.
-    pub drove: Option<ClientReport>,
+    /// Its report; absent where the trial failed before. That of a trial that failed later has no distributions: they are
+    /// not figures, and may not even decode.
+    pub report: Option<ClientReport>,
 }
 
-impl From<ClientOutcome> for Beside {
-    fn from(outcome: ClientOutcome) -> Beside {
-        Beside { samples: outcome.samples, drove: outcome.report }
+impl Record {
+    /// What the client of the scenario's main load reported.
+    pub fn report(&self) -> Option<&ClientReport> {
+        self.client_of(MAIN).and_then(|client| client.report.as_ref())
+    }
+
+    /// What the client of the second load reported, where the scenario has one.
+    pub fn report_beside(&self) -> Option<&ClientReport> {
+        self.client_of(BESIDE).and_then(|client| client.report.as_ref())
+    }
+
+    /// What the process at an end had used at both edges of the measured window: on the client's side, the one of the
+    /// main load.
+    pub fn samples(&self, role: Role) -> Edges<Sample> {
+        match role {
+            Role::Server => self.server_samples,
+            Role::Client => self.client_of(MAIN).map_or(Edges::default(), |client| client.samples),
+        }
+    }
+
+    fn client_of(&self, load: u32) -> Option<&Client> {
+        self.clients.iter().find(|client| client.load == load)
     }
 }

@@ -72,9 +72,9 @@ fn a_run_leaves_records_that_make_every_table() {
     let trials = trials(&out);
     assert_eq!(trials.len(), 8, "two rounds of three rows and the twin");
     for trial in &trials {
-        assert_eq!((trial.units, &trial.error), (200, &None));
+        assert_eq!((trial.report().unwrap().units, &trial.error), (200, &None));
         assert_eq!((trial.session.as_str(), trial.seed), (trials[0].session.as_str(), 1));
-        assert!(trial.server.samples.both().is_some(), "both edges are sampled");
+        assert!(trial.server_samples.both().is_some(), "both edges are sampled");
     }
 
     let table = |format: &str| {
@@ -380,7 +380,7 @@ fn what_is_counted_is_in_the_records_and_what_is_not_is_named() {
     let (code, stdout, stderr) =
         run(wsbench(&format!("run {SHORT} --rows tokio --counts")).arg("--out").arg(&out));
     assert_eq!(code, 0, "{stderr}");
-    let measured = trials(&out)[0].server.samples.measured.unwrap();
+    let measured = trials(&out)[0].server_samples.measured.unwrap();
     assert_eq!(measured.system_calls.is_none(), stderr.contains("system calls are not counted"), "{stderr}");
     assert_eq!(measured.instructions.is_none(), stderr.contains("instructions are not counted"), "{stderr}");
     assert_eq!(stdout.contains("server system calls"), measured.system_calls.is_some(), "{stdout}");

@@ -166,7 +166,7 @@ fn damaged(folder: &Path) -> Messages {
         ("a line without its end", format!("{session}\n{{\"kind\":\"tri")),
         ("no JSON", format!("{session}\ngarbage\n")),
         ("a bit has flipped", format!("{session}\n{sealed}\n")),
-        ("another version", format!("{session}\n{}\n", with("\"schema\":1", "\"schema\":9"))),
+        ("another version", format!("{session}\n{}\n", with("\"schema\":2", "\"schema\":9"))),
         ("a negative number", format!("{session}\n{}\n", with("\"units\":200", "\"units\":-200"))),
         ("not a number", format!("{session}\n{}\n", with("\"units\":200", "\"units\":NaN"))),
         ("a number too large", format!("{session}\n{}\n", with("\"round\":0", "\"round\":4294967295"))),

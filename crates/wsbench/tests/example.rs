@@ -57,8 +57,10 @@ fn measured() -> Result<(), Failed> {
         let trials = trials(&out);
         assert_eq!(trials.len(), 5, "each with each, and the twin");
         for trial in trials {
-            assert_eq!((trial.units, &trial.error), (messages, &None));
-            let round_trip = trial.series.get(&Series::RoundTrip).ok_or("no round trips in a record")?;
+            assert_eq!(trial.error, None);
+            let report = trial.report().ok_or("no report in a record")?;
+            assert_eq!(report.units, messages);
+            let round_trip = report.series.get(&Series::RoundTrip).ok_or("no round trips in a record")?;
             assert_eq!(round_trip.histogram()?.len(), messages);
         }
     }

@@ -343,43 +343,43 @@ fn body(entry: &wsbench::run::rows::Entry, scenario: &Scenario) -> Result<(), Fa
             threads: 2,
         };
         let record = execute(&origin, position, setup, limit(scenario), &mut MachineSampler::new());
-        if let Some(error) = record.error {
+        if let Some(error) = &record.error {
             return Err(format!("server {}, client {}: {error}", pair.server, pair.client).into());
         }
-        let beside = record.beside.as_ref().and_then(|beside| beside.drove.as_ref());
-        match (&scenario.beside, beside) {
+        let report = record.report().ok_or("no report of the client")?;
+        match (&scenario.beside, record.report_beside()) {
             (None, None) => {}
-            (Some(load), Some(drove)) => {
-                assert!(drove.units > 0);
-                assert!(expected_units(load).is_none_or(|units| drove.units == units));
+            (Some(load), Some(beside)) => {
+                assert!(beside.units > 0);
+                assert!(expected_units(load).is_none_or(|units| beside.units == units));
             }
             (load, _) => panic!("{} second loads", u8::from(load.is_some())),
         }
         if scenario.load.slice_ms > 0 && !client.info.features.is_empty() {
-            let sliced: u64 = record.slices.iter().map(|slice| slice.count).sum();
+            let sliced: u64 = report.slices.iter().map(|slice| slice.count).sum();
             let series = match scenario.load.workload() {
                 Workload::Broadcast => Series::Delivery,
                 _ => Series::FromIntended,
             };
-            assert_eq!(sliced, record.series[&series].count);
+            assert_eq!(sliced, report.series[&series].count);
         }
-        let answered: u64 = record.steps.iter().map(|step| step.answered).sum();
-        assert!(answered <= record.units && record.steps.len() == scenario.load.steps().len());
+        let answered: u64 = report.steps.iter().map(|step| step.answered).sum();
+        assert!(answered <= report.units && report.steps.len() == scenario.load.steps().len());
         match expected_units(&scenario.load) {
-            Some(units) => assert_eq!(record.units, units),
-            None => assert!(record.units > 0),
+            Some(units) => assert_eq!(report.units, units),
+            None => assert!(report.units > 0),
         }
-        assert_eq!(record.tls.is_some(), scenario.socket.tls);
-        if let Some(secured) = &record.tls {
+        assert_eq!(report.tls.is_some(), scenario.socket.tls);
+        if let Some(secured) = &report.tls {
             assert_eq!(secured.cipher_suite, "TLS13_AES_128_GCM_SHA256");
         }
         if scenario.load.workload() == Workload::Broadcast && record.dropped == 0 {
-            assert_eq!(record.units, scenario.load.offered() * u64::from(scenario.load.connections));
+            assert_eq!(report.units, scenario.load.offered() * u64::from(scenario.load.connections));
         }
-        if let (Some(bound), Some(measured)) = (record.memory_bound_bytes, record.server.samples.measured) {
+        if let (Some(bound), Some(measured)) = (record.memory_bound_bytes, record.server_samples.measured) {
             assert!(measured.peak_rss_bytes <= bound, "{} of {bound} B", measured.peak_rss_bytes);
         }
-        let threads = record.server.samples.measured.map(|sample| sample.threads);
+        let threads = record.server_samples.measured.map(|sample| sample.threads);
         // What other languages bring along is theirs.
         if cfg!(target_os = "linux") && server.info.build.is_some() {
             let expected = expected_threads(&server.row, record.server.workers, scenario);

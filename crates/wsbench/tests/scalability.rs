@@ -129,40 +129,41 @@ fn further_scenarios_are_a_profile_file_only() {
 
     let trials = trials(&out);
     let of = |name: &'static str| trials.iter().filter(move |trial| trial.scenario.name == name);
+    let units = |trial: &trial::record::Record| trial.report().unwrap().units;
     assert_eq!(of("storm-12").count(), 2 * 4);
     assert_eq!(of("idle-20-touched").count(), 4, "a round of three rows and the twin");
     for trial in of("storm-12") {
-        let beside = trial.beside.as_ref().unwrap();
-        let drove = beside.drove.as_ref().unwrap();
-        assert_eq!((drove.units, drove.refused, drove.timed_out), (12, 0, 0));
-        assert!(beside.samples.both().is_some());
+        let (report, beside) = (trial.report().unwrap(), trial.report_beside().unwrap());
+        assert_eq!((beside.units, beside.refused, beside.timed_out), (12, 0, 0));
+        assert!(trial.clients.iter().all(|client| client.samples.both().is_some()));
         let sent = |tally: &bench_core::tally::Tally| tally.class(Class::Measured).sent_messages;
-        assert_eq!(sent(&trial.server.tally), sent(&trial.client.tally) + sent(&drove.tally));
-        assert_eq!(trial.slices.iter().map(|slice| slice.count).sum::<u64>(), 120);
+        assert_eq!(sent(&trial.server_tally), sent(&report.tally) + sent(&beside.tally));
+        assert_eq!(report.slices.iter().map(|slice| slice.count).sum::<u64>(), 120);
     }
     for trial in of("neighbour-burn-half") {
-        let drove = trial.beside.as_ref().unwrap().drove.as_ref().unwrap();
-        let (before, after) = trial.server.samples.both().unwrap();
-        assert!(after.cpu_ns - before.cpu_ns >= drove.units * 500_000, "burning is CPU time");
+        let beside = trial.report_beside().unwrap();
+        let (before, after) = trial.server_samples.both().unwrap();
+        assert!(after.cpu_ns - before.cpu_ns >= beside.units * 500_000, "burning is CPU time");
     }
     for trial in of("overload-120") {
-        let capacity = trial.capacity_per_s.unwrap();
-        let rates: Vec<u64> = trial.steps.iter().map(|step| step.rate_per_s).collect();
+        let report = trial.report().unwrap();
+        let capacity = report.capacity_per_s.unwrap();
+        let rates: Vec<u64> = report.steps.iter().map(|step| step.rate_per_s).collect();
         assert_eq!(rates, [40, 120, 40].map(|percent| capacity * percent / 100));
-        let offered: u64 = trial.steps.iter().map(|step| step.offered).sum();
-        assert_eq!(trial.units + trial.not_sent, offered);
+        let offered: u64 = report.steps.iter().map(|step| step.offered).sum();
+        assert_eq!(report.units + report.not_sent, offered);
     }
     // mio has neither.
     assert_eq!((of("tls-3").count(), of("broadcast-6").count()), (2 * 3, 2 * 3));
     for trial in of("tls-3") {
-        assert_eq!(trial.tls.as_ref().unwrap().cipher_suite, "TLS13_AES_128_GCM_SHA256");
+        assert_eq!(trial.report().unwrap().tls.as_ref().unwrap().cipher_suite, "TLS13_AES_128_GCM_SHA256");
     }
     for trial in of("broadcast-6") {
-        assert_eq!((trial.units, trial.dropped), (30 * 6, 0));
+        assert_eq!((units(trial), trial.dropped), (30 * 6, 0));
     }
     for trial in of("slow-20") {
-        assert_eq!(trial.units + trial.dropped, 80 * 10, "what was not delivered is what was dropped");
-        let (_, measured) = trial.server.samples.both().unwrap();
+        assert_eq!(units(trial) + trial.dropped, 80 * 10, "what was not delivered is what was dropped");
+        let (_, measured) = trial.server_samples.both().unwrap();
         assert!(measured.peak_rss_bytes <= trial.memory_bound_bytes.unwrap());
     }
     for expected in [

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use bench_core::spec::{Role, Workload};
+use bench_core::{
+    protocol::ClientReport,
+    spec::{Role, Workload},
+};
 use histogram::Series;
 
 use super::Mark;
 use crate::{
     clock::{self, Ahead},
     placement::Placement,
-    record::{End, Record},
+    record::Record,
     sample::MachineSample,
 };
 
@@ -37,55 +40,57 @@ const TICKS_NS: u64 = 20_000_000;
 /// The marks of a trial that did not fail.
 pub fn marks(record: &Record) -> BTreeSet<Mark> {
     let mut marks = BTreeSet::new();
-    if record.error.is_some() {
+    let Some(report) = record.report().filter(|_| record.error.is_none()) else {
         return marks;
-    }
+    };
     let workload = record.scenario.load.workload();
     if record.cores.cores_shared {
         marks.insert(Mark::CoresShared);
     }
-    if workload.is_closed_loop() && record.placement == Placement::Split && is_full(&record.client, record) {
+    if workload.is_closed_loop() && record.placement == Placement::Split && is_full(record, report) {
         marks.insert(Mark::ClientSaturated);
     }
     if matches!(workload, Workload::Paced | Workload::Broadcast) {
         // A client that is compared is late by its own timers, and that is what is measured.
-        if record.role == Role::Server && generator_is_late(record) {
+        if record.role == Role::Server && generator_is_late(record, report) {
             marks.insert(Mark::GeneratorLate);
-        } else if rate(record) < SATURATED * offered(record) {
+        } else if rate(report) < SATURATED * offered(record, report) {
             marks.insert(Mark::ServerSaturated);
         }
     }
-    if is_disturbed(record) {
+    if is_disturbed(record, report) {
         marks.insert(Mark::Disturbed);
     }
     marks
 }
 
 /// Units a second that the load asks for; of a broadcast without those that a policy dropped.
-fn offered(record: &Record) -> f64 {
+fn offered(record: &Record, report: &ClientReport) -> f64 {
     let load = &record.scenario.load;
     let rate = load.rate_per_s().unwrap_or(0) as f64;
     match load.workload() {
         Workload::Broadcast => {
-            rate * f64::from(load.connections) - record.dropped as f64 * 1e9 / record.elapsed_ns as f64
+            rate * f64::from(load.connections) - record.dropped as f64 * 1e9 / report.elapsed_ns as f64
         }
         _ => rate,
     }
 }
 
-fn rate(record: &Record) -> f64 {
-    record.units as f64 * 1e9 / record.elapsed_ns as f64
+fn rate(report: &ClientReport) -> f64 {
+    report.units as f64 * 1e9 / report.elapsed_ns as f64
 }
 
-fn is_full(end: &End, record: &Record) -> bool {
-    let Some((before, after)) = end.samples.both() else { return false };
+/// Whether the client of the main load was busy all the time.
+fn is_full(record: &Record, report: &ClientReport) -> bool {
+    let samples = record.samples(Role::Client);
+    let Some((before, after)) = samples.both() else { return false };
     let busy = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
-    busy >= FULL * record.elapsed_ns as f64 * f64::from(end.workers)
+    busy >= FULL * report.elapsed_ns as f64 * f64::from(record.client.workers)
 }
 
-fn generator_is_late(record: &Record) -> bool {
+fn generator_is_late(record: &Record, report: &ClientReport) -> bool {
     let quantile = |series, q| {
-        let distribution = record.series.get(&series)?;
+        let distribution = report.series.get(&series)?;
         distribution.quantile_of_ns(&distribution.histogram().ok()?, q)
     };
     let Some(lag_ns) = quantile(Series::GeneratorLag, 0.99) else { return false };
@@ -95,15 +100,15 @@ fn generator_is_late(record: &Record) -> bool {
     };
     let half_median_ns = quantile(latency, 0.5).unwrap_or(0) / 2;
     let bound_ns = match record.placement {
-        // The second client takes time of the same core.
-        Placement::Split if record.beside.is_some() => LATE_SHARED_NS.max(half_median_ns),
+        // The other client takes time of the same core.
+        Placement::Split if record.clients.len() > 1 => LATE_SHARED_NS.max(half_median_ns),
         Placement::Split => LATE_NS.max(half_median_ns),
         Placement::Shared => LATE_SHARED_NS,
     };
     lag_ns > bound_ns
 }
 
-fn is_disturbed(record: &Record) -> bool {
+fn is_disturbed(record: &Record, report: &ClientReport) -> bool {
     let Some((before, after)) = record.machine_samples.both() else { return false };
     let ahead = |sample: &MachineSample| Ahead {
         boot_ns: sample.boot_clock_ahead_ns,
@@ -116,7 +121,7 @@ fn is_disturbed(record: &Record) -> bool {
     if used_cores == 0 {
         return false;
     }
-    let window_ns = record.elapsed_ns as f64 * used_cores as f64;
+    let window_ns = report.elapsed_ns as f64 * used_cores as f64;
     let others_ns = after.others_cpu_ns.saturating_sub(before.others_cpu_ns);
     let stolen_ns = after.used_cores_stolen_ns.saturating_sub(before.used_cores_stolen_ns);
     others_ns as f64 > FOREIGN * window_ns || stolen_ns as f64 > STOLEN * window_ns + TICKS_NS as f64

@@ -21,29 +21,28 @@ const RECOVERED: f64 = 1.1;
 /// So many slices in a row have to be within it: one alone may be luck.
 const IN_A_ROW: usize = 3;
 
-/// All of them for one trial.
-pub(super) fn figures(record: &Record) -> Vec<(Metric, f64)> {
+/// All of them for one trial, whose main load's client reported `report`.
+pub(super) fn figures(record: &Record, report: &ClientReport) -> Vec<(Metric, f64)> {
     let mut figures = Vec::new();
     let load = &record.scenario.load;
     if load.workload() == Workload::Connect {
-        figures.push((HANDSHAKE_RATE, rate(record.units, record.elapsed_ns)));
-        figures.extend([(REFUSED, record.refused as f64), (TIMED_OUT, record.timed_out as f64)]);
+        figures.push((HANDSHAKE_RATE, rate(report.units, report.elapsed_ns)));
+        figures.extend([(REFUSED, report.refused as f64), (TIMED_OUT, report.timed_out as f64)]);
     }
-    let drove = record.beside.as_ref().and_then(|beside| beside.drove.as_ref());
-    if let Some((beside, drove)) = record.scenario.beside.as_ref().zip(drove) {
-        figures.extend(of_beside(beside, drove));
+    if let Some((beside, its_report)) = record.scenario.beside.as_ref().zip(record.report_beside()) {
+        figures.extend(of_beside(beside, its_report));
         if load.slice_ms > 0 {
-            figures.extend(around(record, beside, drove));
+            figures.extend(around(load, report, beside, its_report));
         }
     }
     if load.workload() == Workload::Push {
-        figures.extend(drift(&record.slices).map(|drift_ns| (LAG_DRIFT, drift_ns)));
+        figures.extend(drift(&report.slices).map(|drift_ns| (LAG_DRIFT, drift_ns)));
     }
     if let Some(stall) = load.stall().filter(|_| load.slice_ms > 0) {
-        figures.extend(around_stall(record, stall));
+        figures.extend(around_stall(load, report, stall));
     }
-    figures.extend(record.capacity_per_s.map(|capacity| (CAPACITY, capacity as f64)));
-    figures.extend(overload(record));
+    figures.extend(report.capacity_per_s.map(|capacity| (CAPACITY, capacity as f64)));
+    figures.extend(overload(load, report));
     figures
 }
 
@@ -51,13 +50,13 @@ fn rate(units: u64, elapsed_ns: u64) -> f64 {
     units as f64 * 1e9 / elapsed_ns as f64
 }
 
-fn of_beside(load: &Load, drove: &ClientReport) -> Vec<(Metric, f64)> {
-    let its_rate = rate(drove.units, drove.elapsed_ns);
+fn of_beside(load: &Load, report: &ClientReport) -> Vec<(Metric, f64)> {
+    let its_rate = rate(report.units, report.elapsed_ns);
     let mut figures = vec![(BESIDE_RATE, its_rate)];
     if load.workload() == Workload::Connect {
         figures.push((HANDSHAKE_RATE, its_rate));
-        figures.extend([(REFUSED, drove.refused as f64), (TIMED_OUT, drove.timed_out as f64)]);
-        if let Some(handshakes) = drove.series.get(&Series::Handshake) {
+        figures.extend([(REFUSED, report.refused as f64), (TIMED_OUT, report.timed_out as f64)]);
+        if let Some(handshakes) = report.series.get(&Series::Handshake) {
             figures.extend(quantiles_of(handshakes, &[(HANDSHAKE_P50, 0.5), (HANDSHAKE_P99, 0.99)]));
         }
     }
@@ -65,28 +64,32 @@ fn of_beside(load: &Load, drove: &ClientReport) -> Vec<(Metric, f64)> {
 }
 
 /// The latency of the others before, during and after some stop reading, and how long after it their latency is back.
-fn around_stall(record: &Record, stall: StallPlan) -> Vec<(Metric, f64)> {
-    let load = &record.scenario.load;
+fn around_stall(load: &Load, report: &ClientReport, stall: StallPlan) -> Vec<(Metric, f64)> {
     let (start_ms, end_ms) = (stall.after_ms, stall.after_ms + stall.for_ms);
-    let mut figures = parts(record, start_ms * 1_000_000, end_ms * 1_000_000);
+    let mut figures = parts(load, report, start_ms * 1_000_000, end_ms * 1_000_000);
     let slice = |ms: u64| (ms / load.slice_ms) as usize;
     let end = end_ms.div_ceil(load.slice_ms) as usize;
-    let recovered = recovery(&record.slices, slice(start_ms), end, slice(load.window_ms()));
+    let recovered = recovery(&report.slices, slice(start_ms), end, slice(load.window_ms()));
     figures.extend(recovered.map(|slices| (RECOVERY, slices as f64 * load.slice_ms as f64 * 1e6)));
     figures
 }
 
 /// The latency before, during and after the load beside.
-fn around(record: &Record, beside: &Load, drove: &ClientReport) -> Vec<(Metric, f64)> {
+fn around(
+    load: &Load,
+    report: &ClientReport,
+    beside: &Load,
+    its_report: &ClientReport,
+) -> Vec<(Metric, f64)> {
     let start_ns = beside.delay_ms * 1_000_000;
-    parts(record, start_ns, start_ns + drove.elapsed_ns)
+    parts(load, report, start_ns, start_ns + its_report.elapsed_ns)
 }
 
 /// The latency before, between and after two instants of the window. A slice that holds one of them is *during*.
-fn parts(record: &Record, start_ns: u64, end_ns: u64) -> Vec<(Metric, f64)> {
-    let slice_ns = record.scenario.load.slice_ms * 1_000_000;
-    let whole = record.scenario.load.window_ms().div_ceil(record.scenario.load.slice_ms) as usize;
-    let all = whole.min(record.slices.len());
+fn parts(load: &Load, report: &ClientReport, start_ns: u64, end_ns: u64) -> Vec<(Metric, f64)> {
+    let slice_ns = load.slice_ms * 1_000_000;
+    let whole = load.window_ms().div_ceil(load.slice_ms) as usize;
+    let all = whole.min(report.slices.len());
     let begins = ((start_ns / slice_ns) as usize).min(all);
     let ends = (end_ns.div_ceil(slice_ns) as usize).clamp(begins, all);
     let parts: [(Range<usize>, Metric, Metric); 3] = [
@@ -95,7 +98,7 @@ fn parts(record: &Record, start_ns: u64, end_ns: u64) -> Vec<(Metric, f64)> {
         (ends..all, P99_AFTER, P99_9_AFTER),
     ];
     let of_part = |(slices, p99, p99_9): (Range<usize>, Metric, Metric)| {
-        let slices = &record.slices[slices];
+        let slices = &report.slices[slices];
         [(p99, 0.99), (p99_9, 0.999)]
             .into_iter()
             .filter_map(|(metric, q)| Some((metric, quantile_of_all(slices, q)? as f64)))
@@ -113,19 +116,19 @@ fn drift(slices: &[Distribution]) -> Option<f64> {
 
 /// What was offered and kept in the step that asks for the most, and how long after it the latency is back at what it was
 /// before: `None` where it is not back in the window, or nothing came before.
-fn overload(record: &Record) -> Vec<(Metric, f64)> {
-    let steps = &record.steps;
+fn overload(load: &Load, report: &ClientReport) -> Vec<(Metric, f64)> {
+    let steps = &report.steps;
     let Some((peak, step)) = steps.iter().enumerate().max_by_key(|(_, step)| step.rate_per_s) else {
         return Vec::new();
     };
     let kept = step.answered as f64 * 1e3 / step.duration_ms as f64;
     let mut figures = vec![(OVERLOAD_OFFERED, step.rate_per_s as f64), (OVERLOAD_KEPT, kept)];
-    if let Some(slice_ms) = NonZeroU64::new(record.scenario.load.slice_ms) {
+    if let Some(slice_ms) = NonZeroU64::new(load.slice_ms) {
         let until_ms = |place: usize| steps[..place].iter().map(|step| step.duration_ms).sum::<u64>();
         let before = (until_ms(peak) / slice_ms) as usize;
         let after = until_ms(peak + 1).div_ceil(slice_ms.get()) as usize;
         let all = (until_ms(steps.len()) / slice_ms) as usize;
-        let recovered = recovery(&record.slices, before, after, all);
+        let recovered = recovery(&report.slices, before, after, all);
         figures.extend(recovered.map(|slices| (RECOVERY, slices as f64 * slice_ms.get() as f64 * 1e6)));
     }
     figures

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::spec::Workload;
+use bench_core::{
+    protocol::ClientReport,
+    spec::{Role, Workload},
+};
 use histogram::{Distribution, Series};
 
 use super::{
@@ -21,54 +24,54 @@ use crate::{record::Record, sample::Sample};
 
 /// All figures of one trial, by the name of their metric. A failed trial has none.
 pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
-    if record.error.is_some() {
+    let Some(report) = record.report().filter(|_| record.error.is_none()) else {
         return BTreeMap::new();
-    }
-    let of_trial = OF_TRIAL.iter().filter_map(|(metric, value)| Some((*metric, value(record)?)));
+    };
+    let of_trial = OF_TRIAL.iter().filter_map(|(metric, value)| Some((*metric, value(record, report)?)));
     let all = of_trial
-        .chain(course::figures(record))
-        .chain(of_distributions(record))
-        .chain(of_server(record))
-        .chain(of_client(record));
+        .chain(course::figures(record, report))
+        .chain(of_distributions(record, report))
+        .chain(of_server(record, report))
+        .chain(of_client(record, report));
     all.filter(|(_, value)| value.is_finite()).map(|(metric, value)| (metric.name, value)).collect()
 }
 
-/// How a figure follows from the record as a whole.
-type OfTrial = fn(&Record) -> Option<f64>;
+/// How a figure follows from the record as a whole and what the client of the main load reported.
+type OfTrial = fn(&Record, &ClientReport) -> Option<f64>;
 
 const OF_TRIAL: &[(Metric, OfTrial)] = &[
-    (RATE, rate),
-    (TOTAL_TIME, |record| (workload(record) == Workload::Push).then_some(record.elapsed_ns as f64)),
-    (ACHIEVED, |record| Some(rate(record)? / paced_rate(record)? * 100.0)),
-    (NOT_SENT, |record| {
+    (RATE, |_, report| rate(report)),
+    (TOTAL_TIME, |record, report| (workload(record) == Workload::Push).then_some(report.elapsed_ns as f64)),
+    (ACHIEVED, |record, report| Some(rate(report)? / paced_rate(record)? * 100.0)),
+    (NOT_SENT, |record, report| {
         paced_rate(record)?;
-        Some(record.not_sent as f64 / record.scenario.load.offered() as f64 * 100.0)
+        Some(report.not_sent as f64 / record.scenario.load.offered() as f64 * 100.0)
     }),
-    (DELIVERED, |record| {
+    (DELIVERED, |record, report| {
         let load = &record.scenario.load;
         let all = load.offered() as f64 * f64::from(load.connections);
-        Some(of_broadcast(record, units(record)?)? / all * 100.0)
+        Some(of_broadcast(record, units(report)?)? / all * 100.0)
     }),
-    (DROPPED, |record| of_broadcast(record, record.dropped as f64)),
-    (DISCONNECTED, |record| of_broadcast(record, record.disconnected as f64)),
-    (SEND_RATE, |record| {
-        let sent = record.series.get(&Series::BatchSent)?;
-        Some(1e9 / per_unit(record, sent.sum_ns as f64)?)
+    (DROPPED, |record, _| of_broadcast(record, record.dropped as f64)),
+    (DISCONNECTED, |record, _| of_broadcast(record, record.disconnected as f64)),
+    (SEND_RATE, |record, report| {
+        let sent = report.series.get(&Series::BatchSent)?;
+        Some(1e9 / per_unit(record, report, sent.sum_ns as f64)?)
     }),
-    (THROUGHPUT, |record| {
+    (THROUGHPUT, |record, report| {
         use Workload::{OneWay, Paced, PingPong, Window};
 
         let counts = matches!(workload(record), PingPong | Window | OneWay | Paced);
-        rate(record).filter(|_| counts).map(|rate| rate * record.scenario.load.payload_bytes as f64)
+        rate(report).filter(|_| counts).map(|rate| rate * record.scenario.load.payload_bytes as f64)
     }),
-    (RATE_PER_CORE, |record| {
+    (RATE_PER_CORE, |record, report| {
         record.scenario.server_cores?;
-        Some(rate(record)? / f64::from(record.server.workers.max(1)))
+        Some(rate(report)? / f64::from(record.server.workers.max(1)))
     }),
-    (LEAST_SHARE, |record| Some(record.counts?.least_share()? * 100.0)),
-    (JAIN, |record| Some(record.counts?.jain()? * 100.0)),
-    (MACHINE_CPU, |record| Some(f64::from(record.machine_samples.measured?.cpu_permille) / 10.0)),
-    (MACHINE_MEMORY, |record| {
+    (LEAST_SHARE, |_, report| Some(report.counts?.least_share()? * 100.0)),
+    (JAIN, |_, report| Some(report.counts?.jain()? * 100.0)),
+    (MACHINE_CPU, |record, _| Some(f64::from(record.machine_samples.measured?.cpu_permille) / 10.0)),
+    (MACHINE_MEMORY, |record, _| {
         let machine = record.machine_samples.measured?;
         Some(machine.memory_used_bytes as f64 / machine.memory_total_bytes as f64 * 100.0)
     }),
@@ -78,18 +81,18 @@ fn workload(record: &Record) -> Workload {
     record.scenario.load.workload()
 }
 
-fn units(record: &Record) -> Option<f64> {
-    (record.units > 0).then_some(record.units as f64)
+fn units(report: &ClientReport) -> Option<f64> {
+    (report.units > 0).then_some(report.units as f64)
 }
 
-fn rate(record: &Record) -> Option<f64> {
-    Some(units(record)? / (record.elapsed_ns as f64 / 1e9))
+fn rate(report: &ClientReport) -> Option<f64> {
+    Some(units(report)? / (report.elapsed_ns as f64 / 1e9))
 }
 
-/// A part of `total` for each unit of work. What both ends use is for both loads where there are two: it is no cost of one
-/// load's messages.
-fn per_unit(record: &Record, total: f64) -> Option<f64> {
-    units(record).filter(|_| record.beside.is_none()).map(|units| total / units)
+/// `total` per unit of work. Where there are several loads, what an end uses is for all of them and not the cost of one
+/// load's messages: then there is no such figure.
+fn per_unit(record: &Record, report: &ClientReport, total: f64) -> Option<f64> {
+    units(report).filter(|_| record.clients.len() == 1).map(|units| total / units)
 }
 
 /// The rate that a paced load asks for.
@@ -118,7 +121,10 @@ const OF_SERIES: &[OfSeries] = &[
     (Series::PushLag, &[(LAG_P50, 0.5), (LAG_P99, 0.99)], Some(LAG_MAX)),
 ];
 
-fn of_distributions(record: &Record) -> impl Iterator<Item = (Metric, f64)> + '_ {
+fn of_distributions<'a>(
+    record: &Record,
+    report: &'a ClientReport,
+) -> impl Iterator<Item = (Metric, f64)> + use<'a> {
     // The round trip of a paced message begins when it was intended to be sent, not when it could be.
     let latency = match workload(record) {
         Workload::Paced => Series::FromIntended,
@@ -128,7 +134,7 @@ fn of_distributions(record: &Record) -> impl Iterator<Item = (Metric, f64)> + '_
     let quantiles: &[(Metric, f64)] =
         &[(P50, 0.5), (P95, 0.95), (P99, 0.99), (P99_9, 0.999), (P99_99, 0.9999)];
     let all = std::iter::once((latency, quantiles, Some(MAX))).chain(OF_SERIES.iter().copied());
-    all.filter_map(|(series, quantiles, max)| Some((record.series.get(&series)?, quantiles, max))).flat_map(
+    all.filter_map(|(series, quantiles, max)| Some((report.series.get(&series)?, quantiles, max))).flat_map(
         |(distribution, quantiles, max): (&Distribution, _, Option<Metric>)| {
             let max = max.map(|metric| (metric, distribution.max_ns as f64));
             quantiles_of(distribution, quantiles).chain(max)
@@ -161,45 +167,56 @@ const OF_BOTH_ENDS: &[(Metric, Metric, Used)] = &[
 ];
 
 /// How a figure follows from the server at the two edges of the window.
-type OfServer = fn(&Record, &Sample, &Sample) -> Option<f64>;
+type OfServer = fn(&Record, &ClientReport, &Sample, &Sample) -> Option<f64>;
 
 const OF_SERVER: &[(Metric, OfServer)] = &[
-    (SERVER_CPU_PER_BYTE, |record, before, after| {
-        let cpu_ns = per_unit(record, grown(before.cpu_ns, after.cpu_ns))?;
+    (SERVER_CPU_PER_BYTE, |record, report, before, after| {
+        let cpu_ns = per_unit(record, report, grown(before.cpu_ns, after.cpu_ns))?;
         Some(cpu_ns / record.scenario.load.payload_bytes as f64)
     }),
-    (SERVER_CPU_SHARE, |record, before, after| {
-        Some(grown(before.cpu_ns, after.cpu_ns) / record.elapsed_ns as f64 * 100.0)
+    (SERVER_CPU_SHARE, |_, report, before, after| {
+        Some(grown(before.cpu_ns, after.cpu_ns) / report.elapsed_ns as f64 * 100.0)
     }),
-    (SERVER_RSS, |_, _, after| Some(after.rss_bytes as f64)),
-    (SERVER_RSS_GROWTH, |_, before, after| Some(after.rss_bytes as f64 - before.rss_bytes as f64)),
-    (SERVER_RSS_PEAK, |_, _, after| Some(after.peak_rss_bytes as f64)),
-    (MEMORY_BOUND, |record, _, _| Some(record.memory_bound_bytes? as f64)),
-    (MEMORY_OF_BOUND, |record, _, after| {
+    (SERVER_RSS, |_, _, _, after| Some(after.rss_bytes as f64)),
+    (SERVER_RSS_GROWTH, |_, _, before, after| Some(after.rss_bytes as f64 - before.rss_bytes as f64)),
+    (SERVER_RSS_PEAK, |_, _, _, after| Some(after.peak_rss_bytes as f64)),
+    (MEMORY_BOUND, |record, _, _, _| Some(record.memory_bound_bytes? as f64)),
+    (MEMORY_OF_BOUND, |record, _, _, after| {
         Some(after.peak_rss_bytes as f64 / record.memory_bound_bytes? as f64 * 100.0)
     }),
-    (SERVER_FILES_GROWTH, |_, before, after| Some(after.open_files? as f64 - before.open_files? as f64)),
-    (SERVER_THREADS, |_, _, after| Some(after.threads as f64)),
+    (SERVER_FILES_GROWTH, |_, _, before, after| Some(after.open_files? as f64 - before.open_files? as f64)),
+    (SERVER_THREADS, |_, _, _, after| Some(after.threads as f64)),
 ];
 
-fn of_server(record: &Record) -> impl Iterator<Item = (Metric, f64)> + '_ {
-    record.server.samples.both().into_iter().flat_map(|(before, after)| {
-        let of_both = OF_BOTH_ENDS
-            .iter()
-            .filter_map(|(metric, _, used)| Some((*metric, per_unit(record, used(before, after)?)?)));
-        let own =
-            OF_SERVER.iter().filter_map(|(metric, value)| Some((*metric, value(record, before, after)?)));
-        of_both.chain(own)
-    })
+fn of_server(record: &Record, report: &ClientReport) -> Vec<(Metric, f64)> {
+    let samples = record.samples(Role::Server);
+    samples
+        .both()
+        .into_iter()
+        .flat_map(|(before, after)| {
+            let of_both = OF_BOTH_ENDS.iter().filter_map(|(metric, _, used)| {
+                Some((*metric, per_unit(record, report, used(before, after)?)?))
+            });
+            let own = OF_SERVER
+                .iter()
+                .filter_map(|(metric, value)| Some((*metric, value(record, report, before, after)?)));
+            of_both.chain(own)
+        })
+        .collect()
 }
 
-fn of_client(record: &Record) -> impl Iterator<Item = (Metric, f64)> + '_ {
-    record.client.samples.both().into_iter().flat_map(|(before, after)| {
-        let of_both = OF_BOTH_ENDS
-            .iter()
-            .filter_map(|(_, metric, used)| Some((*metric, per_unit(record, used(before, after)?)?)));
-        of_both.chain([(CLIENT_RSS_PEAK, after.peak_rss_bytes as f64)])
-    })
+fn of_client(record: &Record, report: &ClientReport) -> Vec<(Metric, f64)> {
+    let samples = record.samples(Role::Client);
+    samples
+        .both()
+        .into_iter()
+        .flat_map(|(before, after)| {
+            let of_both = OF_BOTH_ENDS.iter().filter_map(|(_, metric, used)| {
+                Some((*metric, per_unit(record, report, used(before, after)?)?))
+            });
+            of_both.chain([(CLIENT_RSS_PEAK, after.peak_rss_bytes as f64)])
+        })
+        .collect()
 }
 
 fn grown(before: u64, after: u64) -> f64 {

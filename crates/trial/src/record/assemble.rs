@@ -1,11 +1,17 @@
 //! The record of a trial, from its outcome.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bench_core::spec::Load;
 
-use super::{Beside, End, Origin, Position, Record, SCHEMA};
-use crate::{mark, outcome::Outcome, program::Program, sample::Sample, setup::Setup};
+use super::{Client, End, Origin, Position, Record, SCHEMA};
+use crate::{
+    mark,
+    outcome::{ClientOutcome, Outcome},
+    program::Program,
+    sample::Sample,
+    setup::Setup,
+};
 
 impl Record {
     /// The record of a trial.
@@ -17,17 +23,13 @@ impl Record {
         took_ns: u64,
         outcome: Outcome,
     ) -> Record {
-        let mut clients = outcome.clients.into_iter();
-        let first = clients.next().unwrap_or_default();
-        let drove = first.report.unwrap_or_default();
-        let served = outcome.server_report.unwrap_or_default();
-        let end = |row: &str, program: &Program, samples, tally| End {
+        let server = outcome.server_report.unwrap_or_default();
+        let failed = outcome.failure.is_some();
+        let end = |row: &str, program: &Program| End {
             row: row.to_owned(),
             info: program.info.clone(),
             binary_sha256: program.sha256.clone(),
             workers: program.threads(setup.threads),
-            samples,
-            tally,
         };
         let is_paced = setup.scenario.loads().any(Load::is_paced);
         let mut record = Record {
@@ -42,27 +44,17 @@ impl Record {
             role: origin.role,
             placement: setup.placement,
             cores: setup.cores.clone(),
-            server: end(&setup.pair.server, setup.server, outcome.server_samples, served.tally),
-            client: end(&setup.pair.client, setup.client, first.samples, drove.tally),
+            server: end(&setup.pair.server, setup.server),
+            client: end(&setup.pair.client, setup.client),
+            server_samples: outcome.server_samples,
+            server_tally: server.tally,
+            clients: (0..).zip(outcome.clients).map(|(load, client)| kept(load, client, failed)).collect(),
             started_unix_ms,
             took_ns,
-            units: drove.units,
-            elapsed_ns: drove.elapsed_ns,
-            not_sent: drove.not_sent,
-            refused: drove.refused,
-            timed_out: drove.timed_out,
-            capacity_per_s: drove.capacity_per_s,
-            steps: drove.steps,
             pacing: is_paced.then(|| setup.pacing(origin)),
-            dropped: served.dropped_messages,
-            disconnected: served.disconnected,
+            dropped: server.dropped_messages,
+            disconnected: server.disconnected,
             memory_bound_bytes: memory_bound(setup, outcome.server_samples.ready.as_ref()),
-            tls: drove.tls,
-            // Those of a failed trial are no figures, and may not even decode.
-            series: if outcome.failure.is_none() { drove.series } else { BTreeMap::new() },
-            slices: drove.slices,
-            counts: drove.counts,
-            beside: clients.next().map(Beside::from),
             machine_samples: outcome.machine_samples,
             machine: origin.machine.clone(),
             build: origin.build.clone(),
@@ -72,6 +64,17 @@ impl Record {
         record.marks = mark::marks(&record);
         record
     }
+}
+
+/// What is kept of a client.
+fn kept(load: u32, client: ClientOutcome, failed: bool) -> Client {
+    let mut report = client.report;
+    if let Some(report) = report.as_mut().filter(|_| failed) {
+        // Those of a failed trial are not figures, and may not even decode.
+        report.series.clear();
+        report.slices.clear();
+    }
+    Client { load, samples: client.samples, report }
 }
 
 /// See [`Record::memory_bound_bytes`].

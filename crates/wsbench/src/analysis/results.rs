@@ -6,8 +6,7 @@ use std::{
     path::Path,
 };
 
-use serde::Deserialize;
-use trial::record::{Line, Orphaned, Partial, Record, SCHEMA, Session, check_seal};
+use trial::record::{Line, Orphaned, Partial, Record, Session};
 
 use crate::analysis::origin::is_same_machine;
 
@@ -84,18 +83,8 @@ impl Results {
     }
 
     fn add_line(&mut self, line: &[u8], seen: &mut Seen) -> Result<(), String> {
-        /// What every version of the format has.
-        #[derive(Deserialize)]
-        struct Version {
-            schema: Option<u32>,
-        }
         let line = std::str::from_utf8(line).map_err(|_| "no record: it is no text".to_owned())?;
-        check_seal(line)?;
-        let version: Version = serde_json::from_str(line).map_err(|error| format!("no record: {error}"))?;
-        if let Some(other) = version.schema.filter(|schema| *schema != SCHEMA) {
-            return Err(format!("a record of schema {other}, and this program reads schema {SCHEMA}"));
-        }
-        match serde_json::from_str(line).map_err(|error| format!("no record: {error}"))? {
+        match Line::read(line).map_err(|error| error.to_string())? {
             Line::Session(session) => {
                 sound::session(&session)?;
                 // Written again for each round and wave that is added: the last line of a run counts.
@@ -176,13 +165,13 @@ pub fn cut_unfinished_line(path: &Path) -> std::io::Result<bool> {
 pub(crate) mod tests {
     use std::{collections::BTreeMap, io::Write};
 
-    use bench_core::{RowInfo, row::BuildInfo, spec::Role, tally::Tally};
+    use bench_core::{RowInfo, protocol::ClientReport, row::BuildInfo, spec::Role, tally::Tally};
     use trial::{
         Edges, Sample,
         catalogue::Catalogue,
         machine::Machine,
         placement::{Cores, Placement},
-        record::{End, Pair},
+        record::{Client, End, Pair, SCHEMA},
     };
 
     use super::*;
@@ -246,14 +235,14 @@ pub(crate) mod tests {
     /// A trial whose server used `cpu_ns` for 1,000 round trips in a second.
     pub(crate) fn trial(server: &str, block: u32, order: u32, cpu_ns: u64) -> Record {
         let sample = |cpu_ns| Sample { cpu_ns, rss_bytes: 1 << 20, ..Sample::default() };
-        let end = |row: &str, cpu_ns| End {
+        let samples = |cpu_ns| Edges { ready: Some(sample(1_000)), measured: Some(sample(1_000 + cpu_ns)) };
+        let end = |row: &str| End {
             row: row.to_owned(),
             info: RowInfo::new(row, "1"),
             binary_sha256: String::new(),
             workers: 1,
-            samples: Edges { ready: Some(sample(1_000)), measured: Some(sample(1_000 + cpu_ns)) },
-            tally: Tally::default(),
         };
+        let report = ClientReport { units: 1_000, elapsed_ns: 1_000_000_000, ..ClientReport::default() };
         Record {
             schema: SCHEMA,
             session: "s".to_owned(),
@@ -266,26 +255,17 @@ pub(crate) mod tests {
             role: Role::Server,
             placement: Placement::Shared,
             cores: Cores::anywhere(),
-            server: end(server, cpu_ns),
-            client: end("tokio", 3_000_000),
+            server: end(server),
+            client: end("tokio"),
+            server_samples: samples(cpu_ns),
+            server_tally: Tally::default(),
+            clients: vec![Client { load: 0, samples: samples(3_000_000), report: Some(report) }],
             started_unix_ms: 0,
             took_ns: 0,
-            units: 1_000,
-            elapsed_ns: 1_000_000_000,
-            not_sent: 0,
-            refused: 0,
-            timed_out: 0,
-            capacity_per_s: None,
-            steps: Vec::new(),
             pacing: None,
             dropped: 0,
             disconnected: 0,
             memory_bound_bytes: None,
-            tls: None,
-            series: BTreeMap::new(),
-            slices: Vec::new(),
-            counts: None,
-            beside: None,
             machine_samples: Edges::default(),
             machine: machine(),
             build: build(),
@@ -314,8 +294,7 @@ pub(crate) mod tests {
 
     #[test]
     fn damage_is_named_and_the_rest_counts() {
-        let other =
-            serde_json::to_string(&Line::Session(session())).unwrap().replace("\"schema\":1", "\"schema\":9");
+        let other = serde_json::to_string(&Line::Session(Session { schema: 9, ..session() })).unwrap();
         let lines = [Line::Trial(trial("smol", 0, 1, 1))];
         let file = file(&lines, &format!("garbage\n{other}\n{{\"kind\":\"trial\""));
         let results = Results::read(&[file.path()]);

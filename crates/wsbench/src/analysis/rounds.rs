@@ -50,7 +50,7 @@ impl Rounds {
             }
             let row = rounds.rows.entry((trial.server.row.clone(), trial.client.row.clone())).or_default();
             row.figures.insert(place, metric::figures(trial));
-            for (series, distribution) in &trial.series {
+            for (series, distribution) in trial.report().into_iter().flat_map(|report| &report.series) {
                 let Ok(histogram) = distribution.histogram() else { continue };
                 match row.merged.get_mut(series) {
                     None => {

@@ -215,10 +215,10 @@ mod tests {
     fn idle(server: &str, block: u32, connections: u32, memory: u64) -> Record {
         let mut record = trial(server, block, 0, 1);
         record.round = 0;
-        record.units = 0;
+        record.clients[0].report.as_mut().unwrap().units = 0;
         record.scenario.load.work = Work::Idle(Idle { touch: false });
         record.scenario.load.connections = connections;
-        record.server.samples.measured.as_mut().unwrap().rss_bytes = memory;
+        record.server_samples.measured.as_mut().unwrap().rss_bytes = memory;
         record
     }
 

@@ -240,7 +240,7 @@ impl Bench {
 
 /// A quantile of a series, in milliseconds.
 fn quantile_ms(record: &Record, series: Series, q: f64) -> Option<f64> {
-    let distribution = record.series.get(&series)?;
+    let distribution = record.report()?.series.get(&series)?;
     let ns = distribution.quantile_of_ns(&distribution.histogram().ok()?, q)?;
     Some(ns as f64 / 1e6)
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs::File, io::Write, path::Path, time::Duration
 
 use bench_core::{
     RowInfo,
+    protocol::ClientReport,
     row::BuildInfo,
     spec::{Role, Work, Workload},
     tally::Tally,
@@ -16,7 +17,7 @@ use trial::{
     machine::Machine,
     mark::Mark,
     placement::{Cores, Placement},
-    record::{End, Line, Pair, Record, SCHEMA, Session},
+    record::{Client, End, Line, Pair, Record, SCHEMA, Session},
 };
 
 /// What a run consists of.
@@ -181,21 +182,16 @@ impl Run<'_> {
             system_calls: None,
             instructions: None,
         };
-        let end = |row: &str, cpu_ns: u64, rss: u64| {
+        let samples =
+            |cpu_ns, rss| Edges { ready: Some(sample(0, rss)), measured: Some(sample(cpu_ns, rss)) };
+        let end = |row: &str| {
             let mut info = RowInfo::new(row.split('-').next().unwrap_or(row), "1.2.3");
             info.row = row.to_owned();
             info.scheduler = "one thread".to_owned();
             info.io_mode = "epoll".to_owned();
             info.websocket = "tungstenite 0.30".to_owned();
             info.status = (row == "async-std").then(|| "discontinued".to_owned());
-            End {
-                row: row.to_owned(),
-                info,
-                binary_sha256: "00".repeat(32),
-                workers: 1,
-                samples: Edges { ready: Some(sample(0, rss)), measured: Some(sample(cpu_ns, rss)) },
-                tally: Tally::default(),
-            }
+            End { row: row.to_owned(), info, binary_sha256: "00".repeat(32), workers: 1 }
         };
         let load = rate * cost / 1e9;
         let series = match scenario.load.workload() {
@@ -215,6 +211,8 @@ impl Run<'_> {
             }
             Recorder::merge(&[recorder])
         });
+        let report = ClientReport { units, elapsed_ns, series, ..ClientReport::default() };
+        let client_cpu_ns = (units as f64 * 5_000.0 * (1.0 + 0.002 * noise.next())) as u64;
         let machine_sample = MachineSample {
             cpu_permille: 500,
             memory_used_bytes: 8 << 30,
@@ -233,30 +231,17 @@ impl Run<'_> {
             role: Role::Server,
             placement: scenario.placement,
             cores: cores(scenario.placement),
-            server: end(&pair.server, cpu_ns, rss),
-            client: end(
-                &pair.client,
-                (units as f64 * 5_000.0 * (1.0 + 0.002 * noise.next())) as u64,
-                8 << 20,
-            ),
+            server: end(&pair.server),
+            client: end(&pair.client),
+            server_samples: samples(cpu_ns, rss),
+            server_tally: Tally::default(),
+            clients: vec![Client { load: 0, samples: samples(client_cpu_ns, 8 << 20), report: Some(report) }],
             started_unix_ms: 1_750_000_000_000,
             took_ns: 2_000_000_000,
-            units,
-            elapsed_ns,
-            not_sent: 0,
-            refused: 0,
-            timed_out: 0,
-            capacity_per_s: None,
-            steps: Vec::new(),
             pacing: None,
             dropped: 0,
             disconnected: 0,
             memory_bound_bytes: None,
-            tls: None,
-            series,
-            slices: Vec::new(),
-            counts: None,
-            beside: None,
             machine_samples: Edges { ready: Some(machine_sample), measured: Some(machine_sample) },
             machine: machine(),
             build: build(),

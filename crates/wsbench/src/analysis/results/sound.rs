@@ -34,11 +34,19 @@ pub(super) fn trial(record: &Record) -> Result<(), String> {
             return Err(format!("{what}: {number} is out of range, 0 to {MOST}"));
         }
     }
-    // A client without a connection has nothing to wait for.
-    if record.error.is_none() && record.elapsed_ns == 0 && record.scenario.load.connections > 0 {
-        return Err("a trial that counts and took no time".to_owned());
+    if record.error.is_none() {
+        let loads = record.scenario.loads().count();
+        let reports = record.clients.iter().filter(|client| client.report.is_some()).count();
+        let Some(report) = record.report().filter(|_| reports == loads) else {
+            return Err(format!("a trial that counts, with {reports} reports of clients for {loads} loads"));
+        };
+        // A client without a connection has nothing to wait for.
+        if report.elapsed_ns == 0 && record.scenario.load.connections > 0 {
+            return Err("a trial that counts and took no time".to_owned());
+        }
     }
-    for (name, series) in &record.series {
+    let reports = record.clients.iter().filter_map(|client| client.report.as_ref());
+    for (name, series) in reports.flat_map(|report| &report.series) {
         distribution(series).map_err(|reason| format!("{name:?}: {reason}"))?;
     }
     Ok(())
