@@ -420,14 +420,19 @@ fn rounds_are_those_of_the_records(data: &Value, lines: &[Value], random: &mut r
 fn figure_of(metric: &str) -> Option<fn(&Value) -> f64> {
     Some(match metric {
         "server CPU" => |line| {
-            let cpu = |edge: &str| line["server"]["samples"][edge]["cpu_ns"].as_f64().unwrap();
-            (cpu("measured") - cpu("ready")) / line["units"].as_f64().unwrap()
+            let cpu = |edge: &str| line["server_samples"][edge]["cpu_ns"].as_f64().unwrap();
+            (cpu("measured") - cpu("ready")) / report(line)["units"].as_f64().unwrap()
         },
-        "p99" => |line| quantile(&line["series"]["from_intended"], 0.99),
-        "lag p99" => |line| quantile(&line["series"]["push_lag"], 0.99),
-        "server memory" => |line| line["server"]["samples"]["measured"]["rss_bytes"].as_f64().unwrap(),
+        "p99" => |line| quantile(&report(line)["series"]["from_intended"], 0.99),
+        "lag p99" => |line| quantile(&report(line)["series"]["push_lag"], 0.99),
+        "server memory" => |line| line["server_samples"]["measured"]["rss_bytes"].as_f64().unwrap(),
         _ => return None,
     })
+}
+
+/// What the client of the main load reported.
+fn report(line: &Value) -> &Value {
+    &line["clients"][0]["report"]
 }
 
 fn quantile(series: &Value, q: f64) -> f64 {
