@@ -3,11 +3,13 @@
 pub(crate) mod confidence;
 pub(crate) mod curve;
 pub mod group;
+pub mod inference;
 pub(crate) mod measured;
 pub(crate) mod missing_capability;
 pub mod objective;
 pub(crate) mod origin;
 pub(crate) mod planned;
+pub mod rank_sum;
 pub mod results;
 pub(crate) mod rounds;
 pub(crate) mod slope;

@@ -12,7 +12,7 @@ use trial::{
 
 use super::{
     statistics::median,
-    verdict::{Judged, plain_interval},
+    verdict::{Judged, Pair, plain_interval},
 };
 
 /// All rows of one scenario.
@@ -30,8 +30,10 @@ pub struct Group {
     pub ranking: Metric,
     /// How far the baseline's ranking metric differs from itself, as a ratio over 1.
     pub floor: Option<f64>,
-    /// Rounds that do not count for the floor because the machine changed between the baseline's two trials.
-    pub floor_unsteady: usize,
+    /// The same relative to the other end of each trial, where some rows are judged so.
+    pub relative_floor: Option<f64>,
+    /// All pairs of rows with a rank but those with the baseline.
+    pub pairs: Vec<Pair>,
     /// The metrics that a table shows beside it.
     pub columns: Vec<Metric>,
     /// Name of the row that the others are compared with.

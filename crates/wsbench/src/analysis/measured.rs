@@ -12,8 +12,8 @@ use trial::{
 use super::{
     group::{Figure, Group, RowFigures, sort},
     results::Results,
-    twin::{is_twin, row_of},
-    verdict::{Sample, Value, Values, control_metric, judge},
+    twin::{is_twin, program_of, row_of},
+    verdict::{Judgement, Sample, Value, Values, control_metric, judge},
 };
 
 /// The trials of each block of each run, with their figures.
@@ -48,7 +48,7 @@ pub(crate) fn group(trials: &[&Record], results: &Results, confidence: f64) -> G
     let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
     let ranking = metric::ranking(&first.scenario, first.role);
     sort(&mut rows, ranking);
-    let (floor, floor_unsteady) =
+    let judgement =
         judge_rows(&mut rows, twin.as_ref(), &blocks, ranking, (&baseline, first.role), confidence);
 
     let counted = trials.iter().filter(|trial| trial.error.is_none());
@@ -63,8 +63,9 @@ pub(crate) fn group(trials: &[&Record], results: &Results, confidence: f64) -> G
             .map_or(first.cores.clone(), |trial| trial.cores.clone()),
         role: first.role,
         ranking,
-        floor,
-        floor_unsteady,
+        floor: judgement.floor,
+        relative_floor: judgement.relative_floor,
+        pairs: judgement.pairs,
         columns: columns(first, &rows),
         baseline,
         rounds: rounds.len(),
@@ -87,8 +88,7 @@ fn columns(first: &Record, rows: &[RowFigures]) -> Vec<Metric> {
     columns
 }
 
-/// Judges rows by the ranking metric, where each is compared with the baseline one by one; returns the floor, and the rounds
-/// that do not count for it.
+/// Judges rows by the ranking metric, where each is compared with the baseline one by one.
 fn judge_rows(
     rows: &mut [RowFigures],
     twin: Option<&RowFigures>,
@@ -96,12 +96,12 @@ fn judge_rows(
     ranking: Metric,
     (baseline, role): (&str, Role),
     confidence: f64,
-) -> (Option<f64>, usize) {
+) -> Judgement {
     let name = |row: &RowFigures| role.own(&row.server, &row.client).clone();
     let names: BTreeSet<String> = rows.iter().map(name).collect();
     // A matrix has several lines for a row.
     if names.len() < rows.len() {
-        return (None, 0);
+        return Judgement::default();
     }
     let control = control_metric(ranking, blocks.values().flatten().map(|(trial, _)| *trial));
     // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
@@ -113,7 +113,7 @@ fn judge_rows(
                 .find(|(trial, _)| (&trial.server.row, &trial.client.row) == (&row.server, &row.client))?;
             let spoils = |mark: &Mark| mark.spoils(ranking) && !(alike && *mark == Mark::CoresShared);
             let spoilt = trial.marks.iter().any(spoils);
-            let metric = *figures.get(ranking.name).filter(|_| !spoilt)?;
+            let metric = *figures.get(ranking.name).filter(|figure| !spoilt && **figure > 0.0)?;
             let control = control.and_then(|control| figures.get(control.name).copied());
             Some((block.clone(), Value { metric, control }))
         });
@@ -123,12 +123,25 @@ fn judge_rows(
         rows: rows.iter().map(values).collect(),
         baseline: rows.iter().position(|row| name(row) == baseline),
         twin: twin.map(values).unwrap_or_default(),
+        programs: programs(rows, role, control.is_some()),
+        ..Sample::default()
     };
     let judgement = judge(&sample, ranking, confidence);
-    for (row, judged) in rows.iter_mut().zip(judgement.rows) {
-        row.judged = Some(judged);
+    for (row, judged) in rows.iter_mut().zip(&judgement.rows) {
+        row.judged = Some(*judged);
     }
-    (judgement.floor, judgement.floor_unsteady)
+    judgement
+}
+
+/// The program that each row is a build of, if builds of one program are to be compared relative to the other end.
+///
+/// That end takes the same time as a build where both are full, so that it says nothing about the build.
+fn programs(rows: &[RowFigures], role: Role, has_control: bool) -> Vec<String> {
+    let is_full = rows.iter().any(|row| row.marks.contains_key(&Mark::ClientSaturated));
+    if !has_control || is_full {
+        return Vec::new();
+    }
+    rows.iter().map(|row| program_of(role.own(&row.server, &row.client)).to_owned()).collect()
 }
 
 /// The name of the row that a trial is about.

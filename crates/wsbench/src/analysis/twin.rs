@@ -18,6 +18,11 @@ pub(crate) fn row_of(name: &str) -> &str {
     name.strip_suffix(SUFFIX).unwrap_or(name)
 }
 
+/// The program behind a name: `tokio@old` is another build of `tokio`.
+pub(crate) fn program_of(row: &str) -> &str {
+    row_of(row).split_once('@').map_or(row_of(row), |(program, _)| program)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +32,6 @@ mod tests {
         assert_eq!(name_of("tokio"), "tokio#aa");
         assert!(is_twin("tokio#aa") && !is_twin("tokio"));
         assert_eq!((row_of("tokio#aa"), row_of("tokio")), ("tokio", "tokio"));
+        assert_eq!((program_of("tokio@old#aa"), program_of("tokio")), ("tokio", "tokio"));
     }
 }

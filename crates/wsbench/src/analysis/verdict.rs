@@ -1,12 +1,11 @@
 //! From the figures of many rounds to *faster*, *slower* or *tie*: by the letter of docs/METHODOLOGY.md.
 //!
-//! Values are compared only inside a block. A verdict needs the corrected interval of the log ratio to lie wholly
-//! beyond the floor, which is how far the baseline differs from itself.
+//! Values are compared only inside a block, by the test of [`inference`](super::inference). A verdict needs the interval of
+//! the log ratio to lie wholly beyond the floor, which is how far the baseline was found to differ from itself. The level of
+//! the interval is an equal share of what all comparisons of a scenario may err. It is fixed before anything is seen, so
+//! that rows with the same ratios get the same verdict.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bench_core::spec::Pacing;
 use trial::{
@@ -14,21 +13,7 @@ use trial::{
     record::Record,
 };
 
-use crate::analysis::statistics::{Test, holm, interval, median, p_value, rounds_needed};
-
-/// The tests that verdicts use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tests {
-    /// Where a control has left only steady blocks.
-    pub steady: Test,
-    /// Where there is no control, or it would have left too few.
-    pub other: Test,
-}
-
-/// What the simulation chose (tests/simulation.rs; docs/METHODOLOGY.md has its figures). All hold their level. The slow
-/// phases of a virtual machine move one ratio in six by far more than any difference looked for: counting signs, the true
-/// one is found more often than by weighing them. Where a control has told those phases, weighing finds more.
-pub const TESTS: Tests = Tests { steady: Test::SignedRank, other: Test::Sign };
+use crate::analysis::inference::{estimate, interval, rounds_needed, shared_level};
 
 /// A block of a run.
 pub type Block = (String, u32);
@@ -38,32 +23,39 @@ pub type Block = (String, u32);
 pub struct Value {
     /// The metric.
     pub metric: f64,
-    /// What the other end, which is the same program in every trial, cost: it tells what the machine was like.
+    /// What the other end of the trial cost, where it is the same program in every trial.
     pub control: Option<f64>,
 }
 
 impl Value {
-    /// The ratio to another trial's.
-    pub(crate) fn over(self, base: Value) -> Ratio {
-        let control = self.control.zip(base.control).map(|(own, base)| (own / base).ln());
-        Ratio { log: (self.metric / base.metric).ln(), control }
+    /// The log ratio to another trial's; `None` where the basis needs a control and one is missing.
+    pub(crate) fn over(self, base: Value, basis: Basis) -> Option<f64> {
+        let own = (self.metric / base.metric).ln();
+        let log = match basis {
+            Basis::Own => own,
+            Basis::RelativeToOtherEnd => own - (self.control? / base.control?).ln(),
+        };
+        log.is_finite().then_some(log)
     }
 }
 
-/// Of two trials of a block: the log ratio of the metric, and that of the control.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Ratio {
-    pub(crate) log: f64,
-    pub(crate) control: Option<f64>,
+/// What of two trials is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// The metric as it is. Claims what it says: that a server costs more. The noise that is common to both ends of a trial
+    /// stays in it.
+    #[default]
+    Own,
+    /// The metric over the same of the other end of its trial, as an internal standard: the other end is the same program
+    /// in the same window, so that what slows down both ends goes out. This is three to six times sharper, and another
+    /// claim: that a server costs more *relative to its client*. A server can change its client's cost, too. Two builds of
+    /// one row hardly do that differently. Where both ends are full, they take the same time whatever they cost, and the
+    /// quotient is blind.
+    RelativeToOtherEnd,
 }
 
 /// One row's trials that count for verdicts, by block.
 pub type Values = BTreeMap<Block, Value>;
-
-/// How far the controls of two trials may differ from what they do in the median block, on log scale. Beyond, the machine
-/// has changed between the two: steady blocks stay within 1 %, and a slow phase of a virtual machine moves them by 10 to
-/// 25 %.
-const STEADY: f64 = 0.03;
 
 /// Least floor, on log scale: a difference of less than a tenth of a percent, which tables round away, is a tie however
 /// regular it is. Where a metric hardly varies, as Jain's index of a fair server, the baseline's own floor is next to nothing.
@@ -78,6 +70,13 @@ pub struct Sample {
     pub baseline: Option<usize>,
     /// The baseline's second measurement.
     pub twin: Values,
+    /// What is compared.
+    pub basis: Basis,
+    /// The program that each row is a build of, by name. Two builds of one program are compared relative to the other end,
+    /// whatever the basis of the others is. Empty where no two rows are.
+    pub programs: Vec<String>,
+    /// Metrics by which these rows are judged together, if more than one: all comparisons share one level.
+    pub metrics: usize,
 }
 
 /// What can be said of one row against the baseline.
@@ -105,14 +104,28 @@ pub enum Verdict {
 pub struct Judged {
     /// Against the baseline.
     pub verdict: Verdict,
-    /// The median of the ratios to the baseline in the blocks that count.
+    /// What was compared.
+    pub basis: Basis,
+    /// The estimated ratio to the baseline.
     pub ratio: Option<f64>,
-    /// Blocks that do not count because the machine changed between the two trials.
-    pub unsteady: usize,
-    /// The ratio to the baseline, with the confidence that the correction asks for.
+    /// The interval of that ratio by which the verdict was reached; with too few blocks for one, an interval of its own
+    /// that is not corrected for the number of rows.
     pub interval: Option<(f64, f64)>,
-    /// 1 + the number of rows that are better than this one: the baseline by the verdict, every other pair in the same way.
+    /// 1 + the number of rows that are better than this one.
     pub rank: Option<usize>,
+}
+
+/// Two rows with a rank, neither of them the baseline, compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// Places of the two.
+    pub rows: (usize, usize),
+    /// The estimated ratio of the first to the second.
+    pub ratio: f64,
+    /// The interval of that ratio.
+    pub interval: (f64, f64),
+    /// How the first one compares with the second: greater, less or a tie.
+    pub verdict: Verdict,
 }
 
 /// The judgement of all rows.
@@ -120,226 +133,191 @@ pub struct Judged {
 pub struct Judgement {
     /// How far the baseline differs from itself, as a ratio over 1; a difference within it is a tie.
     pub floor: Option<f64>,
-    /// Blocks that do not count for the floor because the machine changed between the baseline's two trials.
-    pub floor_unsteady: usize,
+    /// The same relative to the other end, where some row is compared so and others are not.
+    pub relative_floor: Option<f64>,
     /// One for each row, in their order.
     pub rows: Vec<Judged>,
+    /// All pairs of rows with a rank but those with the baseline.
+    pub pairs: Vec<Pair>,
 }
 
 /// Judges the rows of a sample of a metric.
 pub fn judge(sample: &Sample, metric: Metric, confidence: f64) -> Judgement {
-    judge_by(TESTS, sample, metric, confidence)
-}
-
-/// The same by tests of one's choice, for the simulation that chose those above.
-pub fn judge_by(tests: Tests, sample: &Sample, metric: Metric, confidence: f64) -> Judgement {
-    let comparison = Comparison::new(tests, sample, confidence);
+    let comparison = Comparison::new(sample, confidence);
     let mut rows = comparison.judged();
-    let ranks = comparison.ranks(&rows, metric);
-    for (place, rank) in ranks {
+    let pairs = comparison.pairs(&rows);
+    for (place, rank) in comparison.ranks(&rows, &pairs, metric) {
         rows[place].rank = Some(rank);
     }
-    Judgement { floor: comparison.floor.map(f64::exp), floor_unsteady: comparison.twin.unsteady, rows }
+    let is_mixed = rows.iter().any(|row| row.basis != sample.basis);
+    Judgement {
+        floor: comparison.floor(sample.basis).map(f64::exp),
+        relative_floor: comparison.floor(Basis::RelativeToOtherEnd).filter(|_| is_mixed).map(f64::exp),
+        rows,
+        pairs,
+    }
 }
 
-/// A sample whose rows have been tested against the baseline.
+/// A sample that is about to be judged.
 struct Comparison<'a> {
-    tests: Tests,
     sample: &'a Sample,
     base: &'a Values,
     confidence: f64,
-    /// The level of pairs without the baseline, and of rows that Holm's correction leaves undecided: every row counts as
-    /// one comparison.
+    /// The level of each comparison.
     level: f64,
     /// Blocks that a row needs for a verdict.
     needed: usize,
-    twin: Ratios,
-    floor: Option<f64>,
-    /// Each row's ratios to the baseline.
-    against: Vec<Ratios>,
-    /// For each row with blocks enough, by its place: the level that it reached by Holm's correction, if it reached one.
-    reached: BTreeMap<usize, Option<f64>>,
+    floors: [Option<f64>; 2],
 }
 
 impl<'a> Comparison<'a> {
-    fn new(tests: Tests, sample: &'a Sample, confidence: f64) -> Comparison<'a> {
+    fn new(sample: &'a Sample, confidence: f64) -> Comparison<'a> {
         static NONE: Values = Values::new();
         let base = sample.baseline.map_or(&NONE, |place| &sample.rows[place]);
-        let others = sample.rows.len().saturating_sub(1);
-        let needed_for_floor = rounds_needed(1, confidence);
-        let needed = rounds_needed(others, confidence).max(needed_for_floor);
-        let twin = Ratios::new(tests, &sample.twin, base, needed_for_floor);
-        let against: Vec<Ratios> =
-            sample.rows.iter().map(|row| Ratios::new(tests, row, base, needed)).collect();
-        let compared: Vec<usize> = (0..sample.rows.len())
-            .filter(|place| Some(*place) != sample.baseline && against[*place].logs.len() >= needed)
-            .collect();
-        let p_values: Vec<f64> = compared.iter().map(|place| against[*place].p_value()).collect();
+        let comparisons = sample.rows.len().saturating_sub(1) * sample.metrics.max(1);
+        let floor = |basis: Basis| floor(&logs(&sample.twin, base, basis), confidence);
         Comparison {
-            tests,
             sample,
             base,
             confidence,
-            level: (1.0 - confidence) / others.max(1) as f64,
-            needed,
-            floor: floor(&twin, confidence),
-            twin,
-            against,
-            reached: compared.into_iter().zip(holm(&p_values, confidence)).collect(),
+            level: shared_level(comparisons, confidence),
+            needed: rounds_needed(comparisons, confidence),
+            floors: [floor(Basis::Own), floor(Basis::RelativeToOtherEnd)],
         }
+    }
+
+    fn floor(&self, basis: Basis) -> Option<f64> {
+        self.floors[usize::from(basis == Basis::RelativeToOtherEnd)]
     }
 
     fn is_baseline(&self, place: usize) -> bool {
         Some(place) == self.sample.baseline
     }
 
+    /// What of two rows is compared.
+    fn basis(&self, one: usize, other: usize) -> Basis {
+        let programs = &self.sample.programs;
+        let are_builds =
+            one != other && programs.get(one).is_some_and(|program| programs.get(other) == Some(program));
+        if are_builds { Basis::RelativeToOtherEnd } else { self.sample.basis }
+    }
+
     /// Every row against the baseline, without ranks.
     fn judged(&self) -> Vec<Judged> {
-        let judged = |(place, ratios): (usize, &Ratios)| {
-            if self.is_baseline(place) {
-                return Judged {
-                    verdict: Verdict::Baseline,
-                    ratio: None,
-                    unsteady: 0,
-                    interval: None,
-                    rank: None,
-                };
+        (0..self.sample.rows.len()).map(|place| self.judged_row(place)).collect()
+    }
+
+    fn judged_row(&self, place: usize) -> Judged {
+        if self.is_baseline(place) {
+            let basis = self.sample.basis;
+            return Judged { verdict: Verdict::Baseline, basis, ratio: None, interval: None, rank: None };
+        }
+        let basis = self.basis(place, self.sample.baseline.unwrap_or(place));
+        let logs = logs(&self.sample.rows[place], self.base, basis);
+        let ratio = (!logs.is_empty()).then(|| estimate(&logs).exp());
+        let enough = logs.len() >= self.needed;
+        let (verdict, bounds) = match self.floor(basis).filter(|_| enough) {
+            Some(floor) => {
+                let bounds = interval(&logs, self.level);
+                (bounds.map_or(Verdict::Tie, |bounds| beyond(bounds, floor)), bounds)
             }
-            let (verdict, bounds) = self.verdict(place, ratios);
-            Judged {
-                verdict,
-                ratio: (!ratios.logs.is_empty()).then(|| median(&ratios.logs).exp()),
-                unsteady: ratios.unsteady,
-                interval: bounds.map(|(low, high)| (low.exp(), high.exp())),
-                rank: None,
+            None => {
+                let blocks = logs.len().min(self.sample.twin.len());
+                let bounds = interval(&logs, shared_level(1, self.confidence));
+                (Verdict::TooFew { blocks, needed: self.needed }, bounds)
             }
         };
-        self.against.iter().enumerate().map(judged).collect()
+        Judged {
+            verdict,
+            basis,
+            ratio,
+            interval: bounds.map(|(low, high)| (low.exp(), high.exp())),
+            rank: None,
+        }
     }
 
-    /// The verdict on a row, and the interval of its log ratio.
-    fn verdict(&self, place: usize, ratios: &Ratios) -> (Verdict, Option<(f64, f64)>) {
-        let Some((floor, reached)) = self.floor.zip(self.reached.get(&place).copied()) else {
-            let blocks = ratios.logs.len().min(self.sample.twin.len());
-            return (Verdict::TooFew { blocks, needed: self.needed }, ratios.interval(self.confidence));
-        };
-        let bounds = ratios.interval(1.0 - reached.unwrap_or(self.level));
-        let verdict = match bounds.filter(|_| reached.is_some()).map(|bounds| beyond(bounds, floor)) {
-            Some(Ordering::Greater) => Verdict::Greater,
-            Some(Ordering::Less) => Verdict::Less,
-            Some(Ordering::Equal) | None => Verdict::Tie,
-        };
-        (verdict, bounds)
-    }
-
-    /// The places of the rows that have a rank, with their ranks.
-    fn ranks(&self, rows: &[Judged], metric: Metric) -> Vec<(usize, usize)> {
-        let ranked: Vec<usize> =
-            (0..rows.len()).filter(|place| self.is_ranked(*place, rows[*place].verdict)).collect();
-        let rank = |place: usize| {
-            1 + ranked.iter().filter(|other| self.is_better(**other, place, rows, metric)).count()
-        };
-        ranked.iter().map(|place| (*place, rank(*place))).collect()
-    }
-
-    fn is_ranked(&self, place: usize, verdict: Verdict) -> bool {
-        let can_be = match verdict {
+    /// The rows that have a rank, by place.
+    fn ranked(&self, rows: &[Judged]) -> Vec<usize> {
+        let decided =
+            rows.iter().any(|row| !matches!(row.verdict, Verdict::Baseline | Verdict::TooFew { .. }));
+        let has_rank = |place: &usize| match rows[*place].verdict {
             // First of one is not a rank.
-            Verdict::Baseline => !self.reached.is_empty(),
+            Verdict::Baseline => decided,
             Verdict::TooFew { .. } => false,
             Verdict::Greater | Verdict::Less | Verdict::Tie => true,
         };
-        let has_blocks = |row: &Values| row.len() >= self.needed;
-        can_be && self.floor.is_some() && has_blocks(self.base) && has_blocks(&self.sample.rows[place])
+        (0..rows.len()).filter(has_rank).collect()
     }
 
-    /// Whether one row is better than another by a metric.
-    fn is_better(&self, one: usize, other: usize, rows: &[Judged], metric: Metric) -> bool {
-        let (better, worse) = match metric.higher_is_better {
-            true => (Verdict::Greater, Verdict::Less),
-            false => (Verdict::Less, Verdict::Greater),
-        };
-        // What has a verdict is judged by it: a rank never says otherwise.
-        if self.is_baseline(one) {
-            return rows[other].verdict == worse;
+    /// All pairs of rows with a rank but the baseline.
+    fn pairs(&self, rows: &[Judged]) -> Vec<Pair> {
+        let ranked = self.ranked(rows);
+        let others: Vec<usize> = ranked.into_iter().filter(|place| !self.is_baseline(*place)).collect();
+        let pairs = others.iter().enumerate().flat_map(|(place, one)| {
+            others[place + 1..].iter().filter_map(move |other| self.pair(*one, *other))
+        });
+        pairs.collect()
+    }
+
+    fn pair(&self, one: usize, other: usize) -> Option<Pair> {
+        let basis = self.basis(one, other);
+        let logs = logs(&self.sample.rows[one], &self.sample.rows[other], basis);
+        let floor = self.floor(basis).filter(|_| logs.len() >= self.needed)?;
+        let bounds = interval(&logs, self.level)?;
+        Some(Pair {
+            rows: (one, other),
+            ratio: estimate(&logs).exp(),
+            interval: (bounds.0.exp(), bounds.1.exp()),
+            verdict: beyond(bounds, floor),
+        })
+    }
+
+    /// The places of the rows that have a rank, with their ranks.
+    fn ranks(&self, rows: &[Judged], pairs: &[Pair], metric: Metric) -> Vec<(usize, usize)> {
+        let better = if metric.higher_is_better { Verdict::Greater } else { Verdict::Less };
+        let mut ranks: BTreeMap<usize, usize> =
+            self.ranked(rows).into_iter().map(|place| (place, 1)).collect();
+        let of_baseline =
+            self.sample.baseline.into_iter().flat_map(|base| {
+                rows.iter().enumerate().map(move |(place, row)| ((place, base), row.verdict))
+            });
+        for ((one, other), verdict) in of_baseline.chain(pairs.iter().map(|pair| (pair.rows, pair.verdict))) {
+            let worse = match verdict {
+                Verdict::Greater | Verdict::Less if verdict == better => other,
+                Verdict::Greater | Verdict::Less => one,
+                Verdict::Baseline | Verdict::Tie | Verdict::TooFew { .. } => continue,
+            };
+            *ranks.entry(worse).or_insert(1) += 1;
         }
-        if self.is_baseline(other) {
-            return rows[one].verdict == better;
-        }
-        let rows = &self.sample.rows;
-        let ratios = Ratios::new(self.tests, &rows[one], &rows[other], self.needed);
-        let Some((floor, bounds)) = self.floor.zip(ratios.interval(1.0 - self.level)) else { return false };
-        let wanted = if metric.higher_is_better { Ordering::Greater } else { Ordering::Less };
-        ratios.logs.len() >= self.needed && beyond(bounds, floor) == wanted
+        ranks.into_iter().collect()
     }
 }
 
-/// The larger end of the interval of the baseline's ratio to itself.
-fn floor(twin: &Ratios, confidence: f64) -> Option<f64> {
-    twin.interval(confidence).map(|(low, high)| low.abs().max(high.abs()).max(LEAST_FLOOR))
+/// The log ratios of two rows in the blocks that hold both.
+fn logs(row: &Values, base: &Values, basis: Basis) -> Vec<f64> {
+    let in_both = row.iter().filter_map(|(block, value)| Some((*value, *base.get(block)?)));
+    in_both.filter_map(|(value, base)| value.over(base, basis)).collect()
 }
 
-/// Whether an interval lies wholly above the floor or wholly below it; `Equal` where it does neither.
-fn beyond((low, high): (f64, f64), floor: f64) -> Ordering {
-    if low > floor {
-        Ordering::Greater
-    } else if high < -floor {
-        Ordering::Less
-    } else {
-        Ordering::Equal
-    }
-}
-
-/// The log ratios of two rows.
-struct Ratios {
-    logs: Vec<f64>,
-    /// The test that suits them.
-    test: Test,
-    /// Blocks that were left out of them.
-    unsteady: usize,
-}
-
-impl Ratios {
-    /// In the blocks that hold both, but for those in which the control says that the machine changed between the two
-    /// trials. Where fewer than `needed` would be left, all count: better a wide interval than none.
-    ///
-    /// What is left out is decided by the control alone. Equal rows stay exchangeable in each block that is left, so that
-    /// the test holds its level.
-    fn new(tests: Tests, row: &Values, base: &Values, needed: usize) -> Ratios {
-        let in_both = row.iter().filter_map(|(block, value)| Some((*value, *base.get(block)?)));
-        let pairs: Vec<Ratio> = in_both
-            .filter(|(value, base)| value.metric > 0.0 && base.metric > 0.0)
-            .map(|(value, base)| value.over(base))
-            .collect();
-        match steady(&pairs, needed) {
-            Some(logs) => Ratios { unsteady: pairs.len() - logs.len(), logs, test: tests.steady },
-            None => {
-                Ratios { logs: pairs.iter().map(|pair| pair.log).collect(), test: tests.other, unsteady: 0 }
-            }
-        }
-    }
-
-    fn p_value(&self) -> f64 {
-        p_value(self.test, &self.logs)
-    }
-
-    fn interval(&self, confidence: f64) -> Option<(f64, f64)> {
-        interval(self.test, &self.logs, confidence)
-    }
-}
-
-/// The log ratios between whose two trials the machine did not change.
+/// How far the baseline was found to differ from itself: the middle of that interval.
 ///
-/// None where a control is missing, or fewer than `needed` would be left.
-pub(crate) fn steady(pairs: &[Ratio], needed: usize) -> Option<Vec<f64>> {
-    let controls: Vec<f64> = pairs.iter().filter_map(|pair| pair.control).collect();
-    if controls.is_empty() || controls.len() < pairs.len() {
-        return None;
+/// The test holds its level without a floor. The floor is there for what symmetry inside blocks does not cover: a
+/// difference between two measurements of the same program that stays for a whole run. Its far end would add the twin's
+/// own noise to each row's and cost more power than all noise does.
+fn floor(twin: &[f64], confidence: f64) -> Option<f64> {
+    let bounds = interval(twin, shared_level(1, confidence));
+    bounds.map(|(low, high)| f64::midpoint(low, high).abs().max(LEAST_FLOOR))
+}
+
+/// Whether an interval lies wholly above the floor or wholly below it.
+fn beyond((low, high): (f64, f64), floor: f64) -> Verdict {
+    if low > floor {
+        Verdict::Greater
+    } else if high < -floor {
+        Verdict::Less
+    } else {
+        Verdict::Tie
     }
-    let usual = median(&controls);
-    let of_both = pairs.iter().zip(&controls);
-    let steady = of_both.filter(|(_, control)| (*control - usual).abs() <= STEADY).map(|(pair, _)| pair.log);
-    Some(steady.collect()).filter(|steady: &Vec<f64>| steady.len() >= needed)
 }
 
 /// What tells how fast the machine was while a metric was measured: the same cost of the other end, where that is one and
@@ -363,7 +341,7 @@ pub(crate) fn control_metric<'a>(
 /// The ratios of a row to the baseline with an interval that is not corrected, for metrics that get no verdict.
 pub fn plain_interval(ratios: &[f64], confidence: f64) -> Option<(f64, f64)> {
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-    interval(TESTS.other, &logs, confidence).map(|(low, high)| (low.exp(), high.exp()))
+    interval(&logs, shared_level(1, confidence)).map(|(low, high)| (low.exp(), high.exp()))
 }
 
 #[cfg(test)]
@@ -379,7 +357,7 @@ mod tests {
 
     fn sample(blocks: u32, centres: &[f64]) -> Sample {
         let rows = centres.iter().zip(1..).map(|(centre, phase)| values(*centre, blocks, phase)).collect();
-        Sample { rows, baseline: Some(0), twin: values(centres[0], blocks, 9) }
+        Sample { rows, baseline: Some(0), twin: values(centres[0], blocks, 9), ..Sample::default() }
     }
 
     fn verdicts(judgement: &Judgement) -> Vec<Verdict> {
@@ -399,18 +377,41 @@ mod tests {
     }
 
     #[test]
-    fn a_row_with_a_verdict_does_not_share_the_baselines_rank() {
-        let mut centres = vec![200.0; 15];
-        (centres[0], centres[14]) = (100.0, 130.0);
-        let mut sample = sample(12, &centres);
-        for value in sample.rows.iter_mut().chain([&mut sample.twin]).flat_map(|row| row.values_mut()) {
-            value.control = None;
+    fn rows_with_the_same_ratios_get_the_same_verdict() {
+        // Between the level of one comparison and that of two: a correction that depends on the order of rows would call
+        // one of them a tie.
+        let mut sample = sample(7, &[100.0, 103.0, 103.0]);
+        let (own, base) = ([0.9, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5], 100.0);
+        for (place, more) in own.iter().enumerate() {
+            let block = ("s".to_owned(), place as u32);
+            for row in [1, 2] {
+                sample.rows[row].get_mut(&block).unwrap().metric = base + more;
+            }
+            for row in [&mut sample.rows[0], &mut sample.twin] {
+                row.get_mut(&block).unwrap().metric = base;
+            }
         }
-        // By Holm one round of twelve may contradict the last row to be decided; of fifteen rows at once, none may.
-        sample.rows[14].get_mut(&("s".to_owned(), 3)).unwrap().metric = 90.0;
         let judgement = judge(&sample, metric::SERVER_CPU, 0.95);
-        assert_eq!((judgement.rows[14].verdict, judgement.rows[14].rank), (Verdict::Greater, Some(2)));
-        assert_eq!(judgement.rows[0].rank, Some(1));
+        assert_eq!(judgement.rows[1].verdict, judgement.rows[2].verdict);
+        assert_eq!(judgement.rows[1].interval, judgement.rows[2].interval);
+        assert_eq!(judgement.rows[1].rank, judgement.rows[2].rank);
+        // The interval of a row does not depend on how another one came out.
+        let mut other = sample.clone();
+        other.rows[2].values_mut().for_each(|value| value.metric = 250.0);
+        assert_eq!(judge(&other, metric::SERVER_CPU, 0.95).rows[1], judgement.rows[1]);
+    }
+
+    #[test]
+    fn a_row_with_a_verdict_does_not_share_the_baselines_rank() {
+        let judgement = judge(&sample(12, &[100.0, 104.0, 104.5, 130.0]), metric::SERVER_CPU, 0.95);
+        for row in &judgement.rows[1..] {
+            assert_eq!(row.verdict == Verdict::Greater, row.rank > Some(1), "{row:?}");
+        }
+        assert_eq!((judgement.rows[0].rank, judgement.rows[3].rank), (Some(1), Some(4)));
+        // Pairs without the baseline have intervals of their own.
+        let pair = judgement.pairs.iter().find(|pair| pair.rows == (1, 3)).unwrap();
+        assert_eq!(pair.verdict, Verdict::Less);
+        assert!(pair.interval.0 < pair.ratio && pair.ratio < pair.interval.1 && pair.interval.1 < 0.9);
     }
 
     #[test]
@@ -449,24 +450,45 @@ mod tests {
     #[test]
     fn a_difference_within_the_floor_is_a_tie_however_steady_it_is() {
         let mut sample = sample(20, &[100.0, 104.0]);
-        for (place, value) in sample.twin.values_mut().enumerate() {
-            value.metric = if place % 2 == 0 { 90.0 } else { 110.0 };
-        }
-        assert_eq!(judge(&sample, metric::SERVER_CPU, 0.95).rows[1].verdict, Verdict::Tie);
+        assert_eq!(judge(&sample, metric::SERVER_CPU, 0.95).rows[1].verdict, Verdict::Greater);
+        // The baseline itself was measured 6 % apart.
+        sample.twin = values(106.0, 20, 9);
+        let judgement = judge(&sample, metric::SERVER_CPU, 0.95);
+        assert_eq!(judgement.rows[1].verdict, Verdict::Tie);
+        assert!((judgement.floor.unwrap() - 1.06).abs() < 0.01);
     }
 
     #[test]
-    fn blocks_in_which_the_machine_changed_do_not_count() {
-        let mut sample = sample(12, &[100.0, 105.0]);
-        // The machine was slower by a fifth for one of the two in three blocks, and the other end shows it.
-        for (_, value) in sample.rows[1].iter_mut().take(3) {
-            *value = Value { metric: value.metric * 0.8, control: Some(0.8) };
+    fn builds_of_one_program_are_compared_relative_to_the_other_end() {
+        let mut sample = sample(10, &[100.0, 104.0, 106.0]);
+        // Noise of 10 % that is common to both ends of a trial.
+        for (row, values) in sample.rows.iter_mut().chain([&mut sample.twin]).enumerate() {
+            for (place, value) in values.values_mut().enumerate() {
+                let slow = 1.0 + 0.1 * ((place * 5 + row * 3) % 7) as f64;
+                *value = Value { metric: value.metric * slow, control: Some(slow) };
+            }
         }
-        let judged = judge(&sample, metric::SERVER_CPU, 0.95).rows[1];
-        assert_eq!((judged.verdict, judged.unsteady), (Verdict::Greater, 3));
-        assert!((judged.ratio.unwrap() - 1.05).abs() < 0.02, "{judged:?}");
-        sample.rows[1].values_mut().for_each(|value| value.control = None);
-        assert_eq!(judge(&sample, metric::SERVER_CPU, 0.95).rows[1].unsteady, 0);
+        sample.programs = ["tokio", "tokio", "smol"].map(str::to_owned).into();
+        let judgement = judge(&sample, metric::SERVER_CPU, 0.95);
+        let [_, build, other] = judgement.rows[..] else { panic!("three rows") };
+        assert_eq!((build.basis, build.verdict), (Basis::RelativeToOtherEnd, Verdict::Greater));
+        assert_eq!((other.basis, other.verdict), (Basis::Own, Verdict::Tie));
+        assert!(judgement.relative_floor.unwrap() < 1.01);
+        // So is every row where that is what is asked for.
+        let relative = judge(
+            &Sample { basis: Basis::RelativeToOtherEnd, programs: Vec::new(), ..sample },
+            metric::SERVER_CPU,
+            0.95,
+        );
+        assert_eq!(verdicts(&relative), [Verdict::Baseline, Verdict::Greater, Verdict::Greater]);
+        assert_eq!(relative.relative_floor, None);
+    }
+
+    #[test]
+    fn metrics_that_are_judged_together_share_the_level() {
+        let sample = Sample { metrics: 3, ..sample(7, &[100.0, 130.0, 140.0]) };
+        let judgement = judge(&sample, metric::SERVER_CPU, 0.95);
+        assert_eq!(judgement.rows[1].verdict, Verdict::TooFew { blocks: 7, needed: 8 });
     }
 
     #[test]

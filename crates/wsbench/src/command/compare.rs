@@ -13,6 +13,7 @@ use crate::{
     analysis::{
         confidence::{DEFAULT_CONFIDENCE, parse_confidence},
         results::Results,
+        verdict::Basis,
     },
     exit::{FAILED, OK, REGRESSION, Stop},
     output::{
@@ -27,7 +28,7 @@ mod changes;
 mod condition;
 mod differences;
 
-use changes::{Change, Outcome, Runs};
+use changes::{Change, Outcome, Runs, changes};
 use condition::Condition;
 use differences::{Difference, differences, refuse};
 
@@ -91,40 +92,40 @@ pub fn report(arguments: &CompareArguments) -> Result<Comparison, Stop> {
     }
     let CompareArguments { control, confidence, .. } = arguments;
     let runs = Runs { base: &base, new: &new, control, confidence: *confidence };
-    let mut changes: Vec<(String, Change)> = Vec::new();
-    for scenario in common_scenarios(&base, &new) {
-        let own = changes::of_scenario(&runs, &scenario, &arguments.fail_if);
-        changes.extend(own.into_iter().map(|change| (scenario.clone(), change)));
-    }
+    let changes = changes(&runs, &common_scenarios(&base, &new), &arguments.fail_if);
     if changes.is_empty() {
         return Err(Stop::usage(format!(
             "nothing can be compared: both runs need the control row `{control}` and another row in the same blocks of the same \
              scenario; `--control ROW` names another one",
         )));
     }
-    let regression = |(scenario, change): &(String, Change)| {
-        let Change { row, metric, change, .. } = change;
+    let regression = |change: &Change| {
+        let Change { scenario, row, metric, change, .. } = change;
         format!("{scenario}, {row}: {} {} %", metric.label, percent(1.0 + change))
     };
-    let regressions = changes.iter().filter(|(_, change)| change.outcome == Outcome::Regression);
+    let regressions = changes.iter().filter(|change| change.outcome == Outcome::Regression);
     Ok(Comparison { regressions: regressions.map(regression).collect(), text: text(&runs, &changes) })
 }
 
-/// The table of all changes, with the scenario of each.
-fn text(runs: &Runs<'_>, changes: &[(String, Change)]) -> String {
+/// The table of all changes.
+fn text(runs: &Runs<'_>, changes: &[Change]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["scenario", "row", "metric", "change", "interval", "blocks", ""]);
-    for (scenario, change) in changes {
+    for change in changes {
         let word = match change.outcome {
             Outcome::Regression => "REGRESSION",
             Outcome::Changed => "changed",
             Outcome::Noise => "",
         };
+        let metric = match change.basis {
+            Basis::Own => change.metric.label.to_owned(),
+            Basis::RelativeToOtherEnd => format!("{}, relative", change.metric.label),
+        };
         table.add_row([
-            plain(scenario),
+            plain(&change.scenario),
             plain(&change.row),
-            change.metric.label.to_owned(),
+            metric,
             format!("{} %", percent(1.0 + change.change)),
             change.interval.map_or("–".to_owned(), |(low, high)| {
                 format!("{} … {} %", percent(low.exp()), percent(high.exp()))
@@ -137,15 +138,14 @@ fn text(runs: &Runs<'_>, changes: &[(String, Change)]) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let mut text = format!(
-        "change of each row against {}, {} % confidence, corrected for the rows of a scenario\n\n{}\n",
+        "change of each row against {}, {} % confidence, corrected for all {} in this table\n\n{}\n",
         plain(runs.control),
         runs.confidence * 100.0,
+        count(changes.len(), "change"),
         table.trim_fmt()
     );
-    let unsteady: usize = changes.iter().map(|(_, change)| change.unsteady).sum();
-    if unsteady > 0 {
-        let ratios = count(unsteady, "ratio");
-        text += &format!("\n{ratios} left out, because the machine changed between the two trials\n");
+    if changes.iter().any(|change| change.basis == Basis::RelativeToOtherEnd) {
+        text += "\nrelative: to the CPU time of the other end of the same trial, which is the same program in both runs\n";
     }
     text
 }

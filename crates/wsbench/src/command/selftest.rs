@@ -341,7 +341,11 @@ fn burn(bench: &mut Bench) -> Check {
     let twin = values.pop().unwrap_or_default();
     let base: Vec<f64> = values[0].values().map(|value| value.metric).collect();
     let known = 1.0 + BURN_NS as f64 / median(&base);
-    let judgement = judge(&Sample { rows: values, baseline: Some(0), twin }, metric::SERVER_CPU, CONFIDENCE);
+    let judgement = judge(
+        &Sample { rows: values, baseline: Some(0), twin, ..Sample::default() },
+        metric::SERVER_CPU,
+        CONFIDENCE,
+    );
     let [_, slow, same] = judgement.rows[..] else { return check };
     let holds_known = slow.interval.is_some_and(|(low, high)| (low..=high).contains(&known));
     check

@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 
 use trial::{
+    mark::Mark,
     metric::{self, Metric},
     record::Record,
 };
 
 use super::condition::Condition;
 use crate::analysis::{
-    statistics::{holm, median, rank_sum_p, rank_sum_rounds_needed, shift_interval},
+    inference::shared_level,
+    rank_sum::{RankSum, regression_level},
     twin::is_twin,
-    verdict::{Ratio, Value, control_metric, steady},
+    verdict::{Basis, Value, control_metric},
 };
 
-/// Least number of steady blocks of a run, for the median of their controls to mean something.
-const LEAST_STEADY: usize = 5;
-
-/// A row of one scenario.
+/// A row of one scenario: itself, and the other end.
 type Key = (String, String);
 
 /// What is compared: the trials of both runs, seen through a row that has not changed.
@@ -32,23 +31,24 @@ pub(super) struct Runs<'a> {
 
 /// One row's change in one scenario by one metric.
 pub(super) struct Change {
+    pub(super) scenario: String,
     pub(super) row: String,
     pub(super) metric: Metric,
+    /// What was compared.
+    pub(super) basis: Basis,
     /// As a share: 0.1 is +10 %.
     pub(super) change: f64,
     /// Ends of its interval, as log ratios.
     pub(super) interval: Option<(f64, f64)>,
     /// Blocks of both runs that count.
     pub(super) blocks: (usize, usize),
-    /// Ratios that were left out, because the machine changed between the two trials.
-    pub(super) unsteady: usize,
     pub(super) outcome: Outcome,
 }
 
 /// What a change means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It is significant and fails a condition.
+    /// It is significant at the stricter level, and fails a condition.
     Regression,
     /// It is significant.
     Changed,
@@ -56,78 +56,95 @@ pub(super) enum Outcome {
     Noise,
 }
 
-/// The changes of all rows in one scenario that both runs have.
-pub(super) fn of_scenario(runs: &Runs<'_>, scenario: &str, conditions: &[Condition]) -> Vec<Change> {
-    let of = |trials: &[Record]| -> Vec<Record> {
+/// The changes of all rows in these scenarios, which both runs have. All share one level.
+pub(super) fn changes(runs: &Runs<'_>, scenarios: &[String], conditions: &[Condition]) -> Vec<Change> {
+    let candidates: Vec<Candidate> =
+        scenarios.iter().flat_map(|scenario| candidates(runs, scenario, conditions)).collect();
+    let level = shared_level(candidates.len(), runs.confidence);
+    candidates.into_iter().map(|candidate| candidate.judged(level)).collect()
+}
+
+/// A row whose change by one metric can be judged.
+struct Candidate {
+    scenario: String,
+    row: String,
+    condition: Condition,
+    basis: Basis,
+    /// The log ratios to the control row in both runs.
+    old: Vec<f64>,
+    new: Vec<f64>,
+}
+
+impl Candidate {
+    fn judged(self, level: f64) -> Change {
+        let Candidate { scenario, row, condition, basis, old, new } = self;
+        let shift = RankSum::new(&old, &new);
+        let change = shift.shift().exp() - 1.0;
+        let p = shift.p_value();
+        let outcome = if p <= regression_level(level) && condition.holds(change) {
+            Outcome::Regression
+        } else if p <= level {
+            Outcome::Changed
+        } else {
+            Outcome::Noise
+        };
+        let interval = shift.interval(level);
+        let blocks = (old.len(), new.len());
+        Change { scenario, row, metric: condition.metric, basis, change, interval, blocks, outcome }
+    }
+}
+
+/// The rows of one scenario that both runs hold, by the metric of each condition.
+fn candidates(runs: &Runs<'_>, scenario: &str, conditions: &[Condition]) -> Vec<Candidate> {
+    let of = |trials: &'_ [Record]| -> Vec<Record> {
         trials.iter().filter(|trial| trial.scenario.name == scenario).cloned().collect()
     };
     let (base, new) = (of(runs.base), of(runs.new));
     let default = [Condition::worse(metric::ranking(&new[0].scenario, new[0].role))];
     let conditions = if conditions.is_empty() { &default } else { conditions };
-    let own = Runs { base: &base, new: &new, ..*runs };
-    conditions.iter().flat_map(|condition| by_condition(&own, *condition)).collect()
-}
-
-/// The changes of all rows by one metric, corrected for their number.
-fn by_condition(runs: &Runs<'_>, condition: Condition) -> Vec<Change> {
-    let (metric, confidence) = (condition.metric, runs.confidence);
-    let mut before = ratios(runs.base, runs.control, metric);
-    let after = ratios(runs.new, runs.control, metric);
-    before.retain(|key, _| after.contains_key(key));
-    let needed = rank_sum_rounds_needed(before.len(), confidence).max(LEAST_STEADY);
-    let rows: Vec<(&Key, Samples)> =
-        before.iter().map(|(key, old)| (key, Samples::new(old, &after[key], needed))).collect();
-    let p_of = |samples: &Samples| rank_sum_p(&samples.old, &samples.new);
-    let p_values: Vec<f64> = rows.iter().map(|(_, samples)| p_of(samples)).collect();
-    let change = |((key, samples), level): (&(&Key, Samples), Option<f64>)| {
-        let Samples { old, new, unsteady } = samples;
-        let change = median_shift(old, new).exp() - 1.0;
-        let outcome = match level {
-            Some(_) if condition.holds(change) => Outcome::Regression,
-            Some(_) => Outcome::Changed,
-            None => Outcome::Noise,
+    let of_condition = |condition: &Condition| -> Vec<Candidate> {
+        let before = pairs(&base, runs.control, condition.metric);
+        let mut after = pairs(&new, runs.control, condition.metric);
+        let candidate = |(key, before): (Key, Vec<Pair>)| {
+            let after = after.remove(&key)?;
+            let basis = basis(before.iter().chain(&after));
+            let logs = |pairs: &[Pair]| -> Vec<f64> {
+                pairs.iter().filter_map(|pair| pair.own.over(pair.control, basis)).collect()
+            };
+            let (old, new) = (logs(&before), logs(&after));
+            let (scenario, row, condition) = (scenario.to_owned(), key.0, *condition);
+            let is_empty = old.is_empty() || new.is_empty();
+            (!is_empty).then_some(Candidate { scenario, row, condition, basis, old, new })
         };
-        Change {
-            row: key.0.clone(),
-            metric,
-            change,
-            interval: shift_interval(old, new, level.map_or(confidence, |level| 1.0 - level)),
-            blocks: (old.len(), new.len()),
-            unsteady: *unsteady,
-            outcome,
-        }
+        before.into_iter().filter_map(candidate).collect()
     };
-    rows.iter().zip(holm(&p_values, confidence)).map(change).collect()
+    conditions.iter().flat_map(of_condition).collect()
 }
 
-/// A row's log ratios to the control row in both runs.
-struct Samples {
-    old: Vec<f64>,
-    new: Vec<f64>,
-    /// Ratios that were left out of them.
-    unsteady: usize,
+/// A row and the control row in one block.
+struct Pair {
+    own: Value,
+    control: Value,
+    /// Whether one of the two trials was limited by its client.
+    is_full: bool,
 }
 
-impl Samples {
-    /// From steady blocks alone, as verdicts have it, where each run has `needed` of these.
-    fn new(old: &[Ratio], new: &[Ratio], needed: usize) -> Samples {
-        match steady(old, needed).zip(steady(new, needed)) {
-            Some((steady_old, steady_new)) => {
-                let unsteady = old.len() + new.len() - steady_old.len() - steady_new.len();
-                Samples { old: steady_old, new: steady_new, unsteady }
-            }
-            None => {
-                let all = |ratios: &[Ratio]| ratios.iter().map(|ratio| ratio.log).collect();
-                Samples { old: all(old), new: all(new), unsteady: 0 }
-            }
-        }
-    }
+/// Relative to the other end wherever that end is the same program in all trials: a change of the row hardly changes it, so
+/// that its share cancels between the runs.
+///
+/// Where both ends are full, they take the same time a message whatever they cost, and only the row's own cost is left.
+fn basis<'a>(mut pairs: impl Iterator<Item = &'a Pair>) -> Basis {
+    let is_sound =
+        |pair: &Pair| !pair.is_full && pair.own.control.is_some() && pair.control.control.is_some();
+    if pairs.all(is_sound) { Basis::RelativeToOtherEnd } else { Basis::Own }
 }
 
-/// The ratios of each row to the control row, block by block, without the trials that are marked for the metric.
-fn ratios(trials: &[Record], control_row: &str, metric: Metric) -> BTreeMap<Key, Vec<Ratio>> {
+/// Each row with the control row, block by block, without the trials that are marked for the metric.
+fn pairs(trials: &[Record], control_row: &str, metric: Metric) -> BTreeMap<Key, Vec<Pair>> {
+    /// A row of a block, its figure, and whether its client was the limit.
+    type Figure = (Key, Value, bool);
     let other_end = control_metric(metric, trials.iter());
-    let mut blocks: BTreeMap<(&str, u32), Vec<(Key, Value)>> = BTreeMap::new();
+    let mut blocks: BTreeMap<(&str, u32), Vec<Figure>> = BTreeMap::new();
     for trial in trials {
         let spoilt = trial.marks.iter().any(|mark| mark.spoils(metric));
         let figures = metric::figures(trial);
@@ -136,35 +153,50 @@ fn ratios(trials: &[Record], control_row: &str, metric: Metric) -> BTreeMap<Key,
         let (own, other) = (trial.role.own(server, client), trial.role.other(server, client));
         if let Some(figure) = figure {
             let control = other_end.and_then(|cost| figures.get(cost.name).copied());
+            let is_full = trial.marks.contains(&Mark::ClientSaturated);
             let block = blocks.entry((&trial.session, trial.block)).or_default();
-            block.push(((own.clone(), other.clone()), Value { metric: figure, control }));
+            block.push(((own.clone(), other.clone()), Value { metric: figure, control }, is_full));
         }
     }
-    let mut ratios: BTreeMap<Key, Vec<Ratio>> = BTreeMap::new();
+    let mut pairs: BTreeMap<Key, Vec<Pair>> = BTreeMap::new();
     for block in blocks.into_values() {
-        let Some(base) = block.iter().find(|(key, _)| key.0 == control_row).map(|(_, value)| *value) else {
+        let Some((_, control, base_is_full)) = block.iter().find(|(key, ..)| key.0 == control_row).cloned()
+        else {
             continue;
         };
-        for (key, value) in block {
+        for (key, own, is_full) in block {
             if key.0 != control_row && !is_twin(&key.0) {
-                ratios.entry(key).or_default().push(value.over(base));
+                pairs.entry(key).or_default().push(Pair { own, control, is_full: is_full || base_is_full });
             }
         }
     }
-    ratios
-}
-
-/// The median of all differences between two samples (Hodges and Lehmann).
-fn median_shift(left: &[f64], right: &[f64]) -> f64 {
-    let differences: Vec<f64> =
-        left.iter().flat_map(|left| right.iter().map(move |right| right - left)).collect();
-    median(&differences)
+    pairs
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{analysis::results::tests::trial, command::compare::differences::differences};
+
+    /// Ten rounds of tokio and smol. Both ends of a trial share their noise, and smol's server costs so much of tokio's.
+    fn run(phase: u32, smol: f64, full: bool) -> Vec<Record> {
+        let noise = |block: u32, order: u32| 1.0 + 0.2 * f64::from((block * 7 + order * 5 + phase) % 11);
+        let trial = |row: &str, block: u32, order: u32, cost: f64| {
+            let noise = noise(block, order);
+            let own = 1.0 + 0.001 * f64::from((block * 3 + phase) % 7);
+            let cpu = |cost: f64| (cost * noise) as u64;
+            let mut record = trial(row, block, order, cpu(5e9 * cost * own));
+            record.client.samples.measured.as_mut().unwrap().cpu_ns = 1_000 + cpu(3e9);
+            record.marks.extend(full.then_some(Mark::ClientSaturated));
+            record
+        };
+        (0..10).flat_map(|block| [trial("tokio", block, 0, 1.0), trial("smol", block, 1, smol)]).collect()
+    }
+
+    fn only_change(old: &[Record], new: &[Record]) -> Change {
+        let runs = Runs { base: old, new, control: "tokio", confidence: 0.95 };
+        changes(&runs, &["rtt-24".to_owned()], &[]).remove(0)
+    }
 
     #[test]
     fn a_machine_that_is_slower_as_a_whole_changes_nothing() {
@@ -173,26 +205,26 @@ mod tests {
                 |block| [trial("tokio", block, 0, 5_000 * factor), trial("smol", block, 1, 6_000 * factor)];
             (0..3).flat_map(block).collect()
         };
-        let (slow, fast) =
-            (ratios(&run(3), "tokio", metric::SERVER_CPU), ratios(&run(2), "tokio", metric::SERVER_CPU));
-        let key = ("smol".to_owned(), "tokio".to_owned());
-        assert_eq!(slow.keys().collect::<Vec<_>>(), [&key]);
-        let samples = Samples::new(&slow[&key], &fast[&key], 3);
-        assert!(median_shift(&samples.old, &samples.new).abs() < 1e-9);
+        let change = only_change(&run(3), &run(2));
+        assert_eq!((change.row.as_str(), change.blocks), ("smol", (3, 3)));
+        assert!(change.change.abs() < 1e-9);
         assert!(differences(&run(1), &run(2)).is_empty());
     }
 
     #[test]
-    fn blocks_in_which_the_machine_changed_do_not_count() {
-        let ratio = |log: f64, control: f64| Ratio { log, control: Some(control) };
-        let (calm, slow_phase) = ([0.1, 0.11, 0.12].map(|log| ratio(log, 0.2)), ratio(0.3, 0.4));
-        let restless: Vec<Ratio> = calm.into_iter().chain([slow_phase]).collect();
-        let samples = Samples::new(&calm, &restless, 3);
-        assert_eq!((samples.old.len(), samples.new.len(), samples.unsteady), (3, 3, 1));
-        // Rather all than too few, and then in both runs.
-        let samples = Samples::new(&calm, &restless, 4);
-        assert_eq!((samples.old.len(), samples.new.len(), samples.unsteady), (3, 4, 0));
-        let samples = Samples::new(&[Ratio { log: 0.1, control: None }; 3], &restless, 3);
-        assert_eq!((samples.new.len(), samples.unsteady), (4, 0));
+    fn what_slows_down_both_ends_of_a_trial_goes_out() {
+        let change = only_change(&run(0, 1.2, false), &run(3, 1.2 * 1.05, false));
+        assert_eq!((change.basis, change.outcome), (Basis::RelativeToOtherEnd, Outcome::Regression));
+        assert!((change.change - 0.05).abs() < 0.005, "{}", change.change);
+        let same = only_change(&run(0, 1.2, false), &run(3, 1.2, false));
+        assert_eq!(same.outcome, Outcome::Noise);
+    }
+
+    #[test]
+    fn where_the_client_is_full_the_rows_own_cost_is_compared() {
+        let change = only_change(&run(0, 1.2, true), &run(3, 1.2 * 1.05, true));
+        assert_eq!((change.basis, change.outcome), (Basis::Own, Outcome::Noise));
+        let (low, high) = change.interval.unwrap();
+        assert!(high - low > 0.1, "{low} {high}");
     }
 }

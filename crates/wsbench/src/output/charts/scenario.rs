@@ -12,7 +12,7 @@ use crate::{
     analysis::{
         group::RowFigures,
         rounds::{Merged, latency},
-        statistics::{Test, interval},
+        statistics::median_interval,
     },
     output::{
         charts::card::Card,
@@ -119,7 +119,7 @@ fn rate(card: &Card<'_>, confidence: f64) -> Option<Chart> {
             })
             .collect();
         let plain: Vec<f64> = values.into_iter().flatten().collect();
-        let bounds = interval(Test::Sign, &plain, confidence);
+        let bounds = median_interval(&plain, confidence);
         let range = bounds.map_or(String::new(), |(low, high)| format!(" [{} … {}]", show(low), show(high)));
         let spoilt = if row.is_spoilt(metric::RATE) { " !" } else { "" };
         Some(Band {

@@ -4,8 +4,11 @@ use bench_core::spec::Role;
 use trial::{mark::Mark, metric};
 
 use crate::{
-    analysis::{group::Group, verdict::Verdict},
-    output::text::{count, percent, plain},
+    analysis::{
+        group::Group,
+        verdict::{Basis, Judged, Verdict},
+    },
+    output::text::{percent, plain},
 };
 
 pub(crate) fn title(group: &Group) -> String {
@@ -79,25 +82,32 @@ pub(crate) fn verdicts(group: &Group, confidence: f64) -> Option<String> {
         format!("no verdict on {missing} of {compared} rows: {needed} unmarked rounds are needed, and the least is {blocks}")
     });
     let percent = confidence * 100.0;
+    let of = |floor: f64| format!("±{:.1} %", (floor - 1.0) * 100.0);
     let floor = group.floor.map(|floor| {
         format!(
-            "verdicts by {} at {percent} % over {compared} rows, beyond the A/A floor of ±{:.1} %",
+            "verdicts by {} at {percent} % over {compared} rows, beyond the A/A floor of {}",
             group.ranking.label,
-            (floor - 1.0) * 100.0
+            of(floor)
+        )
+    });
+    let builds = group.rows.iter().filter(|row| row.judged.is_some_and(|judged| is_relative(&judged)));
+    let builds: Vec<String> = builds.map(|row| plain(group.compared(row))).collect();
+    let relative = group.relative_floor.filter(|_| !builds.is_empty()).map(|floor| {
+        let other = group.role.other("server", "client");
+        format!(
+            "{} relative to its {other}, because it is another build of {}, beyond a floor of {}",
+            builds.join(", "),
+            plain(&group.baseline),
+            of(floor)
         )
     });
     let decided = (missing < compared).then_some(floor).flatten();
-    let unsteady: usize = judged().map(|judged| judged.unsteady).sum();
-    let unsteady = match (unsteady, group.floor_unsteady) {
-        (0, 0) => None,
-        (of_rows, 0) => Some(count(of_rows, "ratio")),
-        (0, of_floor) => Some(format!("{} of the floor", count(of_floor, "ratio"))),
-        (of_rows, of_floor) => Some(format!("{} and {of_floor} of the floor", count(of_rows, "ratio"))),
-    };
-    let unsteady = unsteady
-        .filter(|_| decided.is_some())
-        .map(|some| format!("{some} left out, because the machine changed between the two trials"));
-    Some(decided.into_iter().chain(unsteady).chain(reason).collect::<Vec<_>>().join("; "))
+    let relative = relative.filter(|_| decided.is_some());
+    Some(decided.into_iter().chain(relative).chain(reason).collect::<Vec<_>>().join("; "))
+}
+
+fn is_relative(judged: &Judged) -> bool {
+    judged.verdict != Verdict::Baseline && judged.basis == Basis::RelativeToOtherEnd
 }
 
 /// How far the baseline differs from itself: what a difference has to exceed to mean anything.
@@ -114,9 +124,6 @@ pub(crate) fn floor(group: &Group) -> Option<String> {
             })
         })
         .collect();
-    (!spreads.is_empty()).then(|| {
-        // The floor is of steady rounds, so that it may be less than what stands here.
-        let all = if group.floor_unsteady > 0 { " in all rounds" } else { "" };
-        format!("A/A, {} against itself{all}: {}", plain(&group.baseline), spreads.join(", "))
-    })
+    (!spreads.is_empty())
+        .then(|| format!("A/A, {} against itself: {}", plain(&group.baseline), spreads.join(", ")))
 }
