@@ -186,7 +186,7 @@ mod tests {
             let own = 1.0 + 0.001 * f64::from((block * 3 + phase) % 7);
             let cpu = |cost: f64| (cost * noise) as u64;
             let mut record = trial(row, block, order, cpu(5e9 * cost * own));
-            record.client.samples.measured.as_mut().unwrap().cpu_ns = 1_000 + cpu(3e9);
+            record.clients[0].samples.measured.as_mut().unwrap().cpu_ns = 1_000 + cpu(3e9);
             record.marks.extend(full.then_some(Mark::ClientSaturated));
             record
         };
