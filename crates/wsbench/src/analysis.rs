@@ -4,6 +4,7 @@ pub(crate) mod confidence;
 pub(crate) mod curve;
 pub mod group;
 pub mod inference;
+pub(crate) mod leaders;
 pub(crate) mod measured;
 pub(crate) mod missing_capability;
 pub mod objective;

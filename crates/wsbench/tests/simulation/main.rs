@@ -264,3 +264,13 @@ fn what_true_differences_are_found() {
         }
     }
 }
+
+/// As many rounds as nobody should have to wait for: this took hours when distributions were built again at every cut.
+#[test]
+fn many_rounds_of_many_rows_are_judged_at_once() {
+    let sample = Machine::new(1, Noise::Normal(0.02), Control::Near).table(&truths(&[], 15), 200);
+    let judgement = judge(&sample, metric::SERVER_CPU, CONFIDENCE);
+    assert_eq!((judgement.rows.len(), judgement.pairs.len()), (15, 14 * 13 / 2));
+    let ranks = RankSum::new(&ratios(&sample, 1, Basis::Own), &ratios(&sample, 2, Basis::Own));
+    assert!(ranks.interval(LEVEL).is_some());
+}

@@ -7,6 +7,7 @@ use crate::{
     analysis::{
         curve::{Curve, Highest, highest},
         group::{Group, RowFigures},
+        leaders::leaders,
         objective::Slo,
         verdict::Verdict,
     },
@@ -158,8 +159,9 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
     let condition = condition(group, confidence);
     let rank = |row: &RowFigures| row.judged.and_then(|judged| judged.rank);
     let ranked: Vec<&RowFigures> = group.rows.iter().filter(|row| rank(row).is_some()).collect();
+    let first = leaders(group);
     // Pairs may beat each other in a circle, so that nobody is first.
-    if ranked.len() < 2 || ranked.iter().all(|row| rank(row) != Some(1)) {
+    if ranked.len() < 2 || first.is_empty() {
         let text = format!("{} {}", without(group), lowest(group, metric).unwrap_or_default());
         return sentence(card, Outcome::NoVerdict, text.trim().to_owned(), condition);
     }
@@ -168,9 +170,8 @@ fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
             median(row, metric).map_or(String::new(), |value| format!(" ({})", human(value, metric.unit)));
         format!("{}{value}", clean(group.compared(row)))
     };
-    let first: Vec<&RowFigures> = ranked.iter().copied().filter(|row| rank(row) == Some(1)).collect();
     let names: Vec<String> = first.iter().map(name).collect();
-    let behind = ranked.iter().filter(|row| rank(row) != Some(1));
+    let behind = ranked.iter().filter(|row| !first.iter().any(|first| std::ptr::eq(*first, **row)));
     let behind: Vec<String> = behind.map(|row| against(group, row).unwrap_or_else(|| name(row))).collect();
     let outcome = match (first.len(), behind.is_empty()) {
         (1, _) => Outcome::Winner,
