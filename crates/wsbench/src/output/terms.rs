@@ -82,21 +82,19 @@ pub const TERMS: &[Term] = &[
     Term {
         word: "A/A floor",
         also: &["aa", "floor", "twin", "noise"],
-        meaning: "In every block the baseline is measured a second time, as its own twin. How far the two are apart is the \
-                  machine's noise. A difference within this floor is a tie. Rounds in which the machine changed between the two do \
-                  not count for the floor; the line A/A below a table has them all.",
+        meaning: "In every block the baseline is measured a second time, as its own twin. How far the two were found to \
+                  differ is the floor: the middle of their interval, and at least 0.1 %. A difference within it is a tie.",
     },
     Term {
         word: "interval",
         also: &["confidence"],
-        meaning: "Where the true ratio lies with the stated confidence, by order statistics of the rounds, without assuming a \
-                  shape for the noise. For verdicts it is widened for the number of rows that are compared.",
+        meaning: "Where the true ratio lies with the stated confidence, by an exact test that assumes no shape for the noise. For \
+                  verdicts it is wide enough for all rows of the scenario at once.",
     },
     Term {
         word: "verdict",
         also: &["faster", "slower", "less", "more", "rank"],
-        meaning: "Faster or slower (of memory: less or more) where a test of the ratios reaches its level and the whole \
-                  interval lies beyond the A/A floor. A rank is 1 + the number of rows that are better in this sense; \
+        meaning: "Faster or slower (of memory: less or more) where the whole interval of the ratio lies beyond the A/A floor. A rank is 1 + the number of rows that are better in this sense; \
                   ranks of rows that tie with each other may differ.",
     },
     Term {
