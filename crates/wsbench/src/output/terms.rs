@@ -88,14 +88,15 @@ pub const TERMS: &[Term] = &[
     Term {
         word: "interval",
         also: &["confidence"],
-        meaning: "Where the true ratio lies with the stated confidence, by an exact test that assumes no shape for the noise. For \
-                  verdicts it is wide enough for all rows of the scenario at once.",
+        meaning: "Where the true ratio lies with the stated confidence, by an exact test that assumes no shape for the \
+                  noise. For verdicts it is wide enough for all rows of the scenario at once.",
     },
     Term {
         word: "verdict",
         also: &["faster", "slower", "less", "more", "rank"],
-        meaning: "Faster or slower (of memory: less or more) where the whole interval of the ratio lies beyond the A/A floor. A rank is 1 + the number of rows that are better in this sense; \
-                  ranks of rows that tie with each other may differ.",
+        meaning: "Faster or slower (of memory: less or more) where the whole interval of the ratio lies beyond the A/A floor. A \
+                  rank is 1 + the number of rows that are better in this sense; ranks of rows that tie with each other may \
+                  differ.",
     },
     Term {
         word: "tie",
