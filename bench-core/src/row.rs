@@ -181,7 +181,7 @@ mod tests {
     fn features_do_not_make_another_build_and_records_without_them_are_read() {
         let text = r#"{"commit":"c","dirty":false,"profile":"release","lock_sha256":"l","rustc":"r"}"#;
         let without: BuildInfo = serde_json::from_str(text).unwrap();
-        assert_eq!(serde_json::to_string(&without).unwrap(), text);
+        assert!(without.features.is_empty());
         let with = BuildInfo { features: vec!["run".to_owned()], ..without.clone() };
         assert!(with.is_same_as(&without) && with != without);
         assert!(!with.is_same_as(&BuildInfo { dirty: true, ..with.clone() }));
