@@ -1,4 +1,4 @@
-//! In place of `run`, where it was left out of the build.
+//! Stands in for `run` in a build that leaves it out.
 
 use std::{env, path::Path};
 
