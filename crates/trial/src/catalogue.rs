@@ -9,7 +9,7 @@ use bench_core::{
     spec::{Feature, Load, LoadFlags, Role, Schedule, SocketSpec, SpecError, Work},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{metric, placement::Placement, summary};
 
@@ -32,7 +32,7 @@ pub enum ScenarioError {
     )]
     NothingBeside,
     /// There is no such metric.
-    #[error("ranked by `{0}`, which is no metric")]
+    #[error("judged by `{0}`, which is no metric")]
     NotAMetric(String),
     /// There are no rows of so many threads.
     #[error("server cores: {0} is out of range, 1 to {MAX_THREADS} are possible")]
@@ -98,9 +98,15 @@ pub struct Scenario {
     /// cannot have so many takes no part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_cores: Option<u32>,
-    /// Name of the metric that ranks the rows, where it is not that of the workload.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ranked_by: Option<String>,
+    /// Names of the metrics by which its rows are judged, where they are not those of the workload. The first one ranks
+    /// the rows.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        alias = "ranked_by",
+        deserialize_with = "one_or_several"
+    )]
+    pub judged_by: Vec<String>,
     /// The curve that it is a point of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curve: Option<String>,
@@ -120,7 +126,7 @@ impl Scenario {
             beside: None,
             socket: SocketSpec::default(),
             server_cores: None,
-            ranked_by: None,
+            judged_by: Vec::new(),
             curve: None,
             finds_rates: false,
         }
@@ -138,8 +144,8 @@ impl Scenario {
 
     /// Whether its rows are ranked by how evenly they serve the connections.
     pub fn is_about_fairness(&self) -> bool {
-        let ranking = self.ranked_by.as_deref().and_then(metric::by_name);
-        ranking.is_some_and(|metric| [metric::LEAST_SHARE, metric::JAIN].contains(&metric))
+        let is_fairness = |metric| [metric::LEAST_SHARE, metric::JAIN].contains(&metric);
+        self.judged_by.iter().filter_map(|name| metric::by_name(name)).any(is_fairness)
     }
 
     /// What the row at this end has to offer beyond services, workloads and flush policies.
@@ -167,9 +173,7 @@ impl Scenario {
         if agreed && self.beside.is_some() {
             return Err(ScenarioError::NothingBeside);
         }
-        if let Some(name) = &self.ranked_by
-            && metric::by_name(name).is_none()
-        {
+        if let Some(name) = self.judged_by.iter().find(|name| metric::by_name(name).is_none()) {
             return Err(ScenarioError::NotAMetric(name.clone()));
         }
         match self.server_cores {
@@ -218,8 +222,9 @@ impl Scenario {
 pub struct Profile {
     /// What it is for, in one sentence.
     pub about: String,
-    /// Rounds.
-    pub rounds: u32,
+    /// Rounds. Where they are missing, a run has as many as the verdicts on its rows need.
+    #[serde(default)]
+    pub rounds: Option<u32>,
     /// Rounds of the scenarios whose names match a pattern, where these have others; of several patterns the longest counts.
     #[serde(default)]
     pub rounds_of: BTreeMap<String, u32>,
@@ -231,10 +236,10 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Rounds of a scenario.
-    pub fn rounds_of(&self, scenario: &Scenario) -> u32 {
+    /// Rounds of a scenario, where the profile says so.
+    pub fn rounds_of(&self, scenario: &Scenario) -> Option<u32> {
         let matching = self.rounds_of.iter().filter(|(pattern, _)| scenario.is_meant_by(pattern));
-        matching.max_by_key(|(pattern, _)| pattern.len()).map_or(self.rounds, |(_, rounds)| *rounds)
+        matching.max_by_key(|(pattern, _)| pattern.len()).map_or(self.rounds, |(_, rounds)| Some(*rounds))
     }
 }
 
@@ -285,11 +290,26 @@ struct Entry {
     socket: SocketSpec,
     #[serde(default)]
     server_cores: Option<u32>,
-    #[serde(default)]
-    ranked_by: Option<String>,
+    #[serde(default, alias = "ranked_by", deserialize_with = "one_or_several")]
+    judged_by: Vec<String>,
     /// Offered rates, each of which becomes a scenario of its own: `name-rate`.
     #[serde(default)]
     curve: Option<Curve>,
+}
+
+/// Reads a list, or the only entry of one: a scenario used to have a single metric, `ranked_by`.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "the name of a metric, or a list of them")]
+    enum Names {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Option::<Names>::deserialize(deserializer)? {
+        None => Vec::new(),
+        Some(Names::One(name)) => vec![name],
+        Some(Names::Several(names)) => names,
+    })
 }
 
 /// The rates of a curve.
@@ -311,7 +331,7 @@ struct FirstRate {
 impl Entry {
     /// The scenarios that it stands for: one, or one for each rate of its curve.
     fn scenarios(self, name: &str) -> Result<Vec<Scenario>, SpecError> {
-        let Entry { about, placement, load, beside, socket, server_cores, ranked_by, curve } = self;
+        let Entry { about, placement, load, beside, socket, server_cores, judged_by, curve } = self;
         let (rates, finds_rates) = match &curve {
             None => (Vec::new(), false),
             Some(Curve::Given(rates)) => (rates.clone(), false),
@@ -327,7 +347,7 @@ impl Entry {
             beside: beside.map(Load::try_from).transpose()?,
             socket,
             server_cores,
-            ranked_by,
+            judged_by,
             curve: curve.is_some().then(|| name.to_owned()),
             finds_rates,
         };
@@ -365,10 +385,11 @@ impl Catalogue {
         }
         let names = file.profile.keys().cloned().collect();
         for (name, profile) in file.profile {
-            if !(1..=MAX_ROUNDS).contains(&profile.rounds) || profile.scenarios.is_empty() {
+            let is_possible = |rounds: &u32| (1..=MAX_ROUNDS).contains(rounds);
+            if !profile.rounds.as_ref().is_none_or(is_possible) || profile.scenarios.is_empty() {
                 return Err(CatalogueError::Profile(name));
             }
-            let own = profile.rounds_of.iter().find(|(_, rounds)| !(1..=MAX_ROUNDS).contains(*rounds));
+            let own = profile.rounds_of.iter().find(|(_, rounds)| !is_possible(rounds));
             if let Some((pattern, rounds)) = own {
                 let (pattern, rounds) = (pattern.clone(), *rounds);
                 return Err(CatalogueError::Rounds { name, pattern, rounds });
@@ -482,7 +503,7 @@ mod tests {
                        scenarios = ['rtt-24', 'idle-0', 'idle-1000']";
         catalogue.extend(profile).unwrap();
         let rounds = |name: &str| catalogue.profiles["p"].rounds_of(&catalogue.scenarios[name]);
-        assert_eq!([rounds("rtt-24"), rounds("idle-0"), rounds("idle-1000")], [7, 2, 3]);
+        assert_eq!([rounds("rtt-24"), rounds("idle-0"), rounds("idle-1000")], [7, 2, 3].map(Some));
     }
 
     #[test]

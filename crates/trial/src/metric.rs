@@ -7,7 +7,7 @@ mod course;
 mod figures;
 mod quantiles;
 
-pub use columns::{columns, ranking};
+pub use columns::{columns, judged, ranking};
 pub use figures::figures;
 
 /// A figure that a trial yields.
@@ -111,6 +111,8 @@ metrics! {
     SERVER_CPU: "server_cpu_per_message", "server CPU", Cost, Nanoseconds, false;
     SERVER_CPU_PER_BYTE: "server_cpu_per_byte", "server CPU a byte", Cost, Nanoseconds, false;
     CLIENT_CPU: "client_cpu_per_message", "client CPU", Cost, Nanoseconds, false;
+    SERVER_CPU_RELATIVE: "server_cpu_relative_to_client", "CPU relative to client", Cost, Percent, false;
+    CLIENT_CPU_RELATIVE: "client_cpu_relative_to_server", "CPU relative to server", Cost, Percent, false;
     SERVER_USER_CPU: "server_user_cpu_per_message", "server user CPU", Cost, Nanoseconds, false;
     SERVER_SYSTEM_CPU: "server_system_cpu_per_message", "server system CPU", Cost, Nanoseconds, false;
     CLIENT_USER_CPU: "client_user_cpu_per_message", "client user CPU", Cost, Nanoseconds, false;
@@ -142,6 +144,15 @@ metrics! {
 /// The metric of that name.
 pub fn by_name(name: &str) -> Option<Metric> {
     ALL.iter().find(|metric| metric.name == name).copied()
+}
+
+/// The same cost relative to that of the other end of its trial, where there is such a metric.
+pub fn relative(metric: Metric) -> Option<Metric> {
+    match metric {
+        SERVER_CPU => Some(SERVER_CPU_RELATIVE),
+        CLIENT_CPU => Some(CLIENT_CPU_RELATIVE),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub(crate) mod rates;
 pub(crate) mod replacement;
 pub(crate) mod resources;
 pub(crate) mod resume;
+pub(crate) mod rounds;
 pub mod rows;
 pub(crate) mod select;
 pub(crate) mod signals;

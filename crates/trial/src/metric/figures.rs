@@ -9,16 +9,16 @@ use bench_core::{
 use histogram::{Distribution, Series};
 
 use super::{
-    ACHIEVED, CLIENT_CPU, CLIENT_INSTRUCTIONS, CLIENT_INVOLUNTARY, CLIENT_RSS_PEAK, CLIENT_SWITCHES,
-    CLIENT_SYSTEM_CALLS, CLIENT_SYSTEM_CPU, CLIENT_USER_CPU, CLIENT_VOLUNTARY, CONNECT_TO_FIRST_PUSH_P50,
-    DELIVERED, DISCONNECTED, DROPPED, FIRST_DELIVERY_P50, FIRST_PUSH_P50, GENERATOR_LAG_P50,
-    GENERATOR_LAG_P99, HANDSHAKE_P50, HANDSHAKE_P99, JAIN, LAG_MAX, LAG_P50, LAG_P99, LAST_DELIVERY_P50,
-    LAST_DELIVERY_P99, LEAST_SHARE, MACHINE_CPU, MACHINE_MEMORY, MAX, MEDIAN_DELIVERY_P50, MEMORY_BOUND,
-    MEMORY_OF_BOUND, Metric, NOT_SENT, P50, P95, P99, P99_9, P99_99, RATE, RATE_PER_CORE, SEND_RATE,
-    SERVER_CPU, SERVER_CPU_PER_BYTE, SERVER_CPU_SHARE, SERVER_FILES_GROWTH, SERVER_INSTRUCTIONS,
-    SERVER_INVOLUNTARY, SERVER_RSS, SERVER_RSS_GROWTH, SERVER_RSS_PEAK, SERVER_SWITCHES, SERVER_SYSTEM_CALLS,
-    SERVER_SYSTEM_CPU, SERVER_THREADS, SERVER_USER_CPU, SERVER_VOLUNTARY, TCP_CONNECT_P50, THROUGHPUT,
-    TOTAL_TIME, UPGRADE_P50, course, quantiles::quantiles_of,
+    ACHIEVED, CLIENT_CPU, CLIENT_CPU_RELATIVE, CLIENT_INSTRUCTIONS, CLIENT_INVOLUNTARY, CLIENT_RSS_PEAK,
+    CLIENT_SWITCHES, CLIENT_SYSTEM_CALLS, CLIENT_SYSTEM_CPU, CLIENT_USER_CPU, CLIENT_VOLUNTARY,
+    CONNECT_TO_FIRST_PUSH_P50, DELIVERED, DISCONNECTED, DROPPED, FIRST_DELIVERY_P50, FIRST_PUSH_P50,
+    GENERATOR_LAG_P50, GENERATOR_LAG_P99, HANDSHAKE_P50, HANDSHAKE_P99, JAIN, LAG_MAX, LAG_P50, LAG_P99,
+    LAST_DELIVERY_P50, LAST_DELIVERY_P99, LEAST_SHARE, MACHINE_CPU, MACHINE_MEMORY, MAX, MEDIAN_DELIVERY_P50,
+    MEMORY_BOUND, MEMORY_OF_BOUND, Metric, NOT_SENT, P50, P95, P99, P99_9, P99_99, RATE, RATE_PER_CORE,
+    SEND_RATE, SERVER_CPU, SERVER_CPU_PER_BYTE, SERVER_CPU_RELATIVE, SERVER_CPU_SHARE, SERVER_FILES_GROWTH,
+    SERVER_INSTRUCTIONS, SERVER_INVOLUNTARY, SERVER_RSS, SERVER_RSS_GROWTH, SERVER_RSS_PEAK, SERVER_SWITCHES,
+    SERVER_SYSTEM_CALLS, SERVER_SYSTEM_CPU, SERVER_THREADS, SERVER_USER_CPU, SERVER_VOLUNTARY,
+    TCP_CONNECT_P50, THROUGHPUT, TOTAL_TIME, UPGRADE_P50, course, quantiles::quantiles_of,
 };
 use crate::{record::Record, sample::Sample};
 
@@ -33,7 +33,20 @@ pub fn figures(record: &Record) -> BTreeMap<&'static str, f64> {
         .chain(of_distributions(record, report))
         .chain(of_server(record, report))
         .chain(of_client(record, report));
-    all.filter(|(_, value)| value.is_finite()).map(|(metric, value)| (metric.name, value)).collect()
+    let mut figures: BTreeMap<&str, f64> =
+        all.filter(|(_, value)| value.is_finite()).map(|(metric, value)| (metric.name, value)).collect();
+    figures.extend(relative_costs(&figures));
+    figures
+}
+
+/// What each end used over what the other one did.
+fn relative_costs(figures: &BTreeMap<&'static str, f64>) -> BTreeMap<&'static str, f64> {
+    let cost = |metric: Metric| figures.get(metric.name).copied().filter(|cost| *cost > 0.0);
+    let Some((server, client)) = cost(SERVER_CPU).zip(cost(CLIENT_CPU)) else {
+        return BTreeMap::new();
+    };
+    let percent = [(SERVER_CPU_RELATIVE, server / client), (CLIENT_CPU_RELATIVE, client / server)];
+    percent.map(|(metric, share)| (metric.name, share * 100.0)).into()
 }
 
 /// How a figure follows from the record as a whole and what the client of the main load reported.

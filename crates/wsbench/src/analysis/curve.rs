@@ -175,7 +175,7 @@ pub(crate) mod tests {
             workers: 1,
             marks: marks.iter().map(|mark| (*mark, 1)).collect(),
             failed: 0,
-            judged: None,
+            judged: BTreeMap::new(),
             figures: figures.map(|(metric, value)| (metric.name, Figure::new(&[value], &[], 0.95))).into(),
         }
     }

@@ -26,14 +26,10 @@ pub struct Group {
     pub cores: Cores,
     /// Which side is compared.
     pub role: Role,
-    /// The metric that ranks the rows, and the only one that gets verdicts.
+    /// The metric that ranks the rows.
     pub ranking: Metric,
-    /// How far the baseline's ranking metric differs from itself, as a ratio over 1.
-    pub floor: Option<f64>,
-    /// The same relative to the other end of each trial, where some rows are judged so.
-    pub relative_floor: Option<f64>,
-    /// All pairs of rows with a rank but those with the baseline.
-    pub pairs: Vec<Pair>,
+    /// The metrics by which rows are judged, together: the ranking one first. Empty where rows are not compared one by one.
+    pub judged: Vec<JudgedMetric>,
     /// The metrics that a table shows beside it.
     pub columns: Vec<Metric>,
     /// Name of the row that the others are compared with.
@@ -49,6 +45,11 @@ pub struct Group {
 }
 
 impl Group {
+    /// The judgement by a metric, where the group is judged by it.
+    pub fn judged_by(&self, metric: Metric) -> Option<&JudgedMetric> {
+        self.judged.iter().find(|judged| judged.metric == metric)
+    }
+
     /// The name of the row that a line is about.
     pub fn compared<'a>(&self, row: &'a RowFigures) -> &'a str {
         self.role.own(&row.server, &row.client)
@@ -63,6 +64,28 @@ impl Group {
             rows.iter().any(|row| rows.iter().any(|next| one(row) == one(next) && other(row) != other(next)))
         };
         meets_several(server, client) && meets_several(client, server)
+    }
+}
+
+/// What the judgement by one metric says beyond single rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedMetric {
+    /// The metric.
+    pub metric: Metric,
+    /// How far the baseline differs from itself, as a ratio over 1.
+    pub floor: Option<f64>,
+    /// All pairs of rows with a rank that enough blocks hold both of, by their places in the group.
+    pub pairs: Vec<Pair>,
+}
+
+impl JudgedMetric {
+    /// What was shown of two rows, by their places.
+    pub(crate) fn pair(&self, one: usize, other: usize) -> Option<Pair> {
+        self.pairs.iter().find_map(|pair| match pair.rows {
+            rows if rows == (one, other) => Some(*pair),
+            rows if rows == (other, one) => Some(pair.reversed()),
+            _ => None,
+        })
     }
 }
 
@@ -81,13 +104,18 @@ pub struct RowFigures {
     pub marks: BTreeMap<Mark, usize>,
     /// Failed trials.
     pub failed: usize,
-    /// By the group's ranking metric; absent where rows are not compared one by one, as in a matrix.
-    pub judged: Option<Judged>,
+    /// By the name of each metric that the group is judged by.
+    pub judged: BTreeMap<&'static str, Judged>,
     /// Figures by the name of their metric.
     pub figures: BTreeMap<&'static str, Figure>,
 }
 
 impl RowFigures {
+    /// How the row was judged by a metric.
+    pub fn judged_by(&self, metric: Metric) -> Option<Judged> {
+        self.judged.get(metric.name).copied()
+    }
+
     /// Whether a figure is shown but not to be ranked by: its median is that of marked trials.
     pub(crate) fn is_spoilt(&self, metric: Metric) -> bool {
         let rounds = self.figures.get(metric.name).map_or(0, |figure| figure.rounds);

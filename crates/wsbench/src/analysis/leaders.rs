@@ -1,51 +1,50 @@
 //! Which rows of a scenario are first, by what was shown of each pair.
 
 use crate::analysis::{
-    group::{Group, RowFigures},
-    verdict::Verdict,
+    group::{Group, JudgedMetric},
+    verdict::Pair,
 };
 
-/// The rows that lead: one that is better than each other row, or else all that no leader is shown to be better than.
-///
-/// A row can be shown to be better than another one by their own interval, or through rows between the two: what is worse than
-/// what is worse is worse. All these claims hold together at the confidence of the verdicts.
-///
-/// Rows without a rank are not among the leaders and do not count. Empty where no row has a rank, and where rows are better
-/// than each other in a circle.
-pub(crate) fn leaders(group: &Group) -> Vec<&RowFigures> {
-    let rank = |place: &usize| group.rows[*place].judged.and_then(|judged| judged.rank);
-    let ranked: Vec<usize> = (0..group.rows.len()).filter(|place| rank(place).is_some()).collect();
-    let mut reached: Vec<usize> = ranked.iter().copied().filter(|place| rank(place) == Some(1)).collect();
-    let unbeaten = reached.len();
-    let mut next = 0;
-    while next < reached.len() {
-        let better = reached[next];
-        let worse =
-            ranked.iter().filter(|place| !reached.contains(place) && is_better(group, better, **place));
-        let worse: Vec<usize> = worse.copied().collect();
-        reached.extend(worse);
-        next += 1;
-    }
-    let behind = &reached[unbeaten..];
-    let leads = |place: &usize| unbeaten > 0 && !behind.contains(place);
-    ranked.into_iter().filter(leads).map(|place| &group.rows[place]).collect()
+/// Where the rows of a group stand by one metric. Rows without a rank are not part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Standing {
+    /// The rows that no row is shown to be better than, by place. Empty where no row has a rank, and where rows are better
+    /// than each other in a circle.
+    pub(crate) leaders: Vec<usize>,
+    /// The others.
+    pub(crate) behind: Vec<Behind>,
+    /// Whether there is one leader, and the interval of each pair shows that it is better than the other row.
+    pub(crate) has_first: bool,
 }
 
-/// Whether one row is shown to be better than another by the ranking metric: by the interval of these two.
-fn is_better(group: &Group, one: usize, other: usize) -> bool {
-    let better = if group.ranking.higher_is_better { Verdict::Greater } else { Verdict::Less };
-    let opposite = if group.ranking.higher_is_better { Verdict::Less } else { Verdict::Greater };
-    let verdict = |place: usize| group.rows[place].judged.map(|judged| judged.verdict);
-    if verdict(other) == Some(Verdict::Baseline) {
-        return verdict(one) == Some(better);
+/// A row that some other one is shown to be better than.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Behind {
+    /// Its place.
+    pub(crate) row: usize,
+    /// This row and a better one: the first leader that is shown to be, or else the first row.
+    pub(crate) pair: Pair,
+}
+
+impl Standing {
+    /// The standing of a group's rows by a metric.
+    pub(crate) fn new(group: &Group, judged: &JudgedMetric) -> Standing {
+        let rank = |place: usize| group.rows[place].judged_by(judged.metric).and_then(|row| row.rank);
+        let ranked: Vec<usize> = (0..group.rows.len()).filter(|place| rank(*place).is_some()).collect();
+        let (leaders, others): (Vec<usize>, Vec<usize>) =
+            ranked.iter().partition(|place| rank(**place) == Some(1));
+        let is_better =
+            |one: usize, other: usize| judged.pair(one, other).filter(|pair| pair.is_better(judged.metric));
+        let behind = |row: &usize| {
+            let better = leaders.iter().chain(&others).find_map(|better| is_better(*better, *row))?;
+            Some(Behind { row: *row, pair: better.reversed() })
+        };
+        let has_first = match leaders[..] {
+            [leader] => others.iter().all(|other| is_better(leader, *other).is_some()),
+            _ => false,
+        };
+        Standing { behind: others.iter().filter_map(behind).collect(), has_first, leaders }
     }
-    if verdict(one) == Some(Verdict::Baseline) {
-        return verdict(other) == Some(opposite);
-    }
-    group.pairs.iter().any(|pair| {
-        (pair.rows == (one, other) && pair.verdict == better)
-            || (pair.rows == (other, one) && pair.verdict == opposite)
-    })
 }
 
 #[cfg(test)]
@@ -61,7 +60,7 @@ mod tests {
         summary::Summary,
     };
 
-    /// Ten rounds of rows that cost so much, of which these were disturbed in these rounds.
+    /// Fourteen rounds of rows that cost so much, of which these were disturbed in these rounds.
     fn summary(rows: &[(&str, u64)], disturbed: &[(&str, std::ops::Range<u32>)]) -> Summary {
         let of_block = |block: u32| -> Vec<Record> {
             let record = |(order, (row, cost)): (u32, &(&str, u64))| {
@@ -74,12 +73,17 @@ mod tests {
             };
             (0..).zip(rows).map(record).collect()
         };
-        let trials = (0..10).flat_map(of_block).collect();
+        let trials = (0..14).flat_map(of_block).collect();
         Summary::new(&Results { sessions: vec![session()], trials, ..Results::default() }, 0.95)
     }
 
-    fn names(summary: &Summary) -> Vec<&str> {
-        leaders(&summary.groups[0]).into_iter().map(|row| row.server.as_str()).collect()
+    fn standing(summary: &Summary) -> Standing {
+        let group = &summary.groups[0];
+        Standing::new(group, &group.judged[0])
+    }
+
+    fn names<'a>(summary: &'a Summary, places: &[usize]) -> Vec<&'a str> {
+        places.iter().map(|place| summary.groups[0].rows[*place].server.as_str()).collect()
     }
 
     const ROWS: [(&str, u64); 4] =
@@ -87,19 +91,39 @@ mod tests {
 
     #[test]
     fn the_first_is_better_than_each_other_row() {
-        assert_eq!(names(&summary(&ROWS, &[])), ["mio"]);
-        let mut equal = ROWS;
-        equal[2].1 = 1_000_000;
-        assert_eq!(names(&summary(&equal, &[])), ["mio", "tokio"]);
+        let summary = summary(&ROWS, &[]);
+        let standing = standing(&summary);
+        assert!(standing.has_first);
+        assert_eq!(names(&summary, &standing.leaders), ["mio"]);
+        // Each of the others with what was shown of it and the first, which is that it is worse.
+        for behind in &standing.behind {
+            assert_eq!(behind.pair.rows, (behind.row, standing.leaders[0]));
+            assert!(behind.pair.interval.0 > 1.0, "{behind:?}");
+        }
+        assert_eq!(standing.behind.len(), 2);
     }
 
     #[test]
-    fn a_row_that_was_not_compared_with_the_first_is_behind_it_only_through_others() {
-        // Seven rounds of each with tokio, and four of both.
-        let disturbed = [("mio", 0..3), ("smol", 3..6)];
-        assert_eq!(names(&summary(&ROWS, &disturbed)), ["mio"]);
+    fn rows_that_are_not_told_apart_share_the_lead() {
         let mut equal = ROWS;
-        equal[3].1 = 1_000_000;
-        assert_eq!(names(&summary(&equal, &disturbed)), ["mio", "smol"]);
+        equal[2].1 = 1_000_000;
+        let summary = summary(&equal, &[]);
+        let standing = standing(&summary);
+        assert!(!standing.has_first);
+        let mut leaders = names(&summary, &standing.leaders);
+        leaders.sort_unstable();
+        assert_eq!(leaders, ["mio", "tokio"]);
+    }
+
+    #[test]
+    fn a_row_is_not_first_before_one_that_it_was_not_compared_with() {
+        // Enough rounds of each with tokio, and four of both.
+        let disturbed = [("mio", 0..4), ("smol", 6..10)];
+        let summary = summary(&ROWS, &disturbed);
+        let standing = standing(&summary);
+        assert_eq!((names(&summary, &standing.leaders), standing.has_first), (vec!["mio"], false));
+        let smol = standing.behind.iter().find(|behind| summary.groups[0].rows[behind.row].server == "smol");
+        let better = smol.unwrap().pair.rows.1;
+        assert_eq!(summary.groups[0].rows[better].server, "tokio");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench_core::spec::Role;
+use bench_core::spec::{Pacing, Role};
 use trial::{
     mark::Mark,
     metric::{self, Metric},
@@ -10,10 +10,11 @@ use trial::{
 };
 
 use super::{
-    group::{Figure, Group, RowFigures, sort},
+    group::{Figure, Group, JudgedMetric, RowFigures, sort},
+    planned::judged_metrics,
     results::Results,
-    twin::{is_twin, program_of, row_of},
-    verdict::{Judgement, Sample, Value, Values, control_metric, judge},
+    twin::{is_twin, row_of},
+    verdict::{Judgement, Sample, Values, judge},
 };
 
 /// The trials of each block of each run, with their figures.
@@ -48,8 +49,7 @@ pub(crate) fn group(trials: &[&Record], results: &Results, confidence: f64) -> G
     let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
     let ranking = metric::ranking(&first.scenario, first.role);
     sort(&mut rows, ranking);
-    let judgement =
-        judge_rows(&mut rows, twin.as_ref(), &blocks, ranking, (&baseline, first.role), confidence);
+    let judged = judge_rows(&mut rows, twin.as_ref(), &blocks, (&baseline, first), confidence);
 
     let counted = trials.iter().filter(|trial| trial.error.is_none());
     let rounds: BTreeSet<(&str, u32)> = counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
@@ -63,10 +63,8 @@ pub(crate) fn group(trials: &[&Record], results: &Results, confidence: f64) -> G
             .map_or(first.cores.clone(), |trial| trial.cores.clone()),
         role: first.role,
         ranking,
-        floor: judgement.floor,
-        relative_floor: judgement.relative_floor,
-        pairs: judgement.pairs,
-        columns: columns(first, &rows),
+        columns: columns(first, &rows, &judged),
+        judged,
         baseline,
         rounds: rounds.len(),
         seeds: trials.iter().map(|trial| trial.seed).collect(),
@@ -75,73 +73,89 @@ pub(crate) fn group(trials: &[&Record], results: &Results, confidence: f64) -> G
     }
 }
 
-/// The columns of a workload, and what was counted where a run asked for that.
-fn columns(first: &Record, rows: &[RowFigures]) -> Vec<Metric> {
+/// The columns of a workload, what is judged besides, and what was counted where a run asked for that.
+fn columns(first: &Record, rows: &[RowFigures], judged: &[JudgedMetric]) -> Vec<Metric> {
     let counted = first.role.own(
         [metric::SERVER_SYSTEM_CALLS, metric::SERVER_INSTRUCTIONS],
         [metric::CLIENT_SYSTEM_CALLS, metric::CLIENT_INSTRUCTIONS],
     );
     let mut columns = metric::columns(&first.scenario, first.role);
+    let further = judged.iter().skip(1).map(|judged| judged.metric);
+    let further: Vec<Metric> = further.filter(|metric| !columns.contains(metric)).collect();
+    columns.splice(0..0, further);
     columns.extend(
         counted.into_iter().filter(|counted| rows.iter().any(|row| row.figures.contains_key(counted.name))),
     );
     columns
 }
 
-/// Judges rows by the ranking metric, where each is compared with the baseline one by one.
+/// Judges rows by the metrics of their scenario, where each is compared with the baseline one by one.
 fn judge_rows(
     rows: &mut [RowFigures],
     twin: Option<&RowFigures>,
     blocks: &Blocks<'_>,
-    ranking: Metric,
-    (baseline, role): (&str, Role),
+    (baseline, first): (&str, &Record),
     confidence: f64,
-) -> Judgement {
+) -> Vec<JudgedMetric> {
+    let role = first.role;
     let name = |row: &RowFigures| role.own(&row.server, &row.client).clone();
     let names: BTreeSet<String> = rows.iter().map(name).collect();
     // A matrix has several lines for a row.
     if names.len() < rows.len() {
-        return Judgement::default();
-    }
-    let control = control_metric(ranking, blocks.values().flatten().map(|(trial, _)| *trial));
-    // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
-    let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
-    let values = |row: &RowFigures| -> Values {
-        let own = blocks.iter().filter_map(|(block, trials)| {
-            let (trial, figures) = trials
-                .iter()
-                .find(|(trial, _)| (&trial.server.row, &trial.client.row) == (&row.server, &row.client))?;
-            let spoils = |mark: &Mark| mark.spoils(ranking) && !(alike && *mark == Mark::CoresShared);
-            let spoilt = trial.marks.iter().any(spoils);
-            let metric = *figures.get(ranking.name).filter(|figure| !spoilt && **figure > 0.0)?;
-            let control = control.and_then(|control| figures.get(control.name).copied());
-            Some((block.clone(), Value { metric, control }))
-        });
-        own.collect()
-    };
-    let sample = Sample {
-        rows: rows.iter().map(values).collect(),
-        baseline: rows.iter().position(|row| name(row) == baseline),
-        twin: twin.map(values).unwrap_or_default(),
-        programs: programs(rows, role, control.is_some()),
-        ..Sample::default()
-    };
-    let judgement = judge(&sample, ranking, confidence);
-    for (row, judged) in rows.iter_mut().zip(&judgement.rows) {
-        row.judged = Some(*judged);
-    }
-    judgement
-}
-
-/// The program that each row is a build of, if builds of one program are to be compared relative to the other end.
-///
-/// That end takes the same time as a build where both are full, so that it says nothing about the build.
-fn programs(rows: &[RowFigures], role: Role, has_control: bool) -> Vec<String> {
-    let is_full = rows.iter().any(|row| row.marks.contains_key(&Mark::ClientSaturated));
-    if !has_control || is_full {
         return Vec::new();
     }
-    rows.iter().map(|row| program_of(role.own(&row.server, &row.client)).to_owned()).collect()
+    let trials = blocks.values().flatten().map(|(trial, _)| *trial);
+    let compared = names.iter().map(String::as_str).collect();
+    let planned = judged_metrics(&first.scenario, role, &compared, is_standard(trials));
+    // Where both ends are full, they take the same time a message whatever they cost, and their quotient says nothing.
+    let is_full = rows.iter().any(|row| row.marks.contains_key(&Mark::ClientSaturated));
+    let is_blind = |metric: Metric| {
+        is_full && [metric::SERVER_CPU_RELATIVE, metric::CLIENT_CPU_RELATIVE].contains(&metric)
+    };
+    let baseline = rows.iter().position(|row| name(row) == baseline);
+    let mut all = Vec::new();
+    for metric in planned.iter().copied().filter(|metric| !is_blind(*metric)) {
+        let sample = Sample {
+            rows: rows.iter().map(|row| values(row, rows, blocks, metric)).collect(),
+            baseline,
+            twin: twin.map(|twin| values(twin, rows, blocks, metric)).unwrap_or_default(),
+            metrics: planned.len(),
+        };
+        let Judgement { floor, rows: judged, pairs } = judge(&sample, metric, confidence);
+        for (row, judged) in rows.iter_mut().zip(judged) {
+            row.judged.insert(metric.name, judged);
+        }
+        all.push(JudgedMetric { metric, floor, pairs });
+    }
+    all
+}
+
+/// A row's values of a metric in the trials that no mark spoils.
+fn values(row: &RowFigures, rows: &[RowFigures], blocks: &Blocks<'_>, metric: Metric) -> Values {
+    // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
+    let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
+    let own = blocks.iter().filter_map(|(block, trials)| {
+        let is_own = |trial: &Record| (&trial.server.row, &trial.client.row) == (&row.server, &row.client);
+        let (trial, figures) = trials.iter().find(|(trial, _)| is_own(trial))?;
+        let spoils = |mark: &Mark| mark.spoils(metric) && !(alike && *mark == Mark::CoresShared);
+        let spoilt = trial.marks.iter().any(spoils);
+        let value = *figures.get(metric.name).filter(|figure| !spoilt && **figure > 0.0)?;
+        Some((block.clone(), value))
+    });
+    own.collect()
+}
+
+/// Whether the other end of these trials can stand for how fast the machine was: the same program in all of them, and not
+/// one that spins, which uses its core whole whatever the machine is like.
+pub(crate) fn is_standard<'a>(trials: impl Iterator<Item = &'a Record>) -> bool {
+    let mut others = BTreeSet::new();
+    for trial in trials {
+        if trial.pacing == Some(Pacing::Spin) {
+            return false;
+        }
+        others.insert(trial.role.other(&trial.server.row, &trial.client.row));
+    }
+    others.len() == 1
 }
 
 /// The name of the row that a trial is about.
@@ -196,7 +210,7 @@ fn row(
         workers,
         marks,
         failed,
-        judged: None,
+        judged: BTreeMap::new(),
         figures: figures.collect(),
     }
 }

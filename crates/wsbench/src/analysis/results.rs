@@ -45,7 +45,7 @@ impl Results {
     pub fn read(paths: &[impl AsRef<Path>]) -> Results {
         let (mut results, mut seen) = (Results::default(), Seen::new());
         for path in paths {
-            results.add(path.as_ref(), &mut seen);
+            results.add_file(path.as_ref(), &mut seen);
         }
         results.leave_out_orphans();
         results
@@ -59,7 +59,19 @@ impl Results {
         results
     }
 
-    fn add(&mut self, path: &Path, seen: &mut Seen) {
+    /// What a run has measured so far, of the records of a file.
+    pub(crate) fn of_session(self, session: &Session) -> Results {
+        let own = |trial: &Record| trial.session == session.session;
+        let trials = self.trials.into_iter().filter(own).collect();
+        Results { sessions: vec![session.clone()], trials, ..self }
+    }
+
+    /// Adds a trial that was just measured.
+    pub(crate) fn add(&mut self, trial: Record) {
+        self.trials.push(trial);
+    }
+
+    fn add_file(&mut self, path: &Path, seen: &mut Seen) {
         let name = path.display().to_string();
         match fs::read(path) {
             Ok(bytes) => self.add_bytes(&name, &bytes, seen),
@@ -124,7 +136,7 @@ impl Results {
     }
 
     /// Only the last attempt at a block counts.
-    fn leave_out_orphans(&mut self) {
+    pub(crate) fn leave_out_orphans(&mut self) {
         let mut last: BTreeMap<(String, u32), u32> = BTreeMap::new();
         for trial in &self.trials {
             let attempt = last.entry((trial.session.clone(), trial.block)).or_default();
@@ -132,7 +144,7 @@ impl Results {
         }
         let before = self.trials.len();
         self.trials.retain(|trial| last[&(trial.session.clone(), trial.block)] == trial.attempt);
-        self.orphaned = before - self.trials.len();
+        self.orphaned += before - self.trials.len();
     }
 
     /// How far every block of `session` is that was begun.

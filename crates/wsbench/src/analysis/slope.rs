@@ -90,9 +90,7 @@ fn group(trials: &[&Record], kind: Kind, results: &Results, confidence: f64) -> 
         cores: first.cores.clone(),
         role: first.role,
         ranking: metric::SERVER_RSS_PER_CONNECTION,
-        floor: None,
-        relative_floor: None,
-        pairs: Vec::new(),
+        judged: Vec::new(),
         columns: vec![metric::RSS_SLOPE_LOW, metric::RSS_SLOPE_HIGH],
         baseline,
         rounds: rounds.len(),
@@ -146,7 +144,7 @@ fn rows(trials: &[&Record], baseline: &str, confidence: f64) -> Vec<RowFigures> 
             workers: of_row.map_or(1, |trial| trial.server.workers),
             marks: BTreeMap::new(),
             failed: 0,
-            judged: None,
+            judged: BTreeMap::new(),
             figures: row_figures((server, client), &points, &slopes, baseline, confidence),
         }
     };

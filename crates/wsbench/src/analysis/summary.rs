@@ -205,7 +205,7 @@ mod tests {
             };
             let summary = summary(trials.map(mark).collect());
             let smol = summary.groups[0].rows.iter().find(|row| row.server == "smol");
-            smol.and_then(|row| row.judged).map(|judged| judged.verdict)
+            smol.and_then(|row| row.judged_by(metric::SERVER_CPU)).map(|judged| judged.verdict)
         };
         assert_eq!(verdict(&["tokio", "smol", "tokio#aa"]), Some(Verdict::Greater));
         assert!(matches!(verdict(&["smol"]), Some(Verdict::TooFew { .. })));

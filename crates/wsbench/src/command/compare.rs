@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
-use trial::record::Record;
+use trial::{metric, record::Record};
 
 use crate::{
     analysis::{
         confidence::{DEFAULT_CONFIDENCE, parse_confidence},
         results::Results,
-        verdict::Basis,
     },
     exit::{FAILED, OK, REGRESSION, Stop},
     output::{
@@ -118,14 +117,10 @@ fn text(runs: &Runs<'_>, changes: &[Change]) -> String {
             Outcome::Changed => "changed",
             Outcome::Noise => "",
         };
-        let metric = match change.basis {
-            Basis::Own => change.metric.label.to_owned(),
-            Basis::RelativeToOtherEnd => format!("{}, relative", change.metric.label),
-        };
         table.add_row([
             plain(&change.scenario),
             plain(&change.row),
-            metric,
+            change.metric.label.to_owned(),
             format!("{} %", percent(1.0 + change.change)),
             change.interval.map_or("–".to_owned(), |(low, high)| {
                 format!("{} … {} %", percent(low.exp()), percent(high.exp()))
@@ -144,7 +139,8 @@ fn text(runs: &Runs<'_>, changes: &[Change]) -> String {
         count(changes.len(), "change"),
         table.trim_fmt()
     );
-    if changes.iter().any(|change| change.basis == Basis::RelativeToOtherEnd) {
+    let relative = [metric::SERVER_CPU_RELATIVE, metric::CLIENT_CPU_RELATIVE];
+    if changes.iter().any(|change| relative.contains(&change.metric)) {
         text += "\nrelative: to the CPU time of the other end of the same trial, which is the same program in both runs\n";
     }
     text

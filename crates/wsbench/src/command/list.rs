@@ -5,11 +5,14 @@ use std::{io::IsTerminal, path::PathBuf};
 use bench_core::{
     RowInfo,
     row::BuildInfo,
-    spec::{Flush, SERVED_CONNECTIONS, SocketSpec},
+    spec::{Flush, Role, SERVED_CONNECTIONS, SocketSpec},
 };
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
-use trial::catalogue::{BUILT_IN, Catalogue};
+use trial::{
+    catalogue::{BUILT_IN, Catalogue},
+    metric,
+};
 
 use crate::{
     exit::{OK, Stop},
@@ -70,15 +73,18 @@ fn text(arguments: &ListArguments, build: BuildInfo) -> Result<String, Stop> {
         let mut profiles = table(["profile", "rounds", "scenarios", "for"]);
         for (name, profile) in &catalogue.profiles {
             let scenarios = profile.scenarios.join(" ");
-            profiles.add_row([name, &profile.rounds.to_string(), &scenarios, &profile.about]);
+            let rounds = profile.rounds.map_or("as needed".to_owned(), |rounds| rounds.to_string());
+            profiles.add_row([name, &rounds, &scenarios, &profile.about]);
         }
         parts.push(profiles.trim_fmt());
     }
     if wanted(What::Scenarios) {
-        let mut scenarios = table(["scenario", "cores", "load", "shows"]);
+        let mut scenarios = table(["scenario", "cores", "load", "shows", "judged by"]);
         for scenario in catalogue.scenarios.values() {
             let (cores, load) = (scenario.placement.to_string(), scenario.summary());
-            scenarios.add_row([&scenario.name, &cores, &load, &scenario.about]);
+            let judged: Vec<&str> =
+                metric::judged(scenario, Role::Server).iter().map(|metric| metric.label).collect();
+            scenarios.add_row([&scenario.name, &cores, &load, &scenario.about, &judged.join(", ")]);
         }
         parts.push(scenarios.trim_fmt());
     }

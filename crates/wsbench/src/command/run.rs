@@ -1,6 +1,6 @@
 //! `run`: measures a plan, block after block, and keeps every record as soon as it exists.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 #[cfg(target_os = "linux")]
 use bench_core::{
@@ -22,7 +22,7 @@ use crate::{
     analysis::{
         confidence::{DEFAULT_CONFIDENCE, parse_confidence},
         objective::{DEFAULT_SLO, Slo},
-        results::Progress,
+        results::Results,
     },
     exit::{OK, Stop},
     output::{
@@ -41,6 +41,7 @@ use crate::{
         replacement::Target,
         resources,
         resume::resume,
+        rounds::Rounds,
         rows::Finder,
         select::{Selection, ad_hoc, select},
         workers,
@@ -69,11 +70,15 @@ pub struct RunArguments {
     scenarios: Vec<String>,
     #[command(flatten)]
     rows: PairingArguments,
-    /// Rounds; the profile decides, and 7 otherwise
+    /// Rounds; the profile decides, and otherwise as many as verdicts on these rows need
     ///
-    /// Of scenarios in which disturbed trials leave too few for a verdict, up to half as many more are measured.
+    /// More rows and metrics need more rounds; --dry-run prints how many. Of scenarios in which disturbed trials leave too few
+    /// for a verdict, up to half as many more are measured.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_ROUNDS as i64))]
     rounds: Option<u32>,
+    /// As many rounds as fit into this time, such as `8m`; --dry-run says for which verdicts they are enough
+    #[arg(long, value_name = "TIME", value_parser = parse_millis, conflicts_with_all = ["rounds", "target_width", "resume"])]
+    budget: Option<u64>,
     /// Seed of the shuffled order; from the clock, and printed, when not given
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -192,7 +197,7 @@ pub fn run(mut arguments: RunArguments, source: LoadSource, build: BuildInfo) ->
         }
     }
     if arguments.dry_run {
-        print(&dry_run(&session));
+        print(&dry_run(&session, arguments.confidence));
         return Ok(OK);
     }
     let options = arguments.finish_options();
@@ -201,7 +206,8 @@ pub fn run(mut arguments: RunArguments, source: LoadSource, build: BuildInfo) ->
     refuse_unfinished_line(&path)?;
     let mut records = Records::append(&path)?;
     records.write(&Line::Session(session.clone()))?;
-    finish(Begun { bench, session, done: Progress::new(), records }, options)
+    let results = Results { sessions: vec![session.clone()], ..Results::default() };
+    finish(Begun { bench, session, results, records }, options)
 }
 
 impl RunArguments {
@@ -241,26 +247,16 @@ fn plan(
         }
     }
     let finds_rates = selection.scenarios.iter().any(|scenario| scenario.finds_rates);
-    if finds_rates && arguments.target_width.is_some() {
-        return Err(Stop::usage(
-            "--target-width adds rounds to intervals, and a curve whose rates are found has none: give the one or the other",
-        ));
-    }
-    let rounds = arguments.rounds.unwrap_or(selection.rounds);
-    // Asked for fewer rounds, those that have few do not become more.
-    let of_own = selection.rounds_of.into_iter();
-    let rounds_of = match arguments.rounds {
-        Some(_) => of_own.filter(|(_, own)| *own < rounds).collect(),
-        None => of_own.collect(),
-    };
-    let session = Session {
+    refuse_with_found_rates(arguments, finds_rates)?;
+    let of_profile = (selection.rounds, selection.rounds_of);
+    let mut session = Session {
         schema: SCHEMA,
         session: new_session(),
         command: std::env::args().collect(),
         started_unix_ms: unix_ms(),
         seed: arguments.seed.unwrap_or_else(|| unix_ms() % 100_000),
-        rounds,
-        rounds_of,
+        rounds: 0,
+        rounds_of: BTreeMap::new(),
         further: Vec::new(),
         profile: selection.profile,
         role: participants.role,
@@ -278,7 +274,51 @@ fn plan(
         machine,
         build,
     };
+    (session.rounds, session.rounds_of) = rounds(arguments, of_profile, &session)?;
     Ok(Planned { session, programs: participants.programs })
+}
+
+/// What is known of a curve's rates only while it is measured cannot be planned before.
+fn refuse_with_found_rates(arguments: &RunArguments, finds_rates: bool) -> Result<(), Stop> {
+    let reason = if !finds_rates {
+        return Ok(());
+    } else if arguments.target_width.is_some() {
+        "--target-width adds rounds to intervals, and a curve whose rates are found has none: give the one or the other"
+    } else if arguments.budget.is_some() {
+        "--budget plans beforehand, and how many rates of a curve are found is known afterwards: give --rounds, or \
+         other scenarios"
+    } else {
+        return Ok(());
+    };
+    Err(Stop::usage(reason))
+}
+
+/// Rounds of all scenarios, and of those that have others.
+fn rounds(
+    arguments: &RunArguments,
+    of_profile: (Option<u32>, BTreeMap<String, u32>),
+    session: &Session,
+) -> Result<(u32, BTreeMap<String, u32>), Stop> {
+    if let Some(budget) = arguments.budget {
+        let Rounds { rounds, fewer } =
+            Rounds::within(Duration::from_millis(budget), session, arguments.confidence)?;
+        return Ok((rounds, fewer));
+    }
+    let own = of_profile.1.into_iter();
+    if let Some(rounds) = arguments.rounds {
+        // Asked for fewer rounds, those that have few do not become more.
+        return Ok((rounds, own.filter(|(_, own)| *own < rounds).collect()));
+    }
+    if let Some(rounds) = of_profile.0 {
+        return Ok((rounds, own.collect()));
+    }
+    let Rounds { rounds, mut fewer } = Rounds::needed(session, arguments.confidence);
+    // A width is asked for of all scenarios: none has its rounds before the others.
+    if arguments.target_width.is_some() {
+        fewer.clear();
+    }
+    fewer.extend(own);
+    Ok((rounds, fewer))
 }
 
 fn selection(arguments: &RunArguments, source: LoadSource) -> Result<Selection, Stop> {

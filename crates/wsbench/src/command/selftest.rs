@@ -27,7 +27,7 @@ use trial::{
 use crate::{
     analysis::{
         statistics::median,
-        verdict::{Judged, Sample, Value, Values, Verdict, judge},
+        verdict::{Judged, Sample, Values, Verdict, judge},
     },
     exit::{OK, Stop, VERIFICATION},
     output::print::print,
@@ -323,9 +323,7 @@ fn burn(bench: &mut Bench) -> Check {
             let figures = metric::figures(&record);
             match figures.get(metric::SERVER_CPU.name) {
                 Some(cpu) => {
-                    // The other end spins, whatever the machine is like: it is no control.
-                    let value = Value { metric: *cpu, control: None };
-                    values[place].insert((String::new(), round), value);
+                    values[place].insert((String::new(), round), *cpu);
                 }
                 None => {
                     let reason = record.error.map_or("no CPU time".to_owned(), |error| error.to_string());
@@ -339,7 +337,7 @@ fn burn(bench: &mut Bench) -> Check {
         return check.expect("trials that count", format!("{count} failed: {reason}"), false);
     }
     let twin = values.pop().unwrap_or_default();
-    let base: Vec<f64> = values[0].values().map(|value| value.metric).collect();
+    let base: Vec<f64> = values[0].values().copied().collect();
     let known = 1.0 + BURN_NS as f64 / median(&base);
     let judgement = judge(
         &Sample { rows: values, baseline: Some(0), twin, ..Sample::default() },

@@ -75,6 +75,18 @@ pub const TERMS: &[Term] = &[
                   both ends are saturated and rates are squeezed together, so this is what ranks the rows there.",
     },
     Term {
+        word: "CPU relative to client",
+        also: &["relative", "relative to client"],
+        meaning: "The server's CPU time over its client's in the same trial. What slows down both ends goes out, so that it is \
+                  several times sharper than the server's own cost. It is another claim: a server can make its client dearer, \
+                  and such a row looks better by it.",
+    },
+    Term {
+        word: "judged by",
+        also: &["metrics", "ranked by"],
+        meaning: "The metrics by which the rows of a scenario get verdicts, all at one shared level. The first one ranks them.",
+    },
+    Term {
         word: "baseline",
         also: &["against"],
         meaning: "The row that the others are compared with: tokio, unless another one is chosen.",
@@ -89,7 +101,8 @@ pub const TERMS: &[Term] = &[
         word: "interval",
         also: &["confidence"],
         meaning: "Where the true ratio lies with the stated confidence, by an exact test that assumes no shape for the \
-                  noise. For verdicts it is wide enough for all rows of the scenario at once.",
+                  noise. For verdicts it is wide enough for all rows and metrics of the scenario at \
+                  once.",
     },
     Term {
         word: "verdict",
@@ -106,8 +119,8 @@ pub const TERMS: &[Term] = &[
     Term {
         word: "no verdict",
         also: &["too few"],
-        meaning: "Too few rounds count for the level that the verdict asks for, or the metric is not the one that ranks the \
-                  scenario. The medians stand, and nothing is claimed of them.",
+        meaning: "Too few rounds count for the level that the verdict asks for, or the scenario is not judged by the \
+                  metric. The medians stand, and nothing is claimed of them.",
     },
     Term {
         word: "mark",

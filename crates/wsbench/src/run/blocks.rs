@@ -1,6 +1,6 @@
 //! Block after block, whatever runs a trial.
 
-use trial::record::{Line, Pair, Position, Record, Session};
+use trial::record::{Pair, Position, Record, Session};
 
 use crate::{
     analysis::results::Progress,
@@ -23,7 +23,7 @@ pub(crate) fn run_blocks(
     session: &Session,
     done: &Progress,
     mut trial: impl FnMut(&Block, &Pair, Position) -> Option<Record>,
-    mut keep: impl FnMut(&Line) -> Result<(), Stop>,
+    mut keep: impl FnMut(Record) -> Result<(), Stop>,
 ) -> Result<bool, Stop> {
     let mut failed = false;
     for block in plan::blocks(session) {
@@ -35,7 +35,7 @@ pub(crate) fn run_blocks(
             let position = Position { round: block.round, block: block.number, attempt, order };
             let Some(record) = trial(&block, pair, position) else { return Ok(failed) };
             failed |= record.error.is_some();
-            keep(&Line::Trial(record))?;
+            keep(record)?;
         }
     }
     Ok(failed)
@@ -64,10 +64,8 @@ mod tests {
                     fail(position).then(|| Failure { step: Step::Measure, message: "scripted".to_owned() });
                 Some(record)
             },
-            |line| {
-                if let Line::Trial(record) = line {
-                    kept.push(record.clone());
-                }
+            |record| {
+                kept.push(record);
                 Ok(())
             },
         );

@@ -3,12 +3,22 @@
 use std::fmt::Write;
 
 use indicatif::HumanDuration;
-use trial::record::Session;
+use trial::{catalogue::Scenario, record::Session};
 
-use crate::{analysis::twin, output::terminal::safe, run::plan};
+use crate::{
+    analysis::{
+        planned::{Family, rounds_of},
+        twin,
+    },
+    output::{
+        terminal::safe,
+        text::{count, list},
+    },
+    run::{plan, rounds},
+};
 
-/// Every block with its trials in their order, and how long all of it takes.
-pub(crate) fn dry_run(session: &Session) -> String {
+/// Every block with its trials in their order, what their rounds are enough for, and how long all of it takes.
+pub(crate) fn dry_run(session: &Session, confidence: f64) -> String {
     let blocks = plan::blocks(session);
     let mut text = String::new();
     for block in &blocks {
@@ -32,6 +42,9 @@ pub(crate) fn dry_run(session: &Session) -> String {
             safe(&trials.join("  "))
         );
     }
+    for scenario in &session.scenarios {
+        let _ = writeln!(text, "{}", safe(&judged(session, scenario, confidence)));
+    }
     let trials: usize = blocks.iter().map(|block| block.pairs.len()).sum();
     let _ = writeln!(
         text,
@@ -43,6 +56,24 @@ pub(crate) fn dry_run(session: &Session) -> String {
     text
 }
 
+/// `rtt-24: 14 rounds; a verdict on 14 rows by server CPU, p50 and p99 needs 12 that no mark spoils`.
+fn judged(session: &Session, scenario: &Scenario, confidence: f64) -> String {
+    let name = &scenario.name;
+    let rounds = count(rounds_of(session, name) as usize, "round");
+    let Some((family, needed)) =
+        Family::new(session, scenario).zip(rounds::least(session, scenario, confidence))
+    else {
+        return format!("{name}: {rounds}; nothing is judged");
+    };
+    let metrics: Vec<String> = family.metrics.iter().map(|metric| metric.label.to_owned()).collect();
+    let enough = if needed > rounds_of(session, name) { ", so that there will be none" } else { "" };
+    format!(
+        "{name}: {rounds}; a verdict on {} by {} needs {needed} that no mark spoils{enough}",
+        count(family.rows, "row"),
+        list(&metrics)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,8 +81,10 @@ mod tests {
 
     #[test]
     fn a_dry_run_lists_every_block() {
-        let text = dry_run(&session());
-        assert_eq!(text.lines().count(), 4);
+        let text = dry_run(&session(), 0.95);
+        assert_eq!(text.lines().count(), 5);
+        assert!(text.contains("rtt-24: 3 rounds; a verdict on 1 row by server CPU, p50, p99 and"), "{text}");
+        assert!(text.contains("needs 8 that no mark spoils, so that there will be none"), "{text}");
         assert!(text.contains("9 trials") && text.contains("seed 7") && text.contains("smol/tokio"));
     }
 }

@@ -13,11 +13,7 @@ use super::{
     signals::{self, Signal},
 };
 use crate::{
-    analysis::{
-        objective::Slo,
-        results::{Progress, Results},
-        summary::Summary,
-    },
+    analysis::{objective::Slo, results::Results, summary::Summary},
     exit::{FAILED, INCOMPLETE, OK, Stop},
     output::{
         files::Records,
@@ -41,7 +37,8 @@ pub(crate) struct FinishOptions {
 pub(crate) struct Begun {
     pub(crate) bench: Bench,
     pub(crate) session: Session,
-    pub(crate) done: Progress,
+    /// What this run has measured: in memory as in its file, so that a further round does not read that again.
+    pub(crate) results: Results,
     pub(crate) records: Records,
 }
 
@@ -92,10 +89,9 @@ pub(crate) fn finish(mut run: Begun, mut options: FinishOptions) -> Result<u8, S
     }
     let (results, summary) = loop {
         run.measure(options.quiet)?;
-        let results = run.read_back();
-        let summary = Summary::new(&results, options.confidence);
-        match Next::after(&run.session, &results, &summary, &options) {
-            Next::End => break (results, summary),
+        let summary = Summary::new(&run.results, options.confidence);
+        match Next::after(&run.session, &run.results, &summary, &options) {
+            Next::End => break (run.results, summary),
             next => run.extend(next, options.quiet)?,
         }
     };
@@ -109,17 +105,18 @@ pub(crate) fn finish(mut run: Begun, mut options: FinishOptions) -> Result<u8, S
     if let Some(signal) = Signal::caught() {
         return Ok(signal.exit_code());
     }
-    Ok(if failed || run.session.missing { INCOMPLETE } else { OK })
+    Ok(if failed || results.sessions.iter().any(|session| session.missing) { INCOMPLETE } else { OK })
 }
 
 impl Begun {
     /// Measures the blocks that are not done, until all are or a signal comes.
     fn measure(&mut self, quiet: bool) -> Result<(), Stop> {
-        let Begun { bench, session, done, records } = self;
-        let progress = ProgressBar::start(session, quiet, |block| is_done(block, done));
+        let Begun { bench, session, results, records } = self;
+        let done = results.progress(&session.session);
+        let progress = ProgressBar::start(session, quiet, |block| is_done(block, &done));
         let result = run_blocks(
             session,
-            done,
+            &done,
             |block, pair, position| {
                 progress.trial(block, pair);
                 let record = bench.trial(block, pair, position);
@@ -127,9 +124,17 @@ impl Begun {
                 Signal::caught().is_none().then(|| progress.done(&record))?;
                 Some(record)
             },
-            |line| records.write(line),
+            |record| {
+                let line = Line::Trial(record);
+                records.write(&line)?;
+                if let Line::Trial(record) = line {
+                    results.add(record);
+                }
+                Ok(())
+            },
         );
         progress.end();
+        results.leave_out_orphans();
         result?;
         if let Some(signal) = Signal::caught() {
             let (session, signal) = (session.session.clone(), signal.name().to_owned());
@@ -137,18 +142,6 @@ impl Begun {
             records.write(&Line::Partial(partial))?;
         }
         Ok(())
-    }
-
-    /// Reads what this run has measured, and notes how far it is.
-    fn read_back(&mut self) -> Results {
-        let results = Results::read(&[self.records.path()]);
-        let own = &self.session.session;
-        self.done = results.progress(own);
-        Results {
-            trials: results.trials.into_iter().filter(|trial| trial.session == *own).collect(),
-            sessions: vec![self.session.clone()],
-            ..results
-        }
     }
 
     /// Adds what comes next to the session: the last line of a run counts.
@@ -171,6 +164,7 @@ impl Begun {
             }
             Next::End => {}
         }
+        self.results.sessions = vec![self.session.clone()];
         self.records.write(&Line::Session(self.session.clone()))
     }
 }

@@ -140,11 +140,11 @@ mod tests {
         let catalogue = Catalogue::built_in();
         let profile = &catalogue.profiles["scalability"];
         let mut session = session();
-        session.rounds = profile.rounds;
+        session.rounds = profile.rounds.expect("the profile says so");
         session.scenarios = catalogue.of_profile(profile);
         let own = session.scenarios.iter();
         session.rounds_of =
-            own.map(|scenario| (scenario.name.clone(), profile.rounds_of(scenario))).collect();
+            own.filter_map(|scenario| Some((scenario.name.clone(), profile.rounds_of(scenario)?))).collect();
         let rows = ["tokio", "smol", "async-std"].map(str::to_owned);
         session.pairs = pairs(Pairing::Servers, &rows, "tokio", "tokio");
         let minutes = duration(&blocks(&session)).as_secs() / 60;

@@ -25,8 +25,8 @@ pub(crate) struct Target {
 impl Target {
     /// Whether another round is needed.
     pub(crate) fn is_missed(self, summary: &Summary, session: &Session) -> bool {
-        let wide = |row: &RowFigures| {
-            row.judged.is_some_and(|judged| match (judged.verdict, judged.interval) {
+        let wide = |group: &Group, row: &RowFigures| {
+            row.judged_by(group.ranking).is_some_and(|judged| match (judged.verdict, judged.interval) {
                 (Verdict::Baseline, _) => false,
                 // Further rounds would not give it more cores.
                 _ if row.marks.contains_key(&Mark::CoresShared) => false,
@@ -36,8 +36,8 @@ impl Target {
         };
         // What has its own number of rounds gets no more of them.
         let grows = |group: &&Group| !session.rounds_of.contains_key(&group.scenario.name);
-        session.rounds < self.max_rounds
-            && summary.groups.iter().filter(grows).flat_map(|group| &group.rows).any(wide)
+        let is_wide = |group: &Group| group.rows.iter().any(|row| wide(group, row));
+        session.rounds < self.max_rounds && summary.groups.iter().filter(grows).any(is_wide)
     }
 }
 
@@ -62,13 +62,16 @@ pub(crate) fn robbed(summary: &Summary, trials: &[Record], session: &Session) ->
         let name = &group.scenario.name;
         let planned = rounds_of(session, name) as usize;
         let further = session.further.iter().filter(|scenarios| scenarios.contains(name)).count();
-        let lacks = |row: &RowFigures| match row.judged.map(|judged| judged.verdict) {
-            Some(Verdict::TooFew { blocks, needed }) => {
+        let is_lacking = |verdict: Verdict| match verdict {
+            Verdict::TooFew { blocks, needed } => {
                 needed <= planned && needed.saturating_sub(blocks) <= disturbed(name)
-                    // Further rounds would not give it more cores.
-                    && !row.marks.contains_key(&Mark::CoresShared)
             }
             _ => false,
+        };
+        let lacks = |row: &RowFigures| {
+            // Further rounds would not give it more cores.
+            !row.marks.contains_key(&Mark::CoresShared)
+                && row.judged.values().any(|judged| is_lacking(judged.verdict))
         };
         further < planned / PLANNED_FOR_ONE && group.rows.iter().any(lacks)
     };
@@ -83,10 +86,10 @@ mod tests {
         tests::{session, trial},
     };
 
-    /// A run of seven rounds of which smol was disturbed in some.
+    /// A run of nine rounds, one more than verdicts need, of which smol was disturbed in some.
     fn run_disturbed_in(rounds: std::ops::Range<u32>, mark: Mark) -> (Session, Results) {
-        let session = Session { rounds: 7, ..session() };
-        let trials = (0..7).flat_map(|block| {
+        let session = Session { rounds: 9, ..session() };
+        let trials = (0..9).flat_map(|block| {
             let cpu = move |base: u64| base + u64::from(block % 3) * 1_000;
             let marked = rounds.contains(&block);
             [("tokio", 5_000_000), ("smol", 9_000_000), ("tokio#aa", 5_000_000)].into_iter().zip(0..).map(
@@ -119,8 +122,8 @@ mod tests {
         session.rounds = 3;
         let of = |session: &Session| robbed(&Summary::new(&results, 0.95), &results.trials, session).len();
         assert_eq!(of(&session), 0, "so few rounds carry no verdict, disturbed or not");
-        session.rounds = 7;
-        session.further = vec![["rtt-24".to_owned()].into(); 3];
+        session.rounds = 9;
+        session.further = vec![["rtt-24".to_owned()].into(); 4];
         assert_eq!(of(&session), 0, "half as many again are enough");
     }
 }

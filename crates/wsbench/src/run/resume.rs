@@ -65,7 +65,8 @@ pub(crate) fn resume(
     let mut records = Records::append(path)?;
     let done = results.progress(&session.session);
     orphan_unfinished_blocks(&session, &done, &mut records)?;
-    finish(Begun { bench, session, done, records }, options)
+    let results = Results::read(&[path]).of_session(&session);
+    finish(Begun { bench, session, results, records }, options)
 }
 
 /// Results of two builds, or of two machines, are not mixed.

@@ -23,16 +23,13 @@ pub struct Selection {
     pub profile: Option<String>,
     /// The scenarios, in order.
     pub scenarios: Vec<Scenario>,
-    /// Rounds, unless the command line says otherwise.
-    pub rounds: u32,
+    /// Rounds, unless the command line says otherwise; `None` where they follow from what is judged.
+    pub rounds: Option<u32>,
     /// Rounds of the scenarios that have others, by their name.
     pub rounds_of: BTreeMap<String, u32>,
     /// Pairing, unless the command line says otherwise.
     pub pairing: Pairing,
 }
-
-/// Rounds of scenarios that no profile lists.
-const DEFAULT_ROUNDS: u32 = 7;
 
 /// Resolves `--profile` and `--scenarios`.
 ///
@@ -56,7 +53,7 @@ pub fn select(profile: Option<&str>, patterns: &[String]) -> Result<Selection, S
         return Ok(Selection {
             profile: None,
             scenarios,
-            rounds: DEFAULT_ROUNDS,
+            rounds: None,
             rounds_of: BTreeMap::new(),
             pairing: Pairing::default(),
         });
@@ -66,8 +63,9 @@ pub fn select(profile: Option<&str>, patterns: &[String]) -> Result<Selection, S
         scenarios = matching(&catalogue, scenarios, patterns)?;
     }
     let (rounds, pairing) = (profile.rounds, profile.pairs);
-    let own = scenarios.iter().map(|scenario| (scenario.name.clone(), profile.rounds_of(scenario)));
-    let rounds_of = own.filter(|(_, own)| *own != rounds).collect();
+    let own =
+        scenarios.iter().filter_map(|scenario| Some((scenario.name.clone(), profile.rounds_of(scenario)?)));
+    let rounds_of = own.filter(|(_, own)| Some(*own) != rounds).collect();
     Ok(Selection { profile: Some(name), scenarios, rounds, rounds_of, pairing })
 }
 
@@ -87,7 +85,7 @@ pub fn ad_hoc(mut load: LoadFlags, socket: SocketSpec, placement: Placement) -> 
     Ok(Selection {
         profile: None,
         scenarios: vec![scenario],
-        rounds: DEFAULT_ROUNDS,
+        rounds: None,
         rounds_of: BTreeMap::new(),
         pairing: Pairing::default(),
     })
@@ -171,7 +169,7 @@ mod tests {
             names(&quick),
             ["rtt-24", "window-64", "closed-100", "closed-100-shared", "one-way-10000"]
         );
-        assert_eq!((quick.rounds, quick.profile.as_deref()), (7, Some("quick")));
+        assert_eq!((quick.rounds, quick.profile.as_deref()), (None, Some("quick")));
         let windows = select(None, &patterns(&["window-*"])).unwrap();
         assert_eq!(names(&windows), ["window-64", "window-64-each"]);
         let both = select(Some("quick"), &patterns(&["window-*"])).unwrap();
@@ -198,7 +196,7 @@ mod tests {
             |name: &str| format!("[profile.{name}]\nabout = ''\nrounds = 2\nscenarios = ['rtt-24']\n");
         fs::write(&path, entry("mine")).unwrap();
         let file = path.to_str().unwrap();
-        assert_eq!(select(Some(file), &[]).unwrap().rounds, 2);
+        assert_eq!(select(Some(file), &[]).unwrap().rounds, Some(2));
         fs::write(&path, entry("a") + &entry("b")).unwrap();
         assert!(select(Some(file), &[]).unwrap_err().message.contains("several profiles"));
         assert_eq!(select(Some(&format!("{file}#b")), &[]).unwrap().profile.as_deref(), Some("b"));

@@ -77,7 +77,7 @@ mod tests {
         Selection {
             profile: None,
             scenarios: [None, Some(1), Some(2), Some(8)].map(scenario).into(),
-            rounds: 1,
+            rounds: Some(1),
             rounds_of: BTreeMap::new(),
             pairing: Pairing::default(),
         }

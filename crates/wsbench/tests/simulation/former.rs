@@ -4,11 +4,9 @@
 //! Its blocks were chosen around the median of a control that is nearly the judged figure, so its intervals are too narrow.
 
 use statrs::distribution::{Binomial, DiscreteCDF};
-use wsbench::analysis::{
-    inference::rounds_needed,
-    statistics::median,
-    verdict::{Sample, Values, Verdict},
-};
+use wsbench::analysis::{inference::rounds_needed, statistics::median, verdict::Verdict};
+
+use crate::noise::{Table, Trials};
 
 const STEADY: f64 = 0.03;
 const LEAST_FLOOR: f64 = 0.001;
@@ -20,14 +18,13 @@ struct Ratios {
 }
 
 impl Ratios {
-    fn new(row: &Values, base: &Values, needed: usize) -> Ratios {
+    fn new(row: &Trials, base: &Trials, needed: usize) -> Ratios {
         let log = |one: f64, other: f64| (one / other).ln();
         let pairs: Vec<(f64, f64)> = row
             .iter()
             .map(|(block, own)| {
                 let base = base[block];
-                let control = own.control.zip(base.control).expect("all trials have one");
-                (log(own.metric, base.metric), log(control.0, control.1))
+                (log(own.server, base.server), log(own.client, base.client))
             })
             .collect();
         let usual = median(&pairs.iter().map(|(_, control)| *control).collect::<Vec<_>>());
@@ -95,7 +92,7 @@ impl Ratios {
 }
 
 /// What the former rule says of each row but the first, which is the baseline.
-pub fn judge(sample: &Sample, confidence: f64) -> Vec<Verdict> {
+pub fn judge(sample: &Table, confidence: f64) -> Vec<Verdict> {
     let rows = sample.rows.len() - 1;
     let needed = rounds_needed(rows, confidence).max(rounds_needed(1, confidence));
     let base = &sample.rows[0];

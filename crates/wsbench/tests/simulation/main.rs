@@ -12,12 +12,12 @@
 mod former;
 mod noise;
 
-use noise::{Control, Machine, Noise, REAL};
+use noise::{Control, Judged, Machine, Noise, REAL, Table};
 use trial::metric;
 use wsbench::analysis::{
     inference::{rounds_needed, shared_level},
     rank_sum::{RankSum, regression_level},
-    verdict::{Basis, Judgement, Sample, Verdict, judge},
+    verdict::{Judgement, Verdict, judge},
 };
 
 const CONFIDENCE: f64 = 0.95;
@@ -85,7 +85,7 @@ struct Level {
     missed: Share,
 }
 
-fn level(noise: Noise, control: Control, basis: Basis, rows: usize, rounds: u32) -> Level {
+fn level(noise: Noise, control: Control, judged: Judged, rows: usize, rounds: u32) -> Level {
     /// The second row's server, and what that does to its client.
     const SLOWER: (f64, f64) = (1.05, 1.015);
     let mut level = Level::default();
@@ -93,7 +93,7 @@ fn level(noise: Noise, control: Control, basis: Basis, rows: usize, rounds: u32)
     let tables = if rows > 5 { tables() / 4 } else { tables() };
     for seed in 0..tables as u64 {
         let mut machine = Machine::new(seed, noise, control);
-        let judge = |sample: Sample| judge(&Sample { basis, ..sample }, metric::SERVER_CPU, CONFIDENCE);
+        let judge = |table: Table| judge(&table.sample(judged), metric::SERVER_CPU, CONFIDENCE);
         let equal = judge(machine.table(&truths(&[], rows), rounds));
         level.rejected.add(any_rejected(&equal));
         level.verdict.add(any_verdict(&equal));
@@ -101,7 +101,7 @@ fn level(noise: Noise, control: Control, basis: Basis, rows: usize, rounds: u32)
         // Of two rows, where the level is not divided.
         if rows == 2 {
             let other = judge(machine.table(&truths(&[(1.0, 1.0), SLOWER], 2), rounds));
-            let truth = if basis == Basis::Own { SLOWER.0 } else { SLOWER.0 / SLOWER.1 };
+            let truth = if judged == Judged::Own { SLOWER.0 } else { SLOWER.0 / SLOWER.1 };
             level.missed.add(other.rows[1].interval.is_none_or(|(low, high)| low > truth || truth > high));
         }
     }
@@ -119,7 +119,7 @@ fn equal_rows_are_ties_and_intervals_hold_the_truth() {
             let levels = [2, 3, 15].map(|rows| {
                 let possible = rounds as usize >= rounds_needed(rows - 1, CONFIDENCE);
                 if possible {
-                    level(noise, Control::Near, Basis::Own, rows, rounds)
+                    level(noise, Control::Near, Judged::Own, rows, rounds)
                 } else {
                     Level::default()
                 }
@@ -149,7 +149,7 @@ fn the_same_holds_relative_to_the_other_end() {
     for noise in Noise::all() {
         for rounds in ROUNDS {
             for control in Control::ALL {
-                let of = |rows| level(noise, control, Basis::RelativeToOtherEnd, rows, rounds);
+                let of = |rows| level(noise, control, Judged::Relative, rows, rounds);
                 let (three, two) = (of(3), of(2));
                 let (name, kind) = (noise.name(), control.name());
                 let (rejected, verdict, missed) = (three.rejected, three.verdict, two.missed);
@@ -169,30 +169,21 @@ fn the_same_holds_relative_to_the_other_end() {
 }
 
 /// What `compare` sees of a row in a run: its log ratios to the row that has not changed.
-fn ratios(sample: &Sample, row: usize, basis: Basis) -> Vec<f64> {
-    let pairs = sample.rows[row].iter().map(|(block, own)| (*own, sample.rows[0][block]));
-    let log = |one: f64, other: f64| (one / other).ln();
-    pairs
-        .map(|(own, base)| match basis {
-            Basis::Own => log(own.metric, base.metric),
-            Basis::RelativeToOtherEnd => {
-                let (own_end, base_end) = own.control.zip(base.control).expect("all trials have one");
-                log(own.metric, base.metric) - log(own_end, base_end)
-            }
-        })
-        .collect()
+fn ratios(table: &Table, row: usize, judged: Judged) -> Vec<f64> {
+    let pairs = table.rows[row].iter().map(|(block, own)| (*own, table.rows[0][block]));
+    pairs.map(|(own, base)| (judged.of(own) / judged.of(base)).ln()).collect()
 }
 
 /// Shares of pairs of runs in which some of two rows is significant, fails, and in which a row that costs 5 % more fails.
-fn compared(noise: Noise, basis: Basis, rounds: u32) -> [Share; 3] {
+fn compared(noise: Noise, by: Judged, rounds: u32) -> [Share; 3] {
     /// As `compare` has it.
     const ALLOWED: f64 = 0.03;
     let mut shares = [Share::default(); 3];
     let level = shared_level(2, CONFIDENCE);
     for seed in 0..tables() as u64 {
         let run = |seed: u64, truths: &[(f64, f64)]| {
-            let sample = Machine::new(seed, noise, Control::Near).table(truths, rounds);
-            [1, 2].map(|row| ratios(&sample, row, basis))
+            let table = Machine::new(seed, noise, Control::Near).table(truths, rounds);
+            [1, 2].map(|row| ratios(&table, row, by))
         };
         let (equal, slower) = (truths(&[], 3), truths(&[(1.0, 1.0), (1.05, 1.0)], 3));
         let old = run(2 * seed, &equal);
@@ -219,7 +210,7 @@ fn two_runs_of_equal_builds_hardly_ever_differ() {
     println!("|---|---|---|---|");
     for noise in Noise::all() {
         for rounds in ROUNDS {
-            let ways = [Basis::RelativeToOtherEnd, Basis::Own].map(|basis| compared(noise, basis, rounds));
+            let ways = [Judged::Relative, Judged::Own].map(|by| compared(noise, by, rounds));
             let cell = |[significant, fails, found]: [Share; 3]| {
                 format!("{}, {}; {}", significant.text(), fails.text(), found.text())
             };
@@ -244,10 +235,12 @@ fn what_true_differences_are_found() {
                 let truths = truths(&[(1.0, 1.0), (slower, 1.0)], 3);
                 let mut found = [Share::default(); 3];
                 for seed in 0..tables() as u64 {
-                    let sample = Machine::new(seed, noise, Control::Near).table(&truths, rounds);
-                    let relative = Sample { basis: Basis::RelativeToOtherEnd, ..sample.clone() };
-                    let by = |sample| judge(sample, metric::SERVER_CPU, CONFIDENCE).rows[1].verdict;
-                    let verdicts = [by(&sample), by(&relative), former::judge(&sample, CONFIDENCE)[0]];
+                    let table = Machine::new(seed, noise, Control::Near).table(&truths, rounds);
+                    let by = |judged: Judged| {
+                        judge(&table.sample(judged), metric::SERVER_CPU, CONFIDENCE).rows[1].verdict
+                    };
+                    let former = former::judge(&table, CONFIDENCE)[0];
+                    let verdicts = [by(Judged::Own), by(Judged::Relative), former];
                     for (share, verdict) in found.iter_mut().zip(verdicts) {
                         share.add(verdict == Verdict::Greater);
                     }
@@ -268,9 +261,9 @@ fn what_true_differences_are_found() {
 /// As many rounds as nobody should have to wait for: this took hours when distributions were built again at every cut.
 #[test]
 fn many_rounds_of_many_rows_are_judged_at_once() {
-    let sample = Machine::new(1, Noise::Normal(0.02), Control::Near).table(&truths(&[], 15), 200);
-    let judgement = judge(&sample, metric::SERVER_CPU, CONFIDENCE);
-    assert_eq!((judgement.rows.len(), judgement.pairs.len()), (15, 14 * 13 / 2));
-    let ranks = RankSum::new(&ratios(&sample, 1, Basis::Own), &ratios(&sample, 2, Basis::Own));
+    let table = Machine::new(1, Noise::Normal(0.02), Control::Near).table(&truths(&[], 15), 200);
+    let judgement = judge(&table.sample(Judged::Own), metric::SERVER_CPU, CONFIDENCE);
+    assert_eq!((judgement.rows.len(), judgement.pairs.len()), (15, 15 * 14 / 2));
+    let ranks = RankSum::new(&ratios(&table, 1, Judged::Own), &ratios(&table, 2, Judged::Own));
     assert!(ranks.interval(LEVEL).is_some());
 }

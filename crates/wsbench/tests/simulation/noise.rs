@@ -1,8 +1,10 @@
 //! Machines whose noise is known: what trials of equal rows show on them.
 
+use std::collections::BTreeMap;
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-use wsbench::analysis::verdict::{Sample, Value, Values};
+use wsbench::analysis::verdict::{Block, Sample};
 
 /// Spread of what only one end of a trial sees, on log scale, as in steady phases of the machine that was measured.
 const OWN: f64 = 0.006;
@@ -60,6 +62,57 @@ impl Noise {
             Noise::Short => "of a tenth of a second".to_owned(),
             Noise::Real("h-shared") => "real, closed-100-shared, one row".to_owned(),
             Noise::Real(scenario) => format!("real, {}", scenario.trim_start_matches("q-")),
+        }
+    }
+}
+
+/// What the two ends of a trial cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Costs {
+    pub server: f64,
+    pub client: f64,
+}
+
+/// What is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// The server's cost.
+    Own,
+    /// The server's cost over its client's.
+    Relative,
+}
+
+impl Judged {
+    pub fn of(self, costs: Costs) -> f64 {
+        match self {
+            Judged::Own => costs.server,
+            Judged::Relative => costs.server / costs.client,
+        }
+    }
+}
+
+/// A row's trials, by block.
+pub type Trials = BTreeMap<Block, Costs>;
+
+/// A run, of which the first row is the baseline.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub rows: Vec<Trials>,
+    /// The baseline's second measurement.
+    pub twin: Trials,
+}
+
+impl Table {
+    /// What the judge sees of it.
+    pub fn sample(&self, judged: Judged) -> Sample {
+        let values = |trials: &Trials| {
+            trials.iter().map(|(block, costs)| (block.clone(), judged.of(*costs))).collect()
+        };
+        Sample {
+            rows: self.rows.iter().map(values).collect(),
+            baseline: Some(0),
+            twin: values(&self.twin),
+            ..Sample::default()
         }
     }
 }
@@ -122,8 +175,8 @@ impl Machine {
     }
 
     /// A run of all rows, of which these are the true costs of server and client, and of the twin, in shuffled blocks.
-    pub fn table(&mut self, truths: &[(f64, f64)], rounds: u32) -> Sample {
-        let mut rows = vec![Values::new(); truths.len() + 1];
+    pub fn table(&mut self, truths: &[(f64, f64)], rounds: u32) -> Table {
+        let mut rows = vec![Trials::new(); truths.len() + 1];
         for block in 0..rounds {
             self.over = f64::from(block) / f64::from(rounds);
             if !self.sections.is_empty() {
@@ -137,12 +190,12 @@ impl Machine {
             for row in order {
                 let (server, client) = truths.get(row).unwrap_or(&truths[0]);
                 let (of_server, of_client) = self.trial();
-                let (metric, control) = (server * of_server.exp(), client * of_client.exp());
-                rows[row].insert((String::new(), block), Value { metric, control: Some(control) });
+                let costs = Costs { server: server * of_server.exp(), client: client * of_client.exp() };
+                rows[row].insert((String::new(), block), costs);
             }
         }
         let twin = rows.pop().expect("the twin is the last of at least one");
-        Sample { rows, baseline: Some(0), twin, ..Sample::default() }
+        Table { rows, twin }
     }
 
     /// The noise of server and client in the next trial, on log scale.

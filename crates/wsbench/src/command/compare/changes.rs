@@ -11,9 +11,9 @@ use trial::{
 use super::condition::Condition;
 use crate::analysis::{
     inference::shared_level,
+    measured::is_standard,
     rank_sum::{RankSum, regression_level},
     twin::is_twin,
-    verdict::{Basis, Value, control_metric},
 };
 
 /// A row of one scenario: itself, and the other end.
@@ -33,9 +33,8 @@ pub(super) struct Runs<'a> {
 pub(super) struct Change {
     pub(super) scenario: String,
     pub(super) row: String,
-    pub(super) metric: Metric,
     /// What was compared.
-    pub(super) basis: Basis,
+    pub(super) metric: Metric,
     /// As a share: 0.1 is +10 %.
     pub(super) change: f64,
     /// Ends of its interval, as log ratios.
@@ -69,7 +68,7 @@ struct Candidate {
     scenario: String,
     row: String,
     condition: Condition,
-    basis: Basis,
+    metric: Metric,
     /// The log ratios to the control row in both runs.
     old: Vec<f64>,
     new: Vec<f64>,
@@ -77,7 +76,7 @@ struct Candidate {
 
 impl Candidate {
     fn judged(self, level: f64) -> Change {
-        let Candidate { scenario, row, condition, basis, old, new } = self;
+        let Candidate { scenario, row, condition, metric, old, new } = self;
         let shift = RankSum::new(&old, &new);
         let change = shift.shift().exp() - 1.0;
         let p = shift.p_value();
@@ -90,7 +89,7 @@ impl Candidate {
         };
         let interval = shift.interval(level);
         let blocks = (old.len(), new.len());
-        Change { scenario, row, metric: condition.metric, basis, change, interval, blocks, outcome }
+        Change { scenario, row, metric, change, interval, blocks, outcome }
     }
 }
 
@@ -103,74 +102,50 @@ fn candidates(runs: &Runs<'_>, scenario: &str, conditions: &[Condition]) -> Vec<
     let default = [Condition::worse(metric::ranking(&new[0].scenario, new[0].role))];
     let conditions = if conditions.is_empty() { &default } else { conditions };
     let of_condition = |condition: &Condition| -> Vec<Candidate> {
-        let before = pairs(&base, runs.control, condition.metric);
-        let mut after = pairs(&new, runs.control, condition.metric);
-        let candidate = |(key, before): (Key, Vec<Pair>)| {
-            let after = after.remove(&key)?;
-            let basis = basis(before.iter().chain(&after));
-            let logs = |pairs: &[Pair]| -> Vec<f64> {
-                pairs.iter().filter_map(|pair| pair.own.over(pair.control, basis)).collect()
-            };
-            let (old, new) = (logs(&before), logs(&after));
+        let metric = compared_by(condition.metric, &base, &new);
+        let before = logs(&base, runs.control, metric);
+        let mut after = logs(&new, runs.control, metric);
+        let candidate = |(key, old): (Key, Vec<f64>)| {
+            let new = after.remove(&key)?;
             let (scenario, row, condition) = (scenario.to_owned(), key.0, *condition);
-            let is_empty = old.is_empty() || new.is_empty();
-            (!is_empty).then_some(Candidate { scenario, row, condition, basis, old, new })
+            Some(Candidate { scenario, row, condition, metric, old, new })
         };
         before.into_iter().filter_map(candidate).collect()
     };
     conditions.iter().flat_map(of_condition).collect()
 }
 
-/// A row and the control row in one block.
-struct Pair {
-    own: Value,
-    control: Value,
-    /// Whether one of the two trials was limited by its client.
-    is_full: bool,
-}
-
-/// Relative to the other end wherever that end is the same program in all trials: a change of the row hardly changes it, so
-/// that its share cancels between the runs.
+/// The metric by which a change of another one is seen: a cost relative to the other end's, wherever that end is the same
+/// program in all trials. A change of the row hardly changes it, so that its share cancels between the runs.
 ///
 /// Where both ends are full, they take the same time a message whatever they cost, and only the row's own cost is left.
-fn basis<'a>(mut pairs: impl Iterator<Item = &'a Pair>) -> Basis {
-    let is_sound =
-        |pair: &Pair| !pair.is_full && pair.own.control.is_some() && pair.control.control.is_some();
-    if pairs.all(is_sound) { Basis::RelativeToOtherEnd } else { Basis::Own }
+fn compared_by(metric: Metric, base: &[Record], new: &[Record]) -> Metric {
+    let trials = || base.iter().chain(new);
+    let is_full = trials().any(|trial| trial.marks.contains(&Mark::ClientSaturated));
+    metric::relative(metric).filter(|_| !is_full && is_standard(trials())).unwrap_or(metric)
 }
 
-/// Each row with the control row, block by block, without the trials that are marked for the metric.
-fn pairs(trials: &[Record], control_row: &str, metric: Metric) -> BTreeMap<Key, Vec<Pair>> {
-    /// A row of a block, its figure, and whether its client was the limit.
-    type Figure = (Key, Value, bool);
-    let other_end = control_metric(metric, trials.iter());
-    let mut blocks: BTreeMap<(&str, u32), Vec<Figure>> = BTreeMap::new();
+/// The log ratios of each row to the control row, block by block, without the trials that are marked for the metric.
+fn logs(trials: &[Record], control_row: &str, metric: Metric) -> BTreeMap<Key, Vec<f64>> {
+    let mut blocks: BTreeMap<(&str, u32), Vec<(Key, f64)>> = BTreeMap::new();
     for trial in trials {
         let spoilt = trial.marks.iter().any(|mark| mark.spoils(metric));
-        let figures = metric::figures(trial);
-        let figure = figures.get(metric.name).copied().filter(|figure| !spoilt && *figure > 0.0);
+        let figure = metric::figures(trial).get(metric.name).copied();
         let (server, client) = (&trial.server.row, &trial.client.row);
         let (own, other) = (trial.role.own(server, client), trial.role.other(server, client));
-        if let Some(figure) = figure {
-            let control = other_end.and_then(|cost| figures.get(cost.name).copied());
-            let is_full = trial.marks.contains(&Mark::ClientSaturated);
+        if let Some(figure) = figure.filter(|figure| !spoilt && *figure > 0.0) {
             let block = blocks.entry((&trial.session, trial.block)).or_default();
-            block.push(((own.clone(), other.clone()), Value { metric: figure, control }, is_full));
+            block.push(((own.clone(), other.clone()), figure));
         }
     }
-    let mut pairs: BTreeMap<Key, Vec<Pair>> = BTreeMap::new();
+    let mut logs: BTreeMap<Key, Vec<f64>> = BTreeMap::new();
     for block in blocks.into_values() {
-        let Some((_, control, base_is_full)) = block.iter().find(|(key, ..)| key.0 == control_row).cloned()
-        else {
-            continue;
-        };
-        for (key, own, is_full) in block {
-            if key.0 != control_row && !is_twin(&key.0) {
-                pairs.entry(key).or_default().push(Pair { own, control, is_full: is_full || base_is_full });
-            }
-        }
+        let control = block.iter().find(|(key, _)| key.0 == control_row).map(|(_, figure)| *figure);
+        let Some(control) = control else { continue };
+        let others = block.into_iter().filter(|(key, _)| key.0 != control_row && !is_twin(&key.0));
+        others.for_each(|(key, own)| logs.entry(key).or_default().push((own / control).ln()));
     }
-    pairs
+    logs
 }
 
 #[cfg(test)]
@@ -214,7 +189,7 @@ mod tests {
     #[test]
     fn what_slows_down_both_ends_of_a_trial_goes_out() {
         let change = only_change(&run(0, 1.2, false), &run(3, 1.2 * 1.05, false));
-        assert_eq!((change.basis, change.outcome), (Basis::RelativeToOtherEnd, Outcome::Regression));
+        assert_eq!((change.metric, change.outcome), (metric::SERVER_CPU_RELATIVE, Outcome::Regression));
         assert!((change.change - 0.05).abs() < 0.005, "{}", change.change);
         let same = only_change(&run(0, 1.2, false), &run(3, 1.2, false));
         assert_eq!(same.outcome, Outcome::Noise);
@@ -223,7 +198,7 @@ mod tests {
     #[test]
     fn where_the_client_is_full_the_rows_own_cost_is_compared() {
         let change = only_change(&run(0, 1.2, true), &run(3, 1.2 * 1.05, true));
-        assert_eq!((change.basis, change.outcome), (Basis::Own, Outcome::Noise));
+        assert_eq!((change.metric, change.outcome), (metric::SERVER_CPU, Outcome::Noise));
         let (low, high) = change.interval.unwrap();
         assert!(high - low > 0.1, "{low} {high}");
     }

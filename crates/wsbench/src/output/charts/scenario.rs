@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     analysis::{
-        group::RowFigures,
+        group::{JudgedMetric, RowFigures},
         rounds::{Merged, latency},
         statistics::median_interval,
     },
@@ -38,7 +38,7 @@ pub(crate) fn of_group(card: &Card<'_>, confidence: f64) -> Vec<Chart> {
         return metrics.map(|metric| heat(card, metric)).collect();
     }
     let mut charts = Vec::new();
-    charts.extend(ratios(card));
+    charts.extend(card.group.judged.iter().filter_map(|judged| ratios(card, judged)));
     charts.extend(rate(card, confidence));
     charts.extend(percentiles(card));
     // A curve has many points, and what they cost is no part of its question.
@@ -48,9 +48,9 @@ pub(crate) fn of_group(card: &Card<'_>, confidence: f64) -> Vec<Chart> {
     charts
 }
 
-/// Ratios of the ranking metric to the baseline: every block, the interval, and the floor behind them.
-fn ratios(card: &Card<'_>) -> Option<Chart> {
-    let (group, metric) = (card.group, card.group.ranking);
+/// Ratios of a metric to the baseline: every block, the interval, and the floor behind them.
+fn ratios(card: &Card<'_>, judged: &JudgedMetric) -> Option<Chart> {
+    let (group, metric, floor) = (card.group, judged.metric, judged.floor);
     let base = card.values(card.baseline()?, metric);
     let mut bands = Vec::new();
     for row in &group.rows {
@@ -61,7 +61,7 @@ fn ratios(card: &Card<'_>) -> Option<Chart> {
             band.text = format!("{}: what the others are compared with", clean(name));
         } else {
             let ratio = row.figures.get(metric.name).and_then(|figure| figure.ratio);
-            let (Some(ratio), Some(judged)) = (ratio, row.judged) else { continue };
+            let (Some(ratio), Some(judged)) = (ratio, row.judged_by(metric)) else { continue };
             let own = card.values(row, metric);
             for (place, (own, base)) in own.iter().zip(&base).enumerate() {
                 let (Some(own), Some(base)) = (own, base) else { continue };
@@ -90,14 +90,15 @@ fn ratios(card: &Card<'_>) -> Option<Chart> {
     let scale = if most / least > 4.0 { Scale::Log } else { Scale::Linear };
     let label = format!("{} over {}'s", metric.label, clean(&group.baseline));
     let x = Quantity { label, show: Show::Ratio, scale };
-    let floor = group.floor.map(|floor| (1.0 / floor, floor));
+    let floor = floor.map(|floor| (1.0 / floor, floor));
     let band = floor.map_or("", |_| "; the grey band is the A/A floor: what lies in it is a tie");
     let better = if metric.higher_is_better { "right" } else { "left" };
     let caption = format!(
         "Dots are rounds, the line their median, the shaded part its interval{band}. Better is {better}."
     );
     let body = Body::Rows(Rows { x, bands, floor, reference: Some(1.0), parts: Vec::new() });
-    Some(card.chart("ratio", format!("{} against {}", metric.label, clean(&group.baseline)), caption, body))
+    let kind = if metric == group.ranking { "ratio".to_owned() } else { format!("ratio-{}", metric.name) };
+    Some(card.chart(&kind, format!("{} against {}", metric.label, clean(&group.baseline)), caption, body))
 }
 
 /// Rates of all rounds, with the interval of their median.
@@ -138,10 +139,16 @@ fn rate(card: &Card<'_>, confidence: f64) -> Option<Chart> {
     }
     let x =
         Quantity { label: "a second".to_owned(), show: Show::Unit(Unit::PerSecond), scale: Scale::Linear };
-    let caption = "Dots are rounds, the line their median, the shaded part its interval. No verdict rests on rates; \
-                   ! marks a row of which something else decided the rate in most rounds.";
+    let verdict = match group.judged_by(metric::RATE) {
+        Some(_) => "The verdicts rest on the ratios",
+        None => "No verdict rests on rates here",
+    };
+    let caption = format!(
+        "Dots are rounds, the line their median, the shaded part its interval. {verdict}; ! marks a row of which something \
+         else decided the rate in most rounds."
+    );
     let body = Body::Rows(Rows { x, bands, floor: None, reference: None, parts: Vec::new() });
-    Some(card.chart("rate", "rate".to_owned(), caption.to_owned(), body))
+    Some(card.chart("rate", "rate".to_owned(), caption, body))
 }
 
 /// The distribution of what the workload waits for, by percentile.

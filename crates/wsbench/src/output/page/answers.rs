@@ -1,22 +1,19 @@
 //! The questions that a reader comes with, answered from the verdicts and from nothing else.
 
-use trial::metric::{self, Metric};
+use trial::metric::{self, Metric, MetricKind};
 use units::human;
 
 use crate::{
     analysis::{
         curve::{Curve, Highest, highest},
         group::{Group, RowFigures},
-        leaders::leaders,
+        leaders::{Behind, Standing},
         objective::Slo,
-        verdict::Verdict,
+        verdict::{Pair, Verdict},
     },
     output::{
         charts::card::Card,
-        table::{
-            cells::VerdictWord,
-            curve::{shown, signs},
-        },
+        table::curve::{shown, signs},
         text::{clean, count, list, percent},
     },
 };
@@ -76,69 +73,75 @@ const SHOWN_MEDIANS: usize = 4;
 
 /// The answers to all questions that some group speaks to.
 pub(crate) fn answers(cards: &[Card<'_>], curves: &[Curve<'_>], confidence: f64, slo: Slo) -> Vec<Answer> {
-    let ranked = |metrics: &[Metric]| -> Vec<Sentence> {
-        let of_them = cards.iter().filter(|card| metrics.contains(&card.group.ranking));
-        of_them.map(|card| ranked(card, confidence)).collect()
+    let by = |metrics: &[Metric]| -> Vec<Sentence> {
+        let of_card = |card| metrics.iter().filter_map(move |metric| answer(card, *metric, confidence));
+        cards.iter().flat_map(of_card).collect()
     };
-    let shown_only = |metric: Metric| -> Vec<Sentence> {
+    // What no scenario is judged by is still better shown than left out.
+    let or_observed = |judged: Vec<Sentence>, metric: Metric| -> Vec<Sentence> {
+        if !judged.is_empty() {
+            return judged;
+        }
         let holds = |card: &&Card<'_>| {
             card.group.columns.contains(&metric) && card.group.scenario.load.workload().is_closed_loop()
         };
         cards.iter().filter(holds).filter_map(|card| observed(card, metric)).collect()
     };
-    let mut latency = ranked(&[metric::P99]);
-    latency.extend(shown_only(metric::P99));
-    let mut rate: Vec<Sentence> = curves.iter().map(|curve| held(curve, slo)).collect();
-    rate.extend(shown_only(metric::RATE));
-    let known = [
-        metric::P99,
-        metric::SERVER_CPU,
-        metric::CLIENT_CPU,
-        metric::LAG_P99,
-        metric::SERVER_RSS,
-        metric::SERVER_RSS_PER_CONNECTION,
+    let held = curves.iter().map(|curve| held(curve, slo));
+    let questions: [(&str, &[Metric], Vec<Sentence>); 6] = [
+        ("Which has the lowest latency?", LATENCY, or_observed(by(LATENCY), metric::P99)),
+        ("Which carries the highest rate?", RATE, or_observed(held.chain(by(RATE)).collect(), metric::RATE)),
+        ("Which takes the least CPU time a message?", CPU, by(CPU)),
+        ("Which takes the least memory for a connection?", MEMORY, by(MEMORY)),
+        ("Which pushes most punctually?", LAG, by(LAG)),
+        ("And else?", &[], Vec::new()),
     ];
-    let others = cards.iter().filter(|card| !known.contains(&card.group.ranking));
-    let answers = [
-        ("Which has the lowest latency?", latency),
-        ("Which carries the highest rate?", rate),
-        ("Which takes the least CPU time a message?", ranked(&[metric::SERVER_CPU, metric::CLIENT_CPU])),
-        (
-            "Which takes the least memory for a connection?",
-            ranked(&[metric::SERVER_RSS_PER_CONNECTION, metric::SERVER_RSS]),
-        ),
-        ("Which pushes most punctually?", ranked(&[metric::LAG_P99])),
-        ("And else?", others.map(|card| self::ranked(card, confidence)).collect()),
-    ];
-    let asked = |(question, mut sentences): (_, Vec<Sentence>)| {
+    let known: Vec<Metric> = questions.iter().flat_map(|(_, metrics, _)| metrics.iter().copied()).collect();
+    let others = |card| {
+        metric::ALL
+            .iter()
+            .filter(|metric| !known.contains(metric))
+            .filter_map(move |metric| answer(card, *metric, confidence))
+    };
+    let asked = |(question, metrics, mut sentences): (_, &[Metric], Vec<Sentence>)| {
+        if metrics.is_empty() {
+            sentences = cards.iter().flat_map(others).collect();
+        }
         // What is decided comes first, and stays in the scenarios' order.
         sentences.sort_by_key(|sentence| sentence.outcome == Outcome::NoVerdict);
         (!sentences.is_empty()).then_some(Answer { question, sentences })
     };
-    let mut answers: Vec<Answer> = answers.into_iter().filter_map(asked).collect();
+    let mut answers: Vec<Answer> = questions.into_iter().filter_map(asked).collect();
     answers.sort_by_key(|answer| answer.sentences[0].outcome == Outcome::NoVerdict);
     answers
 }
+
+/// Metrics that answer a question, in the order in which a scenario's answers stand.
+const LATENCY: &[Metric] = &[metric::P50, metric::P99, metric::CONNECT_TO_FIRST_PUSH_P50];
+const RATE: &[Metric] = &[metric::RATE];
+const CPU: &[Metric] =
+    &[metric::SERVER_CPU, metric::SERVER_CPU_RELATIVE, metric::CLIENT_CPU, metric::CLIENT_CPU_RELATIVE];
+const MEMORY: &[Metric] = &[metric::SERVER_RSS_PER_CONNECTION, metric::SERVER_RSS];
+const LAG: &[Metric] = &[metric::LAG_P99];
 
 /// `least server CPU`, `lowest p99`.
 fn best(metric: Metric) -> String {
     let word = match metric {
         _ if metric.higher_is_better => "highest",
-        metric::P99 | metric::LAG_P99 => "lowest",
+        _ if metric.kind == MetricKind::Latency => "lowest",
         _ => "least",
     };
     format!("{word} {}", metric.label)
 }
 
-fn condition(group: &Group, confidence: f64) -> String {
-    let summary = match group.ranking {
+fn condition(group: &Group, metric: Metric, confidence: f64) -> String {
+    let summary = match metric {
         metric::SERVER_RSS_PER_CONNECTION => clean(&group.scenario.about),
         _ => group.scenario.summary(),
     };
-    let floor = group.floor.map(|floor| {
-        let baseline = clean(&group.baseline);
+    let floor = group.judged_by(metric).and_then(|judged| judged.floor).map(|floor| {
         let (level, floor) = (confidence * 100.0, (floor - 1.0) * 100.0);
-        format!(", ratios to {baseline}, at {level} % beyond the A/A floor of ±{floor:.1} %")
+        format!(", at {level} % beyond the A/A floor of ±{floor:.1} %")
     });
     format!("{summary}, {}, {}{}", group.placement, count(group.rounds, "round"), floor.unwrap_or_default())
 }
@@ -152,72 +155,103 @@ fn median(row: &RowFigures, metric: Metric) -> Option<f64> {
     row.figures.get(metric.name).map(|figure| figure.median)
 }
 
-/// What the ranking metric of a group says, by its ranks.
-fn ranked(card: &Card<'_>, confidence: f64) -> Sentence {
+/// What a group says by a metric that it is judged by, or that it is about.
+fn answer(card: &Card<'_>, metric: Metric, confidence: f64) -> Option<Sentence> {
     let group = card.group;
-    let metric = group.ranking;
-    let condition = condition(group, confidence);
-    let rank = |row: &RowFigures| row.judged.and_then(|judged| judged.rank);
-    let ranked: Vec<&RowFigures> = group.rows.iter().filter(|row| rank(row).is_some()).collect();
-    let first = leaders(group);
+    let condition = condition(group, metric, confidence);
+    let Some(judged) = group.judged_by(metric) else {
+        return (group.judged.is_empty() && group.ranking == metric)
+            .then(|| undecided(card, metric, condition));
+    };
+    let standing = Standing::new(group, judged);
     // Pairs may beat each other in a circle, so that nobody is first.
-    if ranked.len() < 2 || first.is_empty() {
-        let text = format!("{} {}", without(group), lowest(group, metric).unwrap_or_default());
-        return sentence(card, Outcome::NoVerdict, text.trim().to_owned(), condition);
+    if standing.leaders.is_empty() || standing.leaders.len() + standing.behind.len() < 2 {
+        return Some(undecided(card, metric, condition));
     }
-    let name = |row: &&RowFigures| {
-        let value =
-            median(row, metric).map_or(String::new(), |value| format!(" ({})", human(value, metric.unit)));
-        format!("{}{value}", clean(group.compared(row)))
+    let outcome = match (standing.has_first, standing.behind.is_empty()) {
+        (true, _) => Outcome::Winner,
+        (false, true) => Outcome::Tie,
+        (false, false) => Outcome::SharedFirst,
     };
-    let names: Vec<String> = first.iter().map(name).collect();
-    let behind = ranked.iter().filter(|row| !first.iter().any(|first| std::ptr::eq(*first, **row)));
-    let behind: Vec<String> = behind.map(|row| against(group, row).unwrap_or_else(|| name(row))).collect();
-    let outcome = match (first.len(), behind.is_empty()) {
-        (1, _) => Outcome::Winner,
-        (_, true) => Outcome::Tie,
-        (_, false) => Outcome::SharedFirst,
+    let mut text = leading(group, metric, &standing);
+    if !standing.behind.is_empty() {
+        text.push_str(&format!(" Behind: {}.", behind(group, &standing)));
+    }
+    let has_no_rank = |row: &&RowFigures| row.judged_by(metric).is_none_or(|judged| judged.rank.is_none());
+    let without: Vec<String> =
+        group.rows.iter().filter(has_no_rank).map(|row| clean(group.compared(row))).collect();
+    if !without.is_empty() {
+        text.push_str(&format!(" No rank for {}: too few of its rounds count.", list(&without)));
+    }
+    Some(sentence(card, outcome, text, condition))
+}
+
+fn undecided(card: &Card<'_>, metric: Metric, condition: String) -> Sentence {
+    let text = format!("{} {}", without(card.group, metric), lowest(card.group, metric).unwrap_or_default());
+    sentence(card, Outcome::NoVerdict, text.trim().to_owned(), condition)
+}
+
+/// Which rows lead, with what was shown of each pair of them.
+fn leading(group: &Group, metric: Metric, standing: &Standing) -> String {
+    let value = |row: &RowFigures| {
+        median(row, metric).map_or(String::new(), |value| format!(" ({})", human(value, metric.unit)))
     };
-    let mut text = match &first[..] {
-        [one] => {
-            let own =
-                against(group, one).map_or(String::new(), |against| format!(": {}", after_name(&against)));
-            format!("{} has the {}{own}.", names[0], best(metric))
+    let name = |place: &usize| {
+        let row = &group.rows[*place];
+        format!("{}{}", clean(group.compared(row)), value(row))
+    };
+    let names: Vec<String> = standing.leaders.iter().map(name).collect();
+    let best = best(metric);
+    match &names[..] {
+        [one] if standing.has_first => {
+            format!("{one} has the {best}, and the interval of each pair shows it.")
         }
-        _ => format!("{} share the {}: no difference between them was shown.", list(&names), best(metric)),
-    };
-    if !behind.is_empty() {
-        text.push_str(&format!(" Behind: {}.", behind.join("; ")));
+        [one] => format!("{one} leads by the {best}, but not each pair with another row shows it."),
+        _ => format!(
+            "{} share the {best}: no difference between any two of them was shown{}.",
+            list(&names),
+            widest(group, metric, &standing.leaders)
+        ),
     }
-    let undecided: Vec<String> =
-        group.rows.iter().filter(|row| rank(row).is_none()).map(|row| clean(group.compared(row))).collect();
-    if !undecided.is_empty() {
-        text.push_str(&format!(" No rank for {}: too few of its rounds count.", list(&undecided)));
-    }
-    sentence(card, outcome, text, condition)
 }
 
-/// `smol +18.4 % [+17.8 … +18.9], slower`; nothing for the baseline itself.
-fn against(group: &Group, row: &RowFigures) -> Option<String> {
-    let judged = row.judged?;
-    let (low, high) = judged.interval?;
-    let word = VerdictWord::of(group.ranking, judged.verdict)?.text();
-    Some(format!(
-        "{} {} % [{} … {}], {word}",
-        clean(group.compared(row)),
-        percent(judged.ratio?),
-        percent(low),
-        percent(high)
-    ))
+/// `; how far two of them may be apart …`: the interval of the leaders' pairs that reaches farthest from 1.
+fn widest(group: &Group, metric: Metric, leaders: &[usize]) -> String {
+    let Some(judged) = group.judged_by(metric) else { return String::new() };
+    let pairs = leaders
+        .iter()
+        .enumerate()
+        .flat_map(|(place, one)| leaders[place + 1..].iter().filter_map(|other| judged.pair(*one, *other)));
+    let reach = |pair: &Pair| (1.0 / pair.interval.0).max(pair.interval.1);
+    let farthest = pairs.map(|pair| reach(&pair)).fold(1.0, f64::max);
+    if farthest > 1.0 {
+        format!(" (they may be up to {:.1} % apart)", (farthest - 1.0) * 100.0)
+    } else {
+        String::new()
+    }
 }
 
-fn after_name(against: &str) -> &str {
-    against.split_once(' ').map_or(against, |(_, rest)| rest)
+/// `tokio +4.1 % [+3.2 … +5.0] and smol +9.8 % [+9.0 … +10.5] against mio`: each row behind with the pair that shows it.
+fn behind(group: &Group, standing: &Standing) -> String {
+    let name = |place: usize| clean(group.compared(&group.rows[place]));
+    let mut by_better: Vec<(usize, Vec<String>)> = Vec::new();
+    for Behind { row, pair } in &standing.behind {
+        let (low, high) = pair.interval;
+        let text = format!("{} {} % [{} … {}]", name(*row), percent(pair.ratio), percent(low), percent(high));
+        let better = pair.rows.1;
+        match by_better.iter_mut().find(|(known, _)| *known == better) {
+            Some((_, texts)) => texts.push(text),
+            None => by_better.push((better, vec![text])),
+        }
+    }
+    let part = |(better, texts): (usize, Vec<String>)| format!("{} against {}", list(&texts), name(better));
+    let parts: Vec<String> = by_better.into_iter().map(part).collect();
+    parts.join("; ")
 }
 
 /// Why a group gives no verdict.
-fn without(group: &Group) -> String {
-    let few = group.rows.iter().filter_map(|row| match row.judged?.verdict {
+fn without(group: &Group, metric: Metric) -> String {
+    let few = group.rows.iter().filter_map(|row| match row.judged_by(metric)?.verdict {
         Verdict::TooFew { blocks, needed } => Some((blocks, needed)),
         _ => None,
     });
@@ -226,10 +260,10 @@ fn without(group: &Group) -> String {
             format!("{} are needed that no mark spoils, and the least is {blocks}.", count(needed, "round"))
         }
         None if group.rows.len() < 2 => "There is only one row.".to_owned(),
-        None if group.ranking == metric::SERVER_RSS_PER_CONNECTION => {
+        None if metric == metric::SERVER_RSS_PER_CONNECTION => {
             "None is formed on a slope: the scenarios that it is drawn through have theirs.".to_owned()
         }
-        None => format!("None is formed on {} here.", group.ranking.label),
+        None => format!("None is formed on {} here.", metric.label),
     }
 }
 
@@ -262,7 +296,7 @@ fn observed(card: &Card<'_>, metric: Metric) -> Option<Sentence> {
         0 => String::new(),
         some => format!(" Something else decided it for {} ({}).", count(some, "row"), marks(group, metric)),
     };
-    let text = format!("{medians} The verdict of this scenario is on {}.{spoilt}", group.ranking.label);
+    let text = format!("{medians} This scenario is judged by {}.{spoilt}", group.ranking.label);
     let condition =
         format!("{}, {}, {}", group.scenario.summary(), group.placement, count(group.rounds, "round"));
     Some(sentence(card, Outcome::NoVerdict, format!("{}: {}", metric.label, lower(&text)), condition))

@@ -31,7 +31,7 @@ pub(crate) fn differences(cards: &[Card<'_>]) -> Vec<Difference> {
     for card in cards {
         for row in &card.group.rows {
             let pair = (card.group.compared(row), card.group.baseline.as_str());
-            if row.judged.is_some() && pair.0 != pair.1 && !names.contains(&pair) {
+            if !row.judged.is_empty() && pair.0 != pair.1 && !names.contains(&pair) {
                 names.push(pair);
             }
         }
@@ -52,11 +52,14 @@ fn of<'a>(card: &'a Card<'_>, row: &str, baseline: &str) -> Option<&'a RowFigure
 fn verdicts(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
     let mut by_word: BTreeMap<VerdictWord, Vec<String>> = BTreeMap::new();
     for card in cards {
-        let Some(judged) = of(card, row, baseline).and_then(|row| row.judged) else { continue };
-        let Some(word) = VerdictWord::of(card.group.ranking, judged.verdict) else { continue };
-        let ratio = judged.ratio.map_or(String::new(), |ratio| format!(" {} %", percent(ratio)));
-        let (name, metric) = (clean(&card.group.scenario.name), card.group.ranking.label);
-        by_word.entry(word).or_default().push(format!("{name}{ratio} {metric}"));
+        let Some(figures) = of(card, row, baseline) else { continue };
+        for metric in card.group.judged.iter().map(|judged| judged.metric) {
+            let Some(judged) = figures.judged_by(metric) else { continue };
+            let Some(word) = VerdictWord::of(metric, judged.verdict) else { continue };
+            let ratio = judged.ratio.map_or(String::new(), |ratio| format!(" {} %", percent(ratio)));
+            let name = clean(&card.group.scenario.name);
+            by_word.entry(word).or_default().push(format!("{name}{ratio} {}", metric.label));
+        }
     }
     let line = |(word, scenarios): (VerdictWord, Vec<String>)| {
         format!("{} in {}: {}", word.text(), scenarios.len(), scenarios.join(", "))
@@ -68,7 +71,6 @@ fn verdicts(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
 fn costs(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
     let cost = |card: &Card<'_>| {
         let (row, base) = (of(card, row, baseline)?, card.baseline()?);
-        let word = VerdictWord::of(card.group.ranking, row.judged?.verdict)?;
         let (all, user, system, waits, calls) = match card.group.role {
             Role::Server => (
                 metric::SERVER_CPU,
@@ -85,7 +87,7 @@ fn costs(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
                 metric::CLIENT_SYSTEM_CALLS,
             ),
         };
-        if card.group.ranking != all || word == VerdictWord::Tie {
+        if VerdictWord::of(all, row.judged_by(all)?.verdict)? == VerdictWord::Tie {
             return None;
         }
         let change = |metric: Metric| {

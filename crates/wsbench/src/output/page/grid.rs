@@ -83,9 +83,9 @@ fn cell(card: &Card<'_>, row: &RowFigures) -> Cell {
             value: String::new(),
         };
     };
-    let rank = row.judged.and_then(|judged| judged.rank);
-    let same = |other: &&RowFigures| other.judged.and_then(|judged| judged.rank) == rank;
-    let is_shared = rank.is_some() && group.rows.iter().filter(same).count() > 1;
+    let rank_of = |row: &RowFigures| row.judged_by(metric).and_then(|judged| judged.rank);
+    let rank = rank_of(row);
+    let is_shared = rank.is_some() && group.rows.iter().filter(|other| rank_of(other) == rank).count() > 1;
     let class = match rank {
         Some(1) if is_shared => "best tie",
         Some(1) => "best",
@@ -116,7 +116,7 @@ fn title(card: &Card<'_>, row: &RowFigures) -> String {
         human(figure.max, metric.unit),
         count(figure.rounds, "round")
     )];
-    if let Some(judged) = row.judged {
+    if let Some(judged) = row.judged_by(metric) {
         if let (Some(ratio), Some((low, high))) = (judged.ratio, judged.interval) {
             parts.push(format!(
                 "{} % [{} … {}] against {}",

@@ -22,6 +22,7 @@ pub(crate) struct Sheet {
 /// The cells of a group's table.
 pub(crate) fn sheet(group: &Group) -> Sheet {
     let (ranking, columns) = (group.ranking, &group.columns);
+    let rank = |row: &RowFigures| row.judged_by(ranking).and_then(|judged| judged.rank);
     let is_ranked = group.rows.iter().any(|row| rank(row).is_some());
     let mut header = if is_ranked { vec!["rank".to_owned()] } else { Vec::new() };
     header.extend([
@@ -47,25 +48,31 @@ pub(crate) fn sheet(group: &Group) -> Sheet {
                 cells.extend([human(figure.median, ranking.unit), range(figure, ranking), against]);
             }
         }
-        for column in columns {
-            let figure = row.figures.get(column.name);
-            cells.push(figure.map_or("–".to_owned(), |figure| {
-                let mark = if row.is_spoilt(*column) { " !" } else { "" };
-                format!("{}{mark}", human(figure.median, column.unit))
-            }));
-        }
+        cells.extend(columns.iter().map(|column| further(row, *column)));
         cells
     };
     Sheet { names: usize::from(is_ranked), header, rows: group.rows.iter().map(cells).collect() }
 }
 
-fn rank(row: &RowFigures) -> Option<usize> {
-    row.judged.and_then(|judged| judged.rank)
+/// `8.14 µs +3.1 % slower`: the median and, where the metric is judged, the verdict with how far the row is from the
+/// baseline where it is not a tie.
+fn further(row: &RowFigures, column: Metric) -> String {
+    let Some(figure) = row.figures.get(column.name) else { return "–".to_owned() };
+    let mark = if row.is_spoilt(column) { " !" } else { "" };
+    let judged = row.judged_by(column);
+    let word = judged.and_then(|judged| VerdictWord::of(column, judged.verdict));
+    let ratio = judged.and_then(|judged| judged.ratio).map_or(String::new(), percent);
+    let verdict = match word {
+        None => String::new(),
+        Some(VerdictWord::Tie) => " tie".to_owned(),
+        Some(word) => format!(" {ratio} % {}", word.text()),
+    };
+    format!("{}{mark}{verdict}", human(figure.median, column.unit))
 }
 
 /// `+25.0 % [+22.1 … +28.3] slower`: the median of the ratios, their interval at the corrected level and the verdict.
 fn against(group: &Group, row: &RowFigures, ratio: Ratio) -> String {
-    let Some(judged) = row.judged else { return percentages(ratio) };
+    let Some(judged) = row.judged_by(group.ranking) else { return percentages(ratio) };
     let Some((low, high)) = judged.interval else { return percentages(ratio) };
     let median = judged.ratio.unwrap_or(ratio.median);
     let figures = format!("{} % [{} … {}]", percent(median), percent(low), percent(high));

@@ -42,8 +42,8 @@ pub(super) fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
         for row in group.rows.iter().chain(&group.twin) {
             for metric in metric::ALL {
                 let Some(figure) = row.figures.get(metric.name) else { continue };
-                // The ranking metric's interval is the corrected one, on which its verdict rests.
-                let judged = row.judged.filter(|_| *metric == group.ranking);
+                // The interval of a metric that is judged is the corrected one, on which its verdict rests.
+                let judged = row.judged_by(*metric);
                 let bounds = judged
                     .and_then(|judged| judged.interval)
                     .or(figure.ratio.and_then(|ratio| ratio.interval));

@@ -1,14 +1,17 @@
 //! What stands above and below a table: the scenario, its conditions, and what marks and verdicts mean.
 
 use bench_core::spec::Role;
-use trial::{mark::Mark, metric};
+use trial::{
+    mark::Mark,
+    metric::{self, Metric},
+};
 
 use crate::{
     analysis::{
         group::Group,
-        verdict::{Basis, Judged, Verdict},
+        verdict::{Judged, Verdict},
     },
-    output::text::{percent, plain},
+    output::text::{count, list, percent, plain},
 };
 
 pub(crate) fn title(group: &Group) -> String {
@@ -68,46 +71,56 @@ pub(crate) fn marks(group: &Group) -> Vec<String> {
 
 /// What verdicts rest on, or why there are none.
 pub(crate) fn verdicts(group: &Group, confidence: f64) -> Option<String> {
-    let judged = || group.rows.iter().filter_map(|row| row.judged);
-    let compared = judged().filter(|judged| judged.verdict != Verdict::Baseline).count();
-    if compared == 0 {
+    let compared = |metric: Metric| {
+        let judged = group.rows.iter().filter_map(move |row| row.judged_by(metric));
+        judged.filter(|judged| judged.verdict != Verdict::Baseline)
+    };
+    let rows = compared(group.ranking).count();
+    if rows == 0 {
         return None;
     }
-    let few = judged().filter_map(|judged| match judged.verdict {
-        Verdict::TooFew { blocks, needed } => Some((blocks, needed)),
-        _ => None,
-    });
-    let missing = few.clone().count();
-    let reason = few.min().map(|(blocks, needed)| {
-        format!("no verdict on {missing} of {compared} rows: {needed} unmarked rounds are needed, and the least is {blocks}")
-    });
-    let percent = confidence * 100.0;
-    let of = |floor: f64| format!("±{:.1} %", (floor - 1.0) * 100.0);
-    let floor = group.floor.map(|floor| {
+    let floors: Vec<String> = group
+        .judged
+        .iter()
+        .filter(|judged| compared(judged.metric).any(|row| few(row).is_none()))
+        .filter_map(|judged| Some(format!("{} ±{:.1} %", judged.metric.label, (judged.floor? - 1.0) * 100.0)))
+        .collect();
+    let decided = (!floors.is_empty()).then(|| {
         format!(
-            "verdicts by {} at {percent} % over {compared} rows, beyond the A/A floor of {}",
-            group.ranking.label,
-            of(floor)
+            "verdicts at {} % over {} and {}, beyond the A/A floors: {}",
+            confidence * 100.0,
+            count(rows, "row"),
+            count(group.judged.len(), "metric"),
+            floors.join(", ")
         )
     });
-    let builds = group.rows.iter().filter(|row| row.judged.is_some_and(|judged| is_relative(&judged)));
-    let builds: Vec<String> = builds.map(|row| plain(group.compared(row))).collect();
-    let relative = group.relative_floor.filter(|_| !builds.is_empty()).map(|floor| {
-        let other = group.role.other("server", "client");
+    // Metrics that lack the same rounds stand together.
+    let mut lacking: Vec<((usize, usize, usize), Vec<String>)> = Vec::new();
+    for metric in group.judged.iter().map(|judged| judged.metric) {
+        let missing = compared(metric).filter_map(few);
+        let Some((blocks, needed)) = missing.clone().min() else { continue };
+        let (key, label) = ((missing.count(), blocks, needed), metric.label.to_owned());
+        match lacking.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, labels)) => labels.push(label),
+            None => lacking.push((key, vec![label])),
+        }
+    }
+    let reasons = lacking.into_iter().map(|((missing, blocks, needed), labels)| {
         format!(
-            "{} relative to its {other}, because it is another build of {}, beyond a floor of {}",
-            builds.join(", "),
-            plain(&group.baseline),
-            of(floor)
+            "no verdict by {} on {missing} of {}: {needed} unmarked rounds are needed, and the least is {blocks}",
+            list(&labels),
+            count(rows, "row")
         )
     });
-    let decided = (missing < compared).then_some(floor).flatten();
-    let relative = relative.filter(|_| decided.is_some());
-    Some(decided.into_iter().chain(relative).chain(reason).collect::<Vec<_>>().join("; "))
+    Some(decided.into_iter().chain(reasons).collect::<Vec<_>>().join("; "))
 }
 
-fn is_relative(judged: &Judged) -> bool {
-    judged.verdict != Verdict::Baseline && judged.basis == Basis::RelativeToOtherEnd
+/// The rounds that count for a row and those that it would need, where these are too few for a verdict.
+fn few(judged: Judged) -> Option<(usize, usize)> {
+    match judged.verdict {
+        Verdict::TooFew { blocks, needed } => Some((blocks, needed)),
+        _ => None,
+    }
 }
 
 /// How far the baseline differs from itself: what a difference has to exceed to mean anything.

@@ -63,7 +63,8 @@ fn bars(group: &Group) -> Option<Column> {
             return Some(1.0);
         }
         let ratio = row.figures.get(group.ranking.name)?.ratio?;
-        row.judged.and_then(|judged| judged.ratio).or(Some(ratio.median)).filter(|ratio| *ratio > 0.0)
+        let judged = row.judged_by(group.ranking);
+        judged.and_then(|judged| judged.ratio).or(Some(ratio.median)).filter(|ratio| *ratio > 0.0)
     };
     let ratios: Vec<_> = group.rows.iter().filter_map(|row| Some((key(row), ratio(row)?))).collect();
     if ratios.len() < 2 {
