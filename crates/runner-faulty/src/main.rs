@@ -2,8 +2,11 @@
 //!
 //! It is the row `tokio` with one fault, named by the environment variable `WSBENCH_FAULT`, some with numbers behind it:
 //! `stall:MESSAGE:MS` stops the whole server once, `late:EVERY:MS` answers some messages late, `burn:NS` spends CPU time
-//! on every message. No row of `runners/rows.toml` is built from it.
+//! on every message that the server sends, and `client-burn:NS` on every one that the client sends. No row of
+//! `runners/rows.toml` is built from it.
 
+mod burn;
+mod busy;
 mod late;
 mod stdout;
 
@@ -28,6 +31,7 @@ use bench_core::{
     service::Service,
     spec::SocketSpec,
 };
+use burn::Burner;
 use bytes::Bytes;
 use nix::sys::signal::{Signal, raise};
 use runner_tokio::Tokio;
@@ -116,6 +120,11 @@ impl Row for Faulty {
                 thread::sleep(FOREVER);
             }
             "client-late" => return late::drive(spec, control),
+            "client-busy" => return busy::drive(spec, control),
+            "client-burn" => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                return runtime.block_on(bench_core::drive(FaultyRuntime, spec, control));
+            }
             fault => stdout::spoil(fault.strip_prefix("client-").unwrap_or_default())?,
         }
         let mut drove = runner_tokio::ROWS[0].1.drive(spec, control)?;
@@ -196,20 +205,25 @@ impl Timer for FaultyRuntime {
 
 impl<S: Socket> FaultySocket<S> {
     fn new(inner: S) -> FaultySocket<S> {
-        FaultySocket { inner, fault: fault(), numbers: numbers(), messages: 0, kept: None }
+        let (fault, numbers) = (fault(), numbers());
+        let burner = match (fault.as_str(), numbers.as_slice()) {
+            ("burn" | "client-burn", [ns]) => Some(Burner::new(*ns)),
+            _ => None,
+        };
+        FaultySocket { inner, fault, numbers, burner, messages: 0, kept: None }
     }
 
     /// The faults that cost time and nothing else.
-    async fn take_time(&self) {
+    async fn take_time(&mut self) {
+        // By every server, so that one that burns does nothing but burning beside.
         let answered = ANSWERED.fetch_add(1, Relaxed) + 1;
+        if let Some(burner) = &mut self.burner {
+            burner.burn();
+        }
         match (self.fault.as_str(), self.numbers.as_slice()) {
             ("stall", [at, ms]) if answered == *at => thread::sleep(Duration::from_millis(*ms)),
             ("late", [every, ms]) if answered.is_multiple_of(*every) => {
                 tokio::time::sleep(Duration::from_millis(*ms)).await;
-            }
-            ("burn", [ns]) => {
-                let start = Instant::now();
-                while start.elapsed() < Duration::from_nanos(*ns) {}
             }
             _ => {}
         }
@@ -220,6 +234,7 @@ struct FaultySocket<S: Socket> {
     inner: S,
     fault: String,
     numbers: Vec<u64>,
+    burner: Option<Burner>,
     messages: u64,
     kept: Option<S::Message>,
 }
