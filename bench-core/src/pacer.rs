@@ -2,8 +2,8 @@
 //!
 //! A load generator that sends late charges its own lateness to the server. The timers of some runtimes fire up to two
 //! milliseconds late, so a generator that has a core of its own spins: of all connections that wait, one looks at the
-//! clock over and over, yields in between so that everything else goes on, and wakes whoever is due. Where another process
-//! needs time of that core as well, a thread sleeps until the next instant in place of spinning.
+//! clock over and over, yields in between so that everything else can run, and wakes whoever is due. Where another process
+//! needs time of that core as well, a thread sleeps until the next instant instead of spinning.
 
 use std::{
     cmp::Reverse,

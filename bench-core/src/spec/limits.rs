@@ -3,7 +3,7 @@
 /// Longest measured window or warm-up. Anything longer is a soak test and not a trial.
 pub(crate) const MAX_DURATION_MS: u64 = 3_600_000;
 
-/// Longest idle timeout: more than a day is none.
+/// Longest idle timeout: more than a day is as good as no timeout.
 pub(crate) const MAX_IDLE_MS: u64 = 24 * MAX_DURATION_MS;
 
 /// Most connections that a server has at the same time, unless told otherwise: more than any scenario opens.

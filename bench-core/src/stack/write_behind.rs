@@ -60,7 +60,7 @@ impl Held {
         &mut self.bytes
     }
 
-    /// Writes everything out; after an error, the next call goes on where this one ended.
+    /// Writes everything out; after an error, the next call continues where this one ended.
     ///
     /// # Errors
     /// What `write` fails with.

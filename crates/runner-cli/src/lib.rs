@@ -196,7 +196,7 @@ struct Chosen {
 }
 
 impl RowArgument {
-    /// The row that was asked for; where there is none of that name, says so.
+    /// The row that was asked for; says so if no row has that name.
     fn find(&self, rows: &Rows) -> Option<Chosen> {
         let wanted = |(name, _): &&(&'static str, _)| self.row.as_ref().is_none_or(|row| row == name);
         let found = rows.iter().find(wanted).map(|(name, row)| Chosen { name, row: *row });

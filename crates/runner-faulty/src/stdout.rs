@@ -29,7 +29,7 @@ pub fn flood_lines() {
     while writeln!(io::stdout(), "{{}}").is_ok() {}
 }
 
-/// Gives stdout away: whoever reads it sees its end, and this process goes on.
+/// Gives stdout away: whoever reads it sees its end, and this process continues.
 pub fn close() -> anyhow::Result<()> {
     Ok(nix::unistd::dup2_stdout(File::open("/dev/null")?)?)
 }

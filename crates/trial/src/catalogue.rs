@@ -110,7 +110,7 @@ pub struct Scenario {
     /// The curve that it is a point of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curve: Option<String>,
-    /// Whether the other points of its curve are found while the run goes on, by doubling and bisection.
+    /// Whether the other points of its curve are found during the run, by doubling and bisection.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub finds_rates: bool,
 }

@@ -8,9 +8,9 @@ const STEP_NS: u64 = 10_000_000;
 pub struct Readings {
     /// CLOCK_MONOTONIC: stands still while the machine is suspended.
     pub monotonic_ns: u64,
-    /// CLOCK_BOOTTIME: goes on meanwhile.
+    /// CLOCK_BOOTTIME: keeps counting meanwhile.
     pub boot_ns: u64,
-    /// CLOCK_REALTIME: goes on meanwhile and can be set.
+    /// CLOCK_REALTIME: keeps counting meanwhile and can be set.
     pub wall_ns: u64,
 }
 

@@ -36,7 +36,7 @@ const STDERR_LINES: usize = 5;
 /// Longest stretch of one stderr line that is kept.
 const STDERR_LINE_BYTES: u64 = 400;
 
-/// How long a process whose output has ended may take to be gone.
+/// How long a process may take to exit after its output has ended.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long after the other end noticed it a process that died may take to be gone: the kernel closes its connections

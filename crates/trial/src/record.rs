@@ -79,7 +79,7 @@ pub struct Session {
     /// Rounds of the scenarios that have fewer, by their name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rounds_of: BTreeMap<String, u32>,
-    /// Scenarios of each round beyond the planned ones, in place of disturbed ones.
+    /// Scenarios of each round beyond the planned ones, that replace disturbed ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub further: Vec<BTreeSet<String>>,
     /// Name of the profile, where one was asked for.

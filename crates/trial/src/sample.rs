@@ -55,7 +55,7 @@ pub struct MachineSample {
     /// the kernel in ticks of 10 ms.
     #[serde(default)]
     pub used_cores_stolen_ns: u64,
-    /// How far the clock that goes on through a suspension is ahead of the one that does not, in nanoseconds.
+    /// How far the clock that keeps counting during a suspension is ahead of the one that does not, in nanoseconds.
     #[serde(default)]
     pub boot_clock_ahead_ns: u64,
     /// How far the wall clock is ahead of the monotonic clock, in nanoseconds.

@@ -29,7 +29,7 @@ pub(crate) fn compared(pair: &Pair, role: Role) -> &str {
     role.own(&pair.server, &pair.client)
 }
 
-/// Rounds of a session, with those in place of disturbed ones.
+/// Rounds of a session, with those that replace disturbed ones.
 pub(crate) fn all_rounds(session: &Session) -> u32 {
     session.rounds.saturating_add(session.further.len() as u32)
 }

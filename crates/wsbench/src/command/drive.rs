@@ -53,7 +53,7 @@ pub struct DriveArguments {
 /// Runs the workload and prints what the client saw.
 ///
 /// # Errors
-/// When the target is none or not on this machine, or the load is not possible.
+/// When the target is not a WebSocket address or not on this machine, or the load is impossible.
 pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     let target = Target::parse(&arguments.url).map_err(|error| Stop::usage(format!("{error:#}")))?;
     if !target.addr.ip().is_loopback() && !arguments.allow_remote {

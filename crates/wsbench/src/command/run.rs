@@ -128,7 +128,7 @@ pub struct RunArguments {
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Say nothing on stderr while it goes on; errors are said
+    /// Print only errors on stderr during the run
     #[arg(short, long)]
     quiet: bool,
     /// A load of your own, instead of a profile or scenarios.

@@ -61,7 +61,7 @@ pub struct SoakArguments {
 /// Runs the load on each row, prints a report for each, and returns the exit code.
 ///
 /// # Errors
-/// When a row is unknown, its runner is none, or there is too little time.
+/// When a row is unknown, its program is not a runner, or there is too little time.
 pub fn soak(arguments: &SoakArguments, build: BuildInfo) -> Result<u8, Stop> {
     if arguments.time < Duration::from_secs(10) {
         return Err(Stop::usage("a soak takes at least 10 s: the first third is for settling"));

@@ -40,7 +40,7 @@ pub struct VerifyArguments {
 /// Verifies rows, prints a line for each, and returns the exit code.
 ///
 /// # Errors
-/// When a row is unknown or its runner is none.
+/// When a row is unknown or its program is not a runner.
 pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop> {
     let finder = Finder::new(arguments.runner_dir.clone(), build)?;
     let rows = finder.select(&arguments.rows)?;

@@ -49,7 +49,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Opens a result file to append to, and makes it where there is none.
+    /// Opens a result file to append to, and creates it if it does not exist.
     ///
     /// # Errors
     /// When it cannot be written.

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// How a run goes on, and how its results are shown.
+/// How a run continues, and how its results are shown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FinishOptions {
     pub(crate) format: Format,
@@ -78,7 +78,7 @@ impl Next {
 /// Measures what is not done yet and prints the table.
 pub(crate) fn finish(mut run: Begun, mut options: FinishOptions) -> Result<u8, Stop> {
     signals::listen()?;
-    // A resumed run goes on looking for what it looked for.
+    // A resumed run looks for the same objective as before.
     if let Some(slo) = run.session.objective.as_deref().and_then(|text| Slo::parse(text).ok()) {
         options.slo = slo;
     }

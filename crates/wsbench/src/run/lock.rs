@@ -67,7 +67,7 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(fail("taken", &error)),
         }
-        // What it says is for people: a lock that is held and says nothing is held all the same.
+        // What it says is for people: a lock that is held without saying by whom is still held.
         let _ = introduce(&mut file);
         Ok(Lock(file))
     }

@@ -1,4 +1,4 @@
-//! The rates of a curve, found while the run goes on: doubled until a row is beyond saturation, and then bisected around
+//! The rates of a curve, found during the run: doubled until a row is beyond saturation, and then bisected around
 //! the highest rate that holds the latency objective.
 //!
 //! Whatever is decided rests on all rounds of the points so far, so that one disturbed trial misleads no search.

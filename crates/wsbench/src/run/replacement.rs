@@ -1,4 +1,4 @@
-//! Rounds beyond the planned ones: until intervals are narrow, or in place of disturbed ones.
+//! Rounds beyond the planned ones: until intervals are narrow, or to replace disturbed ones.
 
 use std::collections::BTreeSet;
 

@@ -82,7 +82,7 @@ impl Finder {
     /// Resolves `--rows`: `available`, `all`, names of rows, and `ROW@PATH` for another build of a row.
     ///
     /// # Errors
-    /// When a name is unknown, or a runner is none, or comes from another build.
+    /// When a name is unknown, or a program is not a runner or comes from another build.
     pub fn select(&self, wanted: &[String]) -> Result<Rows, Stop> {
         let registry = registry();
         let mut rows = Rows::default();
@@ -116,7 +116,7 @@ impl Finder {
     /// The program of one row.
     ///
     /// # Errors
-    /// When the row is unknown or not available, or its runner is none or comes from another build.
+    /// When the row is unknown or not available, or its program is not a runner or comes from another build.
     pub fn find(&self, name: &str) -> Result<Program, Missing> {
         if let Some((row, path)) = name.split_once('@') {
             let program = describe(Path::new(path), row)?;

@@ -34,7 +34,7 @@ pub struct Selection {
 /// Resolves `--profile` and `--scenarios`.
 ///
 /// # Errors
-/// When a name or pattern matches nothing, or a catalogue file is none.
+/// When a name or pattern matches nothing, or a file is not a catalogue.
 pub fn select(profile: Option<&str>, patterns: &[String]) -> Result<Selection, Stop> {
     let mut catalogue = Catalogue::built_in();
     let from_catalogue = profile.is_none() && !patterns.is_empty();

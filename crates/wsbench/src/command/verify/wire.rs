@@ -11,7 +11,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::fault::{Fault, fault};
 
-/// Opcode of a frame that goes on with a message.
+/// Opcode of a frame that continues a message.
 pub const CONTINUATION: u8 = 0x0;
 /// Opcode of a text message.
 pub const TEXT: u8 = 0x1;
