@@ -32,7 +32,7 @@ pub enum ScenarioError {
     )]
     NothingBeside,
     /// There is no such metric.
-    #[error("judged by `{0}`, which is no metric")]
+    #[error("judged by `{0}`, but there is no metric of that name")]
     NotAMetric(String),
     /// There are no rows of so many threads.
     #[error("server cores: {0} is out of range, 1 to {MAX_THREADS} are possible")]

@@ -146,6 +146,13 @@ pub fn by_name(name: &str) -> Option<Metric> {
     ALL.iter().find(|metric| metric.name == name).copied()
 }
 
+impl Metric {
+    /// Whether it is a cost relative to that of the other end of its trial.
+    pub fn is_relative(self) -> bool {
+        [SERVER_CPU_RELATIVE, CLIENT_CPU_RELATIVE].contains(&self)
+    }
+}
+
 /// The same cost relative to that of the other end of its trial, where there is such a metric.
 pub fn relative(metric: Metric) -> Option<Metric> {
     match metric {

@@ -109,9 +109,7 @@ fn judge_rows(
     let planned = judged_metrics(&first.scenario, role, &compared, is_standard(trials));
     // Where both ends are full, they take the same time a message whatever they cost, and their quotient says nothing.
     let is_full = rows.iter().any(|row| row.marks.contains_key(&Mark::ClientSaturated));
-    let is_blind = |metric: Metric| {
-        is_full && [metric::SERVER_CPU_RELATIVE, metric::CLIENT_CPU_RELATIVE].contains(&metric)
-    };
+    let is_blind = |metric: Metric| is_full && metric.is_relative();
     let baseline = rows.iter().position(|row| name(row) == baseline);
     let mut all = Vec::new();
     for metric in planned.iter().copied().filter(|metric| !is_blind(*metric)) {

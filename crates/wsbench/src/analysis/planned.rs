@@ -71,7 +71,7 @@ pub(crate) fn judged_metrics(
     if programs.len() < rows.len() && metrics.contains(&cost) {
         metrics.extend(metric::relative(cost).filter(|relative| !metrics.contains(relative)));
     }
-    metrics.retain(|metric| has_standard || metric::relative(cost) != Some(*metric));
+    metrics.retain(|metric| has_standard || !metric.is_relative());
     metrics
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
-use trial::{metric, record::Record};
+use trial::record::Record;
 
 use crate::{
     analysis::{
@@ -139,8 +139,7 @@ fn text(runs: &Runs<'_>, changes: &[Change]) -> String {
         count(changes.len(), "change"),
         table.trim_fmt()
     );
-    let relative = [metric::SERVER_CPU_RELATIVE, metric::CLIENT_CPU_RELATIVE];
-    if changes.iter().any(|change| relative.contains(&change.metric)) {
+    if changes.iter().any(|change| change.metric.is_relative()) {
         text += "\nrelative: to the CPU time of the other end of the same trial, which is the same program in both runs\n";
     }
     text

@@ -1,10 +1,6 @@
 //! A small known cost in a closed loop on one core, and the same while the machine changes.
 
-use trial::{
-    catalogue::{Catalogue, Scenario},
-    metric,
-    record::Record,
-};
+use trial::{metric, record::Record};
 
 use super::{
     bench::Bench,
@@ -83,7 +79,7 @@ impl Costs {
 pub(super) fn small_cost(bench: &mut Bench) -> Vec<Check> {
     let found = Check::new("3 % in a closed loop are found");
     let not_fooled = Check::new("a second state in the middle of a run fools no verdict");
-    let scenario = scenario();
+    let scenario = rows::scenario(SCENARIO, WARM_UP_MS, WINDOW_MS);
     let mut usual = State { burn_ns: 0, known_ns: 0, client: bench.tokio.clone() };
     let pilots: Vec<Record> = (0..PILOTS).map(|place| rows::trial(bench, &scenario, &usual, place)).collect();
     if let Some(reason) = rows::failure(&pilots) {
@@ -122,13 +118,6 @@ pub(super) fn small_cost(bench: &mut Bench) -> Vec<Check> {
             &Verdicts::of(mixed),
         ),
     ]
-}
-
-fn scenario() -> Scenario {
-    let mut scenario = Catalogue::built_in().scenarios[SCENARIO].clone();
-    scenario.load.duration_ms = WINDOW_MS;
-    scenario.load.warm_up_ms = WARM_UP_MS;
-    scenario
 }
 
 /// What a message costs the servers that burn nothing of their own.

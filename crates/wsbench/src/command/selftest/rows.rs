@@ -4,7 +4,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64;
 use trial::{
     Program,
-    catalogue::Scenario,
+    catalogue::{Catalogue, Scenario},
     mark::Mark,
     metric::{self, Metric},
     record::{Position, Record},
@@ -44,6 +44,13 @@ impl State {
         let behaviour = if burn_ns > 0 { format!("burn:{burn_ns}") } else { String::new() };
         Program { row: row.to_owned(), ..bench.known(&behaviour) }
     }
+}
+
+/// A scenario of the catalogue with a shorter window.
+pub(super) fn scenario(name: &str, warm_up_ms: u64, window_ms: u64) -> Scenario {
+    let mut scenario = Catalogue::built_in().scenarios[name].clone();
+    (scenario.load.warm_up_ms, scenario.load.duration_ms) = (warm_up_ms, window_ms);
+    scenario
 }
 
 /// The trial number `place` of a comparison, counted over all rounds.

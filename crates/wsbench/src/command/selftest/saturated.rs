@@ -1,11 +1,6 @@
 //! A client that is full: the time that it takes says nothing about the server.
 
-use trial::{
-    catalogue::{Catalogue, Scenario},
-    mark::Mark,
-    metric,
-    record::Record,
-};
+use trial::{mark::Mark, metric, record::Record};
 
 use super::{
     bench::Bench,
@@ -44,7 +39,7 @@ const WARM_UP_MS: u64 = 50;
 /// are alike; by its own cost, the slow one is slow.
 pub(super) fn blind_control(bench: &mut Bench) -> Vec<Check> {
     let check = Check::new("a client that is full hides no cost");
-    let scenario = scenario();
+    let scenario = rows::scenario(SCENARIO, WARM_UP_MS, WINDOW_MS);
     let state = State { burn_ns: 0, known_ns: BURN_NS, client: bench.known("client-busy") };
     let mut trials: Vec<Record> =
         (0..ROUNDS * TRIALS).map(|place| rows::trial(bench, &scenario, &state, place)).collect();
@@ -82,11 +77,4 @@ pub(super) fn blind_control(bench: &mut Bench) -> Vec<Check> {
         .expect("tie", shown(same.as_ref()), same.is_some_and(|judged| judged.verdict == Verdict::Tie))
         .expect("not judged relative to its client", shown(relative.as_ref()), relative.is_none());
     vec![check]
-}
-
-fn scenario() -> Scenario {
-    let mut scenario = Catalogue::built_in().scenarios[SCENARIO].clone();
-    scenario.load.duration_ms = WINDOW_MS;
-    scenario.load.warm_up_ms = WARM_UP_MS;
-    scenario
 }

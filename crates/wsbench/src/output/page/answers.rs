@@ -88,30 +88,22 @@ pub(crate) fn answers(cards: &[Card<'_>], curves: &[Curve<'_>], confidence: f64,
         cards.iter().filter(holds).filter_map(|card| observed(card, metric)).collect()
     };
     let held = curves.iter().map(|curve| held(curve, slo));
-    let questions: [(&str, &[Metric], Vec<Sentence>); 6] = [
-        ("Which has the lowest latency?", LATENCY, or_observed(by(LATENCY), metric::P99)),
-        ("Which carries the highest rate?", RATE, or_observed(held.chain(by(RATE)).collect(), metric::RATE)),
-        ("Which takes the least CPU time a message?", CPU, by(CPU)),
-        ("Which takes the least memory for a connection?", MEMORY, by(MEMORY)),
-        ("Which pushes most punctually?", LAG, by(LAG)),
-        ("And else?", &[], Vec::new()),
+    let known = [LATENCY, RATE, CPU, MEMORY, LAG].concat();
+    let others: Vec<Metric> = metric::ALL.iter().filter(|metric| !known.contains(metric)).copied().collect();
+    let answers = [
+        ("Which has the lowest latency?", or_observed(by(LATENCY), metric::P99)),
+        ("Which carries the highest rate?", or_observed(held.chain(by(RATE)).collect(), metric::RATE)),
+        ("Which takes the least CPU time a message?", by(CPU)),
+        ("Which takes the least memory for a connection?", by(MEMORY)),
+        ("Which pushes most punctually?", by(LAG)),
+        ("What else?", by(&others)),
     ];
-    let known: Vec<Metric> = questions.iter().flat_map(|(_, metrics, _)| metrics.iter().copied()).collect();
-    let others = |card| {
-        metric::ALL
-            .iter()
-            .filter(|metric| !known.contains(metric))
-            .filter_map(move |metric| answer(card, *metric, confidence))
-    };
-    let asked = |(question, metrics, mut sentences): (_, &[Metric], Vec<Sentence>)| {
-        if metrics.is_empty() {
-            sentences = cards.iter().flat_map(others).collect();
-        }
+    let asked = |(question, mut sentences): (_, Vec<Sentence>)| {
         // What is decided comes first, and stays in the scenarios' order.
         sentences.sort_by_key(|sentence| sentence.outcome == Outcome::NoVerdict);
         (!sentences.is_empty()).then_some(Answer { question, sentences })
     };
-    let mut answers: Vec<Answer> = questions.into_iter().filter_map(asked).collect();
+    let mut answers: Vec<Answer> = answers.into_iter().filter_map(asked).collect();
     answers.sort_by_key(|answer| answer.sentences[0].outcome == Outcome::NoVerdict);
     answers
 }
