@@ -45,7 +45,7 @@ pub struct CompareArguments {
     control: String,
     /// What counts as a regression: METRIC, < or >, and a change, such as `rate<-3%` or `p99>+10%`; several are possible
     ///
-    /// Without it: the ranking metric of a scenario is worse by more than 3 %. The change has to be significant, too.
+    /// Without it: the ranking metric of a scenario is worse by more than 2 %. The change has to be significant, too.
     #[arg(long, value_name = "CONDITION", value_parser = Condition::parse)]
     fail_if: Vec<Condition>,
     /// Differences between the runs that are accepted

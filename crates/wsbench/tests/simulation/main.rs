@@ -177,7 +177,7 @@ fn ratios(table: &Table, row: usize, judged: Judged) -> Vec<f64> {
 /// Shares of pairs of runs in which some of two rows is significant, fails, and in which a row that costs 5 % more fails.
 fn compared(noise: Noise, by: Judged, rounds: u32) -> [Share; 3] {
     /// As `compare` has it.
-    const ALLOWED: f64 = 0.03;
+    const ALLOWED: f64 = 0.02;
     let mut shares = [Share::default(); 3];
     let level = shared_level(2, CONFIDENCE);
     for seed in 0..tables() as u64 {
