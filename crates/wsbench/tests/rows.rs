@@ -48,7 +48,24 @@ fn main() -> std::process::ExitCode {
             Trial::test(name, move || body(&entry, &scenario)).with_ignored_flag(!offered)
         })
     });
+    let versions = registry().into_iter().map(|entry| {
+        Trial::test(format!("{}::states_the_version_of_its_runtime", entry.name), move || {
+            states_its_version(&entry)
+        })
+    });
+    let tests = tests.chain(versions);
     libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit_code()
+}
+
+/// A row's runtime is stated in the version that Cargo.lock has of it, and not in that of another one.
+fn states_its_version(entry: &wsbench::run::rows::Entry) -> Result<(), Failed> {
+    let Ok(program) = describe(&entry.name, &entry.program) else { return Ok(()) };
+    let locked = build_info::version(&program.info.runtime);
+    // Those that are no packages, such as Python's.
+    if !locked.is_empty() {
+        assert_eq!(program.info.runtime_version, locked, "{} of {}", program.info.runtime, entry.name);
+    }
+    Ok(())
 }
 
 /// Whether a row has what a scenario needs of this end beside workloads and flush policies.

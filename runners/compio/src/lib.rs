@@ -32,7 +32,7 @@ impl Row for SingleThread {
             scheduler: "single thread".to_owned(),
             io_mode: completion::IO_MODE.to_owned(),
             websocket: build_info::websocket("tungstenite"),
-            ..RowInfo::new("compio", build_info::version("monoio"))
+            ..RowInfo::new("compio", build_info::version("compio"))
         })
     }
 
