@@ -154,6 +154,18 @@ pub struct BuildInfo {
     pub lock_sha256: String,
     /// Version line of the compiler.
     pub rustc: String,
+    /// Target triple; empty in records of versions that did not look at it, and so are the three after it.
+    #[serde(default)]
+    pub target: String,
+    /// What the compiler may use of the processor, which is what `-C target-cpu` changes.
+    #[serde(default)]
+    pub target_features: String,
+    /// Optimisation level.
+    #[serde(default)]
+    pub opt_level: String,
+    /// Flags for the compiler, from the environment or Cargo's configuration, and settings of the profile from the environment.
+    #[serde(default)]
+    pub flags: String,
     /// What the program was built with beyond what is measured, such as `run`; none in a build that is measured.
     #[serde(default)]
     pub features: Vec<String>,
@@ -165,6 +177,28 @@ impl BuildInfo {
     pub fn is_same_as(&self, other: &BuildInfo) -> bool {
         let without_features = |build: &BuildInfo| BuildInfo { features: Vec::new(), ..build.clone() };
         without_features(self) == without_features(other)
+    }
+
+    /// How it was built, whatever the sources were: without commit, lock file and features. Where the other build does not say
+    /// for what processor it was made, neither does this.
+    pub fn manner(&self, other: &BuildInfo) -> BuildInfo {
+        let manner = BuildInfo {
+            commit: String::new(),
+            dirty: false,
+            lock_sha256: String::new(),
+            features: Vec::new(),
+            ..self.clone()
+        };
+        match self.target.is_empty() || other.target.is_empty() {
+            false => manner,
+            true => BuildInfo {
+                target: String::new(),
+                target_features: String::new(),
+                opt_level: String::new(),
+                flags: String::new(),
+                ..manner
+            },
+        }
     }
 
     /// Whether this is a release build, which is what comparisons are made of.

@@ -15,6 +15,10 @@ pub fn build() -> BuildInfo {
         profile: env!("BUILD_PROFILE").to_owned(),
         lock_sha256: env!("BUILD_LOCK_SHA256").to_owned(),
         rustc: env!("BUILD_RUSTC").to_owned(),
+        target: env!("BUILD_TARGET").to_owned(),
+        target_features: env!("BUILD_TARGET_FEATURES").to_owned(),
+        opt_level: env!("BUILD_OPT_LEVEL").to_owned(),
+        flags: env!("BUILD_FLAGS").to_owned(),
         // It does not know which program asks.
         features: Vec::new(),
     }

@@ -14,8 +14,9 @@ pub(crate) fn is_same_machine(one: &Machine, other: &Machine) -> bool {
 pub(crate) fn short_build(build: &BuildInfo) -> String {
     let commit = &build.commit[..build.commit.len().min(10)];
     let dirty = if build.dirty { ", changed" } else { "" };
+    let flags = if build.flags.is_empty() { String::new() } else { format!(", {}", build.flags) };
     format!(
-        "{} build {commit}{dirty}, lock {}, {}",
+        "{} build {commit}{dirty}, lock {}, {}{flags}",
         build.profile,
         &build.lock_sha256[..build.lock_sha256.len().min(8)],
         build.rustc

@@ -52,6 +52,10 @@ fn build() -> BuildInfo {
         profile: "release".to_owned(),
         lock_sha256: "00".repeat(32),
         rustc: "rustc 1.95.0".to_owned(),
+        target: "x86_64-unknown-linux-gnu".to_owned(),
+        target_features: "sse2".to_owned(),
+        opt_level: "3".to_owned(),
+        flags: String::new(),
         features: Vec::new(),
     }
 }
