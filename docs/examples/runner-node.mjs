@@ -211,9 +211,9 @@ function serve() {
 
 // --------------------------------------------------------------------------------------------------- histogram
 
-/** HdrHistogram, 1 ns to 60 s with three digits: 2048 steps, and 1024 for every further doubling. */
+/** HdrHistogram, 1 ns to 1 h with three digits: 2048 steps, and 1024 for every further doubling. */
 class Histogram {
-  static HIGHEST = 60_000_000_000;
+  static HIGHEST = 3_600_000_000_000;
   counts = [];
   summary = { count: 0, sum_ns: 0, min_ns: 0, max_ns: 0 };
 

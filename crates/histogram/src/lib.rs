@@ -1,6 +1,6 @@
 //! Distributions of durations, kept whole.
 //!
-//! HdrHistogram with three significant digits from 1 ns to 60 s. They travel in its V2 format with deflate, in base64,
+//! HdrHistogram with three significant digits from 1 ns to 1 h. They travel in its V2 format with deflate, in base64,
 //! so that any percentile can be asked later and trials merge without loss.
 
 use std::{
@@ -19,8 +19,9 @@ use hdrhistogram::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Largest duration a histogram tells apart; longer ones count as this one.
-pub const HIGHEST: Duration = Duration::from_secs(60);
+/// Largest duration a histogram tells apart: that of an answer that comes after a freeze of minutes is still a figure. Longer
+/// ones are counted, and no percentile is stated from them.
+pub const HIGHEST: Duration = Duration::from_hours(1);
 
 /// Three digits keep the relative error under 0.1 %, far below any difference that a verdict could rest on.
 const SIGNIFICANT_DIGITS: u8 = 3;
@@ -84,6 +85,9 @@ pub struct Distribution {
     pub min_ns: u64,
     /// Exact greatest sample, in nanoseconds; 0 without samples.
     pub max_ns: u64,
+    /// Samples above the range of the histogram, which holds them as its largest value.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub over_range: u64,
     /// HdrHistogram V2 with deflate, in base64; values in nanoseconds.
     pub hdr: String,
 }
@@ -111,12 +115,19 @@ impl Distribution {
     /// The value at quantile `q` (0 to 1) of `decoded`, this distribution's histogram, in nanoseconds.
     ///
     /// `None` where fewer than 10 / (1 − q) samples were taken: such a percentile is decided by a handful of
-    /// samples and is not stated.
+    /// samples and is not stated. Nor is one that lies among the samples above the range.
     pub fn quantile_of_ns(&self, decoded: &Histogram<u64>, q: f64) -> Option<u64> {
         // Rounded up against the floating-point error of 1 − q, so that p99 is stated from exactly 1,000 samples on.
         let needed = (10.0 / (1.0 - q) - 1e-6).ceil() as u64;
-        (self.count >= needed).then(|| decoded.value_at_quantile(q).min(self.max_ns))
+        let in_range = self.count.saturating_sub(self.over_range) as f64;
+        let is_known = self.over_range == 0 || q * self.count as f64 <= in_range;
+        (self.count >= needed && is_known).then(|| decoded.value_at_quantile(q).min(self.max_ns))
     }
+}
+
+/// Whether a count says nothing: for serde.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The value at quantile `q` of several distributions of equal digits together, in nanoseconds; `None` where they are no
@@ -129,7 +140,8 @@ pub fn quantile_of_all(distributions: &[Distribution], q: f64) -> Option<u64> {
     }
     let count = distributions.iter().map(|part| part.count).sum();
     let max_ns = distributions.iter().map(|part| part.max_ns).max()?;
-    Distribution { count, max_ns, ..first.clone() }.quantile_of_ns(&all, q)
+    let over_range = distributions.iter().map(|part| part.over_range).sum();
+    Distribution { count, max_ns, over_range, ..first.clone() }.quantile_of_ns(&all, q)
 }
 
 /// What the compressed form begins with: a cookie, and the length of what follows.
@@ -162,13 +174,14 @@ struct Growing {
     sum_ns: u64,
     min_ns: u64,
     max_ns: u64,
+    over_range: u64,
 }
 
 impl Growing {
     fn new(digits: u8) -> Growing {
         let histogram = Histogram::new_with_bounds(1, HIGHEST.as_nanos() as u64, digits)
             .expect("the bounds and digits are constants that HdrHistogram accepts");
-        Growing { histogram, sum_ns: 0, min_ns: u64::MAX, max_ns: 0 }
+        Growing { histogram, sum_ns: 0, min_ns: u64::MAX, max_ns: 0, over_range: 0 }
     }
 
     fn record(&mut self, ns: u64) {
@@ -176,6 +189,7 @@ impl Growing {
         self.sum_ns = self.sum_ns.saturating_add(ns);
         self.min_ns = self.min_ns.min(ns);
         self.max_ns = self.max_ns.max(ns);
+        self.over_range += u64::from(ns > HIGHEST.as_nanos() as u64);
     }
 
     fn add(&mut self, other: &Growing) {
@@ -183,6 +197,7 @@ impl Growing {
         self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
         self.min_ns = self.min_ns.min(other.min_ns);
         self.max_ns = self.max_ns.max(other.max_ns);
+        self.over_range += other.over_range;
     }
 
     fn distribution(&self) -> Distribution {
@@ -196,6 +211,7 @@ impl Growing {
             sum_ns: self.sum_ns,
             min_ns: if count == 0 { 0 } else { self.min_ns },
             max_ns: self.max_ns,
+            over_range: self.over_range,
             hdr: BASE64_STANDARD.encode(bytes),
         }
     }
@@ -317,6 +333,24 @@ mod tests {
         assert_eq!((slices[2].min_ns, slices[2].max_ns), (3_000_000, 5_000_000));
         assert_eq!(Recorder::merge(&recorders)[&Series::RoundTrip].count, 4);
         assert!(Recorder::merge_slices(&[Recorder::default()]).is_empty());
+    }
+
+    #[test]
+    fn answers_after_minutes_are_figures_and_those_beyond_the_range_are_counted() {
+        let recorder = Recorder::default();
+        for n in 1..=1_000 {
+            recorder.record(Series::FromIntended, Duration::from_millis(90 * n));
+        }
+        let series = &Recorder::merge(std::slice::from_ref(&recorder))[&Series::FromIntended];
+        let p90 = quantile(series, 0.9).unwrap();
+        assert!(p90.abs_diff(81_000_000_000) < 100_000_000, "{p90}");
+        for _ in 0..200 {
+            recorder.record(Series::FromIntended, 2 * HIGHEST);
+        }
+        let series = &Recorder::merge(&[recorder])[&Series::FromIntended];
+        assert_eq!((series.count, series.over_range), (1_200, 200));
+        assert!(quantile(series, 0.5).is_some());
+        assert_eq!(quantile(series, 0.9), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-"""Distributions of durations: HdrHistogram with three significant digits from 1 ns to 60 s."""
+"""Distributions of durations: HdrHistogram with three significant digits from 1 ns to 1 h."""
 
-HIGHEST_NS = 60 * 10**9
+HIGHEST_NS = 3600 * 10**9
 _DIGITS = 3
 # HdrHistogram keeps the leading bits that tell 2 x 10^3 values apart.
 _KEPT_BITS = 11
@@ -13,13 +13,14 @@ class Series:
     here is counted under the lowest value of its bucket, and put into the histogram when the connections are closed.
     """
 
-    __slots__ = ("buckets", "max_ns", "min_ns", "sum_ns")
+    __slots__ = ("buckets", "max_ns", "min_ns", "over_range", "sum_ns")
 
     def __init__(self) -> None:
         self.buckets: dict[int, int] = {}
         self.sum_ns = 0
         self.min_ns = 1 << 63
         self.max_ns = 0
+        self.over_range = 0
 
     def record(self, ns: int) -> None:
         self.sum_ns += ns
@@ -28,6 +29,7 @@ class Series:
         if ns > self.max_ns:
             self.max_ns = ns
         if ns > HIGHEST_NS:
+            self.over_range += 1
             ns = HIGHEST_NS
         shift = ns.bit_length() - _KEPT_BITS
         if shift > 0:
@@ -47,6 +49,7 @@ class Series:
             "sum_ns": self.sum_ns,
             "min_ns": self.min_ns if count else 0,
             "max_ns": self.max_ns,
+            "over_range": self.over_range,
             "hdr": histogram.encode().decode(),
         }
 
