@@ -389,7 +389,8 @@ impl Catalogue {
             if !profile.rounds.as_ref().is_none_or(is_possible) || profile.scenarios.is_empty() {
                 return Err(CatalogueError::Profile(name));
             }
-            let own = profile.rounds_of.iter().find(|(_, rounds)| !is_possible(rounds));
+            let most = profile.rounds.unwrap_or(MAX_ROUNDS);
+            let own = profile.rounds_of.iter().find(|(_, rounds)| !is_possible(rounds) || **rounds > most);
             if let Some((pattern, rounds)) = own {
                 let (pattern, rounds) = (pattern.clone(), *rounds);
                 return Err(CatalogueError::Rounds { name, pattern, rounds });
@@ -488,6 +489,8 @@ mod tests {
         let rounds =
             "[profile.p]\nabout = ''\nrounds = 1\nrounds_of = { 'rtt-*' = 0 }\nscenarios = ['rtt-24']";
         assert!(wrong(rounds).contains("0 rounds of `rtt-*`"));
+        let more = "[profile.p]\nabout = ''\nrounds = 2\nrounds_of = { 'rtt-*' = 7 }\nscenarios = ['rtt-24']";
+        assert!(wrong(more).contains("7 rounds of `rtt-*`"));
         let scenario = |fields: &str| wrong(&format!("[scenario.s]\nabout = ''\n{fields}"));
         assert!(scenario("load = {}\nranked_by = 'beauty'").contains("no metric"));
         assert!(scenario("load = {}\nserver_cores = 0").contains("server cores: 0"));

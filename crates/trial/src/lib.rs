@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod clock;
+mod control_group;
 mod conversation;
 #[cfg(target_os = "linux")]
 pub mod counters;

@@ -1,10 +1,15 @@
 //! What a machine is like for measuring, and what that means for the results.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use bench_core::row::BuildInfo;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    control_group::ControlGroups,
+    placement::{self, Placement},
+};
 
 /// One thing about the machine, or this build, that results depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,9 +39,23 @@ const PRESSURE: f64 = 5.0;
 pub fn findings(build: &BuildInfo) -> Vec<Finding> {
     let mut findings = vec![build_profile(build)];
     findings.extend(
-        [cores(), virtualisation(), governor(), clock_source(), load(), pressure(), open_files(), ports()]
-            .into_iter()
-            .flatten(),
+        [
+            cores(),
+            kinds_of_cores(),
+            offline(),
+            siblings(),
+            quota(),
+            memory_limit(),
+            virtualisation(),
+            governor(),
+            clock_source(),
+            load(),
+            pressure(),
+            open_files(),
+            ports(),
+        ]
+        .into_iter()
+        .flatten(),
     );
     findings
 }
@@ -48,13 +67,70 @@ fn build_profile(build: &BuildInfo) -> Finding {
 }
 
 fn cores() -> Option<Finding> {
-    let cores = std::thread::available_parallelism().ok()?.get();
+    // Not the parallelism that the standard library finds, which counts a quota as fewer cores.
+    let cores = placement::usable().ok()?;
     let warning = match cores {
         1 => Some("one core: server and client share it, and `split` is not possible"),
         2 => Some("two cores: rows of several threads have to share one with the client, and get no verdict"),
         _ => None,
     };
     Some(Finding::new("cores that may be used", cores.to_string(), warning))
+}
+
+fn kinds_of_cores() -> Option<Finding> {
+    let kinds = placement::kinds().ok()?;
+    let (fastest, slower) = kinds.split_first()?;
+    let slower: Vec<String> = slower.iter().map(u32::to_string).collect();
+    (!slower.is_empty()).then(|| {
+        let value = format!(
+            "{fastest} of the fastest kind, which are used, and {} of slower ones",
+            slower.join(" and ")
+        );
+        Finding::new("kinds of cores", value, None)
+    })
+}
+
+/// Cores that are there and switched off.
+fn offline() -> Option<Finding> {
+    let list = |file: &str| fs::read_to_string(format!("/sys/devices/system/cpu/{file}")).ok();
+    let (present, online) = (cpu_list(&list("present")?), cpu_list(&list("online")?));
+    let off: Vec<String> = present.difference(&online).map(u32::to_string).collect();
+    (!off.is_empty()).then(|| {
+        let warning = "cores are switched off: the figures are of a smaller machine than this one";
+        Finding::new("cores that are offline", off.join(", "), Some(warning))
+    })
+}
+
+/// Numbers of CPUs as the kernel lists them: `0-3,8`.
+fn cpu_list(text: &str) -> BTreeSet<u32> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse::<u32>().ok()?..=last.trim().parse::<u32>().ok()?)
+    };
+    text.split(',').filter_map(range).flatten().collect()
+}
+
+fn siblings() -> Option<Finding> {
+    let split = placement::choose(Placement::Split, 1, 1).ok()?;
+    split.siblings.then(|| {
+        Finding::new(
+            "physical cores",
+            "1",
+            Some("server and client of `split` sit on two threads of one physical core and slow each other down"),
+        )
+    })
+}
+
+fn quota() -> Option<Finding> {
+    let quota = ControlGroups::own().cpu_quota()?;
+    let warning = "all processes are stopped once they have used it up: rate and p99 are the quota's; trials that it stopped \
+                   are marked throttled and get no verdict";
+    Some(Finding::new("CPU quota of the control group", format!("{quota:.2} cores"), Some(warning)))
+}
+
+fn memory_limit() -> Option<Finding> {
+    let limit = ControlGroups::own().memory_limit()?;
+    Some(Finding::new("memory limit of the control group", format!("{} MiB", limit >> 20), None))
 }
 
 fn virtualisation() -> Option<Finding> {
@@ -175,6 +251,11 @@ impl Machine {
         }
     }
 
+    /// Memory that trials may take, in bytes: that of the machine, or what a control group leaves of it.
+    pub fn usable_memory_bytes(&self) -> u64 {
+        ControlGroups::own().memory_limit().map_or(self.memory_bytes, |limit| limit.min(self.memory_bytes))
+    }
+
     /// One line for a person.
     pub fn summary(&self) -> String {
         format!(
@@ -194,6 +275,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn lists_of_cpus() {
+        assert_eq!(cpu_list("0-2,5\n"), [0, 1, 2, 5].into());
+        assert_eq!(cpu_list("\n"), BTreeSet::new());
+    }
+
+    #[test]
     fn a_build_without_optimisation_is_named() {
         let build = |profile: &str| BuildInfo {
             commit: String::new(),
@@ -201,6 +288,10 @@ mod tests {
             profile: profile.to_owned(),
             lock_sha256: String::new(),
             rustc: String::new(),
+            target: String::new(),
+            target_features: String::new(),
+            opt_level: String::new(),
+            flags: String::new(),
             features: Vec::new(),
         };
         assert!(findings(&build("debug"))[0].warning.is_some());

@@ -21,18 +21,24 @@ pub enum Mark {
     ServerSaturated,
     /// Something else took time from the used cores, or a clock stepped.
     Disturbed,
-    /// Server and client had to share a core although each should have its own.
+    /// There were more threads than cores for them.
     CoresShared,
+    /// Two of the cores were threads of one physical core.
+    Siblings,
+    /// A control group's quota stopped processes of the trial, or whoever shares the quota.
+    Throttled,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 5] = [
+    pub const ALL: [Mark; 7] = [
         Mark::ClientSaturated,
         Mark::GeneratorLate,
         Mark::ServerSaturated,
         Mark::Disturbed,
         Mark::CoresShared,
+        Mark::Siblings,
+        Mark::Throttled,
     ];
 
     /// Name as in records.
@@ -43,6 +49,8 @@ impl Mark {
             Mark::ServerSaturated => "server-saturated",
             Mark::Disturbed => "disturbed",
             Mark::CoresShared => "cores-shared",
+            Mark::Siblings => "siblings",
+            Mark::Throttled => "throttled",
         }
     }
 
@@ -60,8 +68,13 @@ impl Mark {
                  verdict"
             }
             Mark::CoresShared => {
-                "too few cores: server and client share one, which cannot be compared with rows of one thread"
+                "more threads than cores for them, which cannot be compared with rows that have a core for each thread"
             }
+            Mark::Siblings => {
+                "two threads of one physical core: each slows the other down, which cannot be compared with rows on \
+                 physical cores of their own"
+            }
+            Mark::Throttled => "a CPU quota stopped processes in the measured window: no verdict",
         }
     }
 
@@ -73,6 +86,8 @@ impl Mark {
             Mark::ServerSaturated => 's',
             Mark::Disturbed => 'd',
             Mark::CoresShared => 'x',
+            Mark::Siblings => 'h',
+            Mark::Throttled => 'q',
         }
     }
 
@@ -81,7 +96,12 @@ impl Mark {
         match self {
             Mark::ClientSaturated | Mark::GeneratorLate => metric.kind != MetricKind::Cost,
             Mark::ServerSaturated => false,
-            Mark::Disturbed | Mark::CoresShared => true,
+            Mark::Disturbed | Mark::CoresShared | Mark::Siblings | Mark::Throttled => true,
         }
+    }
+
+    /// Whether it says where the trial ran: then rows that all have it are alike, and can be compared with each other.
+    pub fn is_of_placement(self) -> bool {
+        matches!(self, Mark::CoresShared | Mark::Siblings)
     }
 }

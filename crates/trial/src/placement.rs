@@ -1,6 +1,7 @@
 //! Which cores a trial's processes run on.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     process::{Child, Command},
 };
@@ -38,10 +39,10 @@ pub struct Cores {
     pub server: Vec<u32>,
     /// Cores of the client; empty where processes cannot be pinned.
     pub client: Vec<u32>,
-    /// Whether server and client sit on two threads of one physical core, because there is no other.
+    /// Whether two of the cores are threads of one physical core, because there are too few of these.
     pub siblings: bool,
-    /// Whether server and client share a core although each should have its own, because there are too few: such a
-    /// trial cannot be compared with one of rows that need fewer.
+    /// Whether there are more threads than cores for them: several worker threads on the one core of `shared`, or server and
+    /// client on one core although each should have its own. Such a trial cannot be compared with one of rows that need fewer.
     pub cores_shared: bool,
 }
 
@@ -123,6 +124,21 @@ pub fn choose(
     }
 }
 
+/// The kinds of cores among those that this process may use, the fastest first: how many there are of each.
+///
+/// # Errors
+/// Where the system does not tell, with the reason.
+pub fn kinds() -> Result<Vec<u32>, PlacementError> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut kinds: BTreeMap<u32, u32> = BTreeMap::new();
+        linux::usable_cpus()?.iter().for_each(|cpu| *kinds.entry(cpu.capacity).or_default() += 1);
+        Ok(kinds.into_values().rev().collect())
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(PlacementError::NotAvailable)
+}
+
 /// How many cores this process may use.
 ///
 /// # Errors
@@ -147,30 +163,45 @@ fn select(
     };
     if placement == Placement::Shared {
         let one = vec![first.id];
-        return Ok(Cores { server: one.clone(), client: one, siblings: false, cores_shared: false });
+        let cores_shared = server_threads > 1 || client_threads > 1;
+        return Ok(Cores { server: one.clone(), client: one, siblings: false, cores_shared });
     }
-    let same_core = |cpu: &Cpu| (cpu.package, cpu.core) == (first.package, first.core);
-    // Another physical core before a sibling, the same package before another one.
-    let mut of_one_kind: Vec<&Cpu> = cpus.iter().filter(|cpu| cpu.capacity == first.capacity).collect();
-    of_one_kind.sort_by_key(|cpu| {
-        let first_of_all = cpu.id == first.id;
-        std::cmp::Reverse((first_of_all, !same_core(cpu), cpu.package == first.package, cpu.id))
-    });
+    let of_one_kind = by_preference(cpus, first);
     if of_one_kind.len() < 2 {
         return Err(PlacementError::TooFew { all: cpus.len(), fastest: of_one_kind.len() });
     }
     let (servers, clients) = (server_threads as usize, client_threads as usize);
-    let ids: Vec<u32> = of_one_kind.iter().map(|cpu| cpu.id).collect();
-    let server = ids.iter().copied().take(servers).collect();
     // With too few cores the client begins on the one that the server takes last.
-    let start = servers.min(ids.len().saturating_sub(clients));
-    let client = ids.iter().copied().skip(start).take(clients).collect();
+    let start = servers.min(of_one_kind.len().saturating_sub(clients));
+    let server = &of_one_kind[..servers.min(of_one_kind.len())];
+    let client = &of_one_kind[start..(start + clients).min(of_one_kind.len())];
+    let ids = |cpus: &[Cpu]| cpus.iter().map(|cpu| cpu.id).collect();
+    let physical = |cpu: &Cpu| (cpu.package, cpu.core);
+    let used: BTreeSet<u32> = server.iter().chain(client).map(|cpu| cpu.id).collect();
+    let used_physical: BTreeSet<(u32, u32)> = server.iter().chain(client).map(physical).collect();
     Ok(Cores {
-        server,
-        client,
-        siblings: servers == 1 && same_core(of_one_kind[1]),
-        cores_shared: servers + clients > ids.len(),
+        server: ids(server),
+        client: ids(client),
+        siblings: used_physical.len() < used.len(),
+        cores_shared: servers + clients > of_one_kind.len(),
     })
+}
+
+/// The CPUs of the kind of `first`, which comes first: one thread of each physical core before a second one, and those of its own
+/// package before others.
+fn by_preference(cpus: &[Cpu], first: &Cpu) -> Vec<Cpu> {
+    let mut of_one_kind: Vec<Cpu> =
+        cpus.iter().filter(|cpu| cpu.capacity == first.capacity).copied().collect();
+    of_one_kind.sort_by_key(|cpu| std::cmp::Reverse(cpu.id));
+    let mut threads: BTreeMap<(u32, u32), u32> = BTreeMap::new();
+    let mut ranked: Vec<(u32, Cpu)> = Vec::new();
+    for cpu in of_one_kind {
+        let thread = threads.entry((cpu.package, cpu.core)).or_default();
+        ranked.push((*thread, cpu));
+        *thread += 1;
+    }
+    ranked.sort_by_key(|(thread, cpu)| (*thread, cpu.package != first.package));
+    ranked.into_iter().map(|(_, cpu)| cpu).collect()
 }
 
 /// Starts a process that may only run on `cores`; on any when there are none.
@@ -189,6 +220,23 @@ pub fn spawn_on(command: &mut Command, cores: &[u32]) -> io::Result<Child> {
     command.spawn()
 }
 
+/// Relative speed of a CPU by its highest frequency and that of the fastest one, where the kernel does not say: x86 kernels
+/// mostly do not.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+fn capacity(frequency: Option<u32>, fastest: Option<u32>) -> u32 {
+    const COMMON: u32 = 1024;
+    /// Cores of one kind reach frequencies that differ by a few percent, an efficiency core three quarters of a performance
+    /// core's at most.
+    const SAME_KIND: f64 = 0.85;
+    match (frequency, fastest) {
+        (Some(own), Some(fastest)) if f64::from(own) < SAME_KIND * f64::from(fastest) => {
+            // In steps, so that those of one kind stay together.
+            (f64::from(own) / f64::from(fastest) * 8.0).round() as u32 * COMMON / 8
+        }
+        _ => COMMON,
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::{
@@ -201,7 +249,7 @@ mod linux {
         unistd::Pid,
     };
 
-    use super::{Cpu, PlacementError};
+    use super::{Cpu, PlacementError, capacity};
 
     /// The calling thread.
     const SELF: Pid = Pid::from_raw(0);
@@ -209,22 +257,25 @@ mod linux {
     pub(super) fn usable_cpus() -> Result<Vec<Cpu>, PlacementError> {
         let usable =
             sched_getaffinity(SELF).map_err(|error| PlacementError::Unreadable(error.to_string()))?;
-        let cpus = (0..CpuSet::count()).filter(|id| usable.is_set(*id).unwrap_or(false));
-        Ok(cpus.map(|id| describe(id as u32)).collect())
+        let ids: Vec<u32> = (0..CpuSet::count())
+            .filter(|id| usable.is_set(*id).unwrap_or(false))
+            .map(|id| id as u32)
+            .collect();
+        let speed = |id: u32| read(id, "cpufreq/cpuinfo_max_freq");
+        let fastest = ids.iter().filter_map(|id| speed(*id)).max();
+        let describe = |id: u32| Cpu {
+            id,
+            // What sysfs does not tell counts as a physical core of its own, of the common kind.
+            package: read(id, "topology/physical_package_id").unwrap_or(0),
+            core: read(id, "topology/core_id").unwrap_or(id),
+            capacity: read(id, "cpu_capacity").unwrap_or_else(|| capacity(speed(id), fastest)),
+        };
+        Ok(ids.iter().map(|id| describe(*id)).collect())
     }
 
-    /// What sysfs does not tell counts as a physical core of its own, of the common kind.
-    fn describe(id: u32) -> Cpu {
-        let read = |file: &str| {
-            let text = fs::read_to_string(format!("/sys/devices/system/cpu/cpu{id}/{file}"));
-            text.ok().and_then(|text| text.trim().parse().ok())
-        };
-        Cpu {
-            id,
-            package: read("topology/physical_package_id").unwrap_or(0),
-            core: read("topology/core_id").unwrap_or(id),
-            capacity: read("cpu_capacity").unwrap_or(1024),
-        }
+    fn read(id: u32, file: &str) -> Option<u32> {
+        let text = fs::read_to_string(format!("/sys/devices/system/cpu/cpu{id}/{file}"));
+        text.ok().and_then(|text| text.trim().parse().ok())
     }
 
     pub(super) fn spawn_on(command: &mut Command, cores: &[u32]) -> io::Result<Child> {
@@ -254,8 +305,34 @@ mod tests {
 
     #[test]
     fn shared_takes_one_core() {
-        let cores = select(Placement::Shared, 2, 1, &[cpu(0, 0), cpu(1, 1)]).unwrap();
-        assert_eq!((cores.server, cores.client), (vec![1], vec![1]));
+        let cores = select(Placement::Shared, 1, 1, &[cpu(0, 0), cpu(1, 1)]).unwrap();
+        assert_eq!((cores.server, cores.client, cores.cores_shared), (vec![1], vec![1], false));
+        // Two workers on one core are not what one worker is, however many cores the machine has.
+        let cores =
+            select(Placement::Shared, 2, 1, &(0..8).map(|id| cpu(id, id)).collect::<Vec<_>>()).unwrap();
+        assert_eq!((cores.server, cores.client, cores.cores_shared), (vec![7], vec![7], true));
+    }
+
+    #[test]
+    fn siblings_come_after_every_physical_core_and_are_said() {
+        // Four physical cores whose threads have neighbouring numbers, as on many clouds.
+        let adjacent: Vec<Cpu> = (0..8).map(|id| cpu(id, id / 2)).collect();
+        let select = |servers| super::select(Placement::Split, servers, 1, &adjacent).unwrap();
+        let two = select(2);
+        assert_eq!((two.server, two.client, two.siblings), (vec![7, 5], vec![3], false));
+        let three = select(3);
+        assert_eq!((three.server, three.client, three.siblings), (vec![7, 5, 3], vec![1], false));
+        let four = select(4);
+        assert_eq!((four.server, four.client, four.siblings), (vec![7, 5, 3, 1], vec![6], true));
+    }
+
+    #[test]
+    fn kinds_of_cores_are_told_by_their_frequency_where_the_kernel_does_not_say() {
+        let of = |own| capacity(Some(own), Some(4_800_000));
+        assert_eq!((of(4_800_000), of(4_600_000)), (1024, 1024));
+        // Efficiency cores, and the low-power ones of the same processor.
+        assert!(of(3_800_000) < 1024 && of(2_500_000) < of(3_800_000));
+        assert_eq!(capacity(None, Some(4_800_000)), 1024);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sysinfo::System;
 
-use crate::clock::Readings;
+use crate::{clock::Readings, control_group::ControlGroups};
 
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +61,9 @@ pub struct MachineSample {
     /// How far the wall clock is ahead of the monotonic clock, in nanoseconds.
     #[serde(default)]
     pub wall_clock_ahead_ns: u64,
+    /// Periods in which a CPU quota has stopped this control group or one above it; absent where there is no quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_periods: Option<u64>,
 }
 
 /// Reads the whole machine; CPU use counts from the reading before.
@@ -68,6 +71,7 @@ pub struct MachineSample {
 pub struct MachineSampler {
     system: Option<System>,
     others: Others,
+    groups: ControlGroups,
 }
 
 impl MachineSampler {
@@ -77,7 +81,7 @@ impl MachineSampler {
         if let Some(system) = &mut system {
             system.refresh_cpu_usage();
         }
-        MachineSampler { system, others: Others::default() }
+        MachineSampler { system, others: Others::default(), groups: ControlGroups::own() }
     }
 
     /// The state now, with the times of the cores of a trial; `None` where the system does not tell.
@@ -95,6 +99,7 @@ impl MachineSampler {
             used_cores_stolen_ns: stolen_ns(cores),
             boot_clock_ahead_ns: ahead.boot_ns,
             wall_clock_ahead_ns: ahead.wall_ns,
+            throttled_periods: self.groups.throttled_periods(),
         })
     }
 }
@@ -173,11 +178,21 @@ fn cpu_clock_ns(pid: i32) -> Option<u64> {
 /// Time that the hypervisor has taken from some cores since the machine started.
 #[cfg(target_os = "linux")]
 fn stolen_ns(cores: &BTreeSet<u32>) -> u64 {
-    use procfs::CurrentSI;
+    let Ok(stat) = std::fs::read_to_string("/proc/stat") else { return 0 };
+    stolen_ticks(&stat, cores) * (1_000_000_000 / procfs::ticks_per_second())
+}
 
-    let Ok(kernel) = procfs::KernelStats::current() else { return 0 };
-    let of_core = |core: &u32| kernel.cpu_time.get(*core as usize)?.steal;
-    cores.iter().filter_map(of_core).sum::<u64>() * (1_000_000_000 / procfs::ticks_per_second())
+/// The steal of some cores in /proc/stat, by their numbers: it has no line for a core that is offline.
+#[cfg(target_os = "linux")]
+fn stolen_ticks(stat: &str, cores: &BTreeSet<u32>) -> u64 {
+    /// Its place among the fields of a core, of which the first is the name.
+    const STEAL: usize = 8;
+    let of_core = |line: &str| -> Option<u64> {
+        let mut fields = line.split_whitespace();
+        let core: u32 = fields.next()?.strip_prefix("cpu")?.parse().ok()?;
+        cores.contains(&core).then(|| fields.nth(STEAL - 1)?.parse().ok())?
+    };
+    stat.lines().filter_map(of_core).sum()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -245,6 +260,14 @@ mod tests {
         assert!(after.cpu_ns > before.cpu_ns);
         assert!(after.open_files.is_some_and(|count| count > 0));
         assert!(after.rss_bytes > 0 && after.peak_rss_bytes >= after.rss_bytes / 2);
+    }
+
+    #[test]
+    fn steal_is_read_by_the_number_of_a_core() {
+        let stat = "cpu  1 1 1 1 1 1 1 99 0 0\ncpu0 1 1 1 1 1 1 1 10 0 0\ncpu2 1 1 1 1 1 1 1 30 0 0\n\
+                    cpu12 1 1 1 1 1 1 1 40 0 0\nintr 5 5 5 5 5 5 5 5 5\n";
+        let of = |cores: &[u32]| stolen_ticks(stat, &cores.iter().copied().collect());
+        assert_eq!((of(&[0]), of(&[1]), of(&[2]), of(&[0, 12])), (10, 0, 30, 50));
     }
 
     #[test]

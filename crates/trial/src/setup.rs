@@ -56,12 +56,20 @@ impl Setup<'_> {
 
     /// What the client of a paced load waits with. Where clients are compared, their runtimes' timers are part of it; on
     /// a core that it shares with the server, spinning would take the server's time, and on one that it shares with a
-    /// second client, that one's.
+    /// second client, that one's. On a sibling of the server's core it would slow the server down.
     pub(crate) fn pacing(&self, origin: &Origin) -> Pacing {
         let apart = self.placement == Placement::Split && !self.cores.cores_shared;
+        let can_sleep = self.client.info.offers_pacing(Pacing::Sleep);
         match (apart && !origin.compares_clients, &self.scenario.beside) {
             (false, _) => Pacing::Timers,
-            (true, Some(_)) if self.client.info.offers_pacing(Pacing::Sleep) => Pacing::Sleep,
+            (true, _) if self.cores.siblings => {
+                if can_sleep {
+                    Pacing::Sleep
+                } else {
+                    Pacing::Timers
+                }
+            }
+            (true, Some(_)) if can_sleep => Pacing::Sleep,
             (true, _) => Pacing::Spin,
         }
     }

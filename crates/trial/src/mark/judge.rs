@@ -47,6 +47,12 @@ pub fn marks(record: &Record) -> BTreeSet<Mark> {
     if record.cores.cores_shared {
         marks.insert(Mark::CoresShared);
     }
+    if record.cores.siblings {
+        marks.insert(Mark::Siblings);
+    }
+    if is_throttled(record) {
+        marks.insert(Mark::Throttled);
+    }
     if workload.is_closed_loop() && record.placement == Placement::Split && is_full(record, report) {
         marks.insert(Mark::ClientSaturated);
     }
@@ -100,12 +106,21 @@ fn generator_is_late(record: &Record, report: &ClientReport) -> bool {
     };
     let half_median_ns = quantile(latency, 0.5).unwrap_or(0) / 2;
     let bound_ns = match record.placement {
-        // The other client takes time of the same core.
-        Placement::Split if record.clients.len() > 1 => LATE_SHARED_NS.max(half_median_ns),
+        // The other client, or the server, takes time of the same core.
+        Placement::Split if record.clients.len() > 1 || record.cores.siblings => {
+            LATE_SHARED_NS.max(half_median_ns)
+        }
         Placement::Split => LATE_NS.max(half_median_ns),
         Placement::Shared => LATE_SHARED_NS,
     };
     lag_ns > bound_ns
+}
+
+/// Whether a quota stopped anybody of this control group in the measured window.
+fn is_throttled(record: &Record) -> bool {
+    let Some((before, after)) = record.machine_samples.both() else { return false };
+    let periods = |sample: &MachineSample| sample.throttled_periods.unwrap_or(0);
+    periods(after) > periods(before)
 }
 
 fn is_disturbed(record: &Record, report: &ClientReport) -> bool {

@@ -132,9 +132,12 @@ pub const TERMS: &[Term] = &[
             "server-saturated",
             "disturbed",
             "cores-shared",
+            "siblings",
+            "throttled",
         ],
         meaning: "Something other than the row decided some of a trial's figures: the client was full (c), the generator sent \
-                  late (g), others used the cores (d), too few cores (x). The figures stay and get no verdict. That the \
+                  late (g), others used the cores (d), there were too few cores (x), two cores were threads of one physical core (h), or a \
+                  CPU quota stopped the trial (q). The figures stay and get no verdict. That the \
                   server did not keep up with the offered rate (s) is a result. Where the client was full, the server's \
                   CPU time holds its waiting, too, so that rows may look more alike than they are; --placement shared is \
                   free of that.",
