@@ -1,5 +1,6 @@
 //! What the records say: reading them, summing them up and judging the rows.
 
+pub(crate) mod alike;
 pub(crate) mod confidence;
 pub(crate) mod curve;
 pub mod group;

@@ -72,7 +72,7 @@ pub(crate) enum Highest {
 /// One curve: its points by row, from the lowest offered rate to the highest.
 #[derive(Debug)]
 pub(crate) struct Curve<'a> {
-    pub(crate) name: &'a str,
+    pub(crate) name: String,
     pub(crate) placement: Placement,
     pub(crate) groups: Vec<&'a Group>,
     pub(crate) rows: BTreeMap<&'a str, Vec<Point<'a>>>,
@@ -80,9 +80,9 @@ pub(crate) struct Curve<'a> {
 
 /// The curves among some groups.
 pub(crate) fn curves(groups: &[Group]) -> Vec<Curve<'_>> {
-    let mut curves: BTreeMap<(&str, Placement), Vec<&Group>> = BTreeMap::new();
+    let mut curves: BTreeMap<(String, Placement), Vec<&Group>> = BTreeMap::new();
     for group in groups {
-        if let Some(curve) = &group.scenario.curve {
+        if let Some(curve) = group.curve_name() {
             curves.entry((curve, group.placement)).or_default().push(group);
         }
     }
@@ -90,7 +90,7 @@ pub(crate) fn curves(groups: &[Group]) -> Vec<Curve<'_>> {
 }
 
 impl<'a> Curve<'a> {
-    fn new(name: &'a str, placement: Placement, mut groups: Vec<&'a Group>) -> Curve<'a> {
+    fn new(name: String, placement: Placement, mut groups: Vec<&'a Group>) -> Curve<'a> {
         groups.sort_by_key(|group| rate(group));
         let rows = points_of_rows(&groups);
         Curve { name, placement, groups, rows }

@@ -20,6 +20,10 @@ use super::{
 pub struct Group {
     /// The scenario.
     pub scenario: Scenario,
+    /// What tells it from the other groups of this scenario, in words; empty where all runs are alike.
+    pub apart: Vec<String>,
+    /// The runs that are pooled.
+    pub sessions: BTreeSet<String>,
     /// Where the processes ran.
     pub placement: Placement,
     /// Cores they ran on.
@@ -45,6 +49,16 @@ pub struct Group {
 }
 
 impl Group {
+    /// The scenario's name and, where runs of it differ, what these were measured with.
+    pub fn name(&self) -> String {
+        named(&self.scenario.name, &self.apart)
+    }
+
+    /// The same of the curve that it is a point of.
+    pub(crate) fn curve_name(&self) -> Option<String> {
+        self.scenario.curve.as_ref().map(|curve| named(curve, &self.apart))
+    }
+
     /// The judgement by a metric, where the group is judged by it.
     pub fn judged_by(&self, metric: Metric) -> Option<&JudgedMetric> {
         self.judged.iter().find(|judged| judged.metric == metric)
@@ -65,6 +79,10 @@ impl Group {
         };
         meets_several(server, client) && meets_several(client, server)
     }
+}
+
+fn named(name: &str, apart: &[String]) -> String {
+    if apart.is_empty() { name.to_owned() } else { format!("{name} ({})", apart.join(", ")) }
 }
 
 /// What the judgement by one metric says beyond single rows.
@@ -119,7 +137,9 @@ impl RowFigures {
     /// Whether a figure is shown but not to be ranked by: its median is that of marked trials.
     pub(crate) fn is_spoilt(&self, metric: Metric) -> bool {
         let rounds = self.figures.get(metric.name).map_or(0, |figure| figure.rounds);
-        self.marks.iter().any(|(mark, trials)| mark.spoils(metric) && 2 * trials > rounds)
+        // Siblings are those of the machine, and say nothing of this row.
+        let spoils = |mark: &Mark| mark.spoils(metric) && *mark != Mark::Siblings;
+        self.marks.iter().any(|(mark, trials)| spoils(mark) && 2 * trials > rounds)
     }
 }
 

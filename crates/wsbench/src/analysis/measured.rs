@@ -10,30 +10,24 @@ use trial::{
 };
 
 use super::{
+    alike::Pool,
     group::{Figure, Group, JudgedMetric, RowFigures, sort},
     planned::judged_metrics,
-    results::Results,
-    twin::{is_twin, row_of},
+    twin::{is_twin, name_of, row_of},
     verdict::{Judgement, Sample, Values, judge},
 };
 
 /// The trials of each block of each run, with their figures.
 type Blocks<'a> = BTreeMap<(String, u32), Vec<(&'a Record, BTreeMap<&'static str, f64>)>>;
 
-/// All rows of one scenario, placement and compared side. There is at least one trial.
-pub(crate) fn group(trials: &[&Record], results: &Results, confidence: f64) -> Group {
+/// All rows of trials that are alike.
+pub(crate) fn group(pool: Pool<'_>, confidence: f64) -> Group {
+    let sessions = pool.sessions();
+    let Pool { trials, baseline, apart } = pool;
     let first = trials[0];
-    let session = results.sessions.iter().find(|session| session.session == first.session);
-    let baseline = match session {
-        Some(session) => session.baseline.clone(),
-        None => {
-            let twin = trials.iter().map(|trial| compared(trial)).find(|name| is_twin(name));
-            twin.map_or(compared(first), row_of).to_owned()
-        }
-    };
 
     let mut blocks = Blocks::new();
-    for &trial in trials {
+    for &trial in &trials {
         let key = (trial.session.clone(), trial.block);
         blocks.entry(key).or_default().push((trial, metric::figures(trial)));
     }
@@ -43,18 +37,19 @@ pub(crate) fn group(trials: &[&Record], results: &Results, confidence: f64) -> G
     pairs.sort_unstable();
     pairs.dedup();
     let mut rows: Vec<RowFigures> =
-        pairs.iter().map(|pair| row(*pair, &blocks, &baseline, first.role, confidence)).collect();
+        pairs.iter().map(|pair| row(*pair, &blocks, baseline, first.role, confidence)).collect();
 
-    let is_twin = |row: &RowFigures| is_twin(&row.server) || is_twin(&row.client);
-    let twin = rows.iter().position(is_twin).map(|place| rows.remove(place));
+    let twin = take_twin(&mut rows, baseline, first.role);
     let ranking = metric::ranking(&first.scenario, first.role);
     sort(&mut rows, ranking);
-    let judged = judge_rows(&mut rows, twin.as_ref(), &blocks, (&baseline, first), confidence);
+    let judged = judge_rows(&mut rows, twin.as_ref(), &blocks, (baseline, first), confidence);
 
     let counted = trials.iter().filter(|trial| trial.error.is_none());
     let rounds: BTreeSet<(&str, u32)> = counted.map(|trial| (trial.session.as_str(), trial.round)).collect();
     Group {
         scenario: first.scenario.clone(),
+        apart,
+        sessions,
         placement: first.placement,
         // Those of the rows with the fewest workers: what the others have besides is marked row by row.
         cores: trials
@@ -65,12 +60,21 @@ pub(crate) fn group(trials: &[&Record], results: &Results, confidence: f64) -> G
         ranking,
         columns: columns(first, &rows, &judged),
         judged,
-        baseline,
+        baseline: baseline.to_owned(),
         rounds: rounds.len(),
         seeds: trials.iter().map(|trial| trial.seed).collect(),
         rows,
         twin,
     }
+}
+
+/// Takes the second measurement of the baseline out of the rows. A second measurement of another row is none of a floor.
+pub(crate) fn take_twin(rows: &mut Vec<RowFigures>, baseline: &str, role: Role) -> Option<RowFigures> {
+    let name = |row: &RowFigures| role.own(&row.server, &row.client).clone();
+    let place = rows.iter().position(|row| name(row) == name_of(baseline));
+    let twin = place.map(|place| rows.remove(place));
+    rows.retain(|row| !is_twin(&name(row)));
+    twin
 }
 
 /// The columns of a workload, what is judged besides, and what was counted where a run asked for that.
@@ -131,11 +135,11 @@ fn judge_rows(
 /// A row's values of a metric in the trials that no mark spoils.
 fn values(row: &RowFigures, rows: &[RowFigures], blocks: &Blocks<'_>, metric: Metric) -> Values {
     // A row that had to share a core is not to be compared with one that did not; among themselves they are alike.
-    let alike = rows.iter().all(|row| row.marks.contains_key(&Mark::CoresShared));
+    let all_have = |mark: &Mark| rows.iter().all(|row| row.marks.contains_key(mark));
     let own = blocks.iter().filter_map(|(block, trials)| {
         let is_own = |trial: &Record| (&trial.server.row, &trial.client.row) == (&row.server, &row.client);
         let (trial, figures) = trials.iter().find(|(trial, _)| is_own(trial))?;
-        let spoils = |mark: &Mark| mark.spoils(metric) && !(alike && *mark == Mark::CoresShared);
+        let spoils = |mark: &Mark| mark.spoils(metric) && !(mark.is_of_placement() && all_have(mark));
         let spoilt = trial.marks.iter().any(spoils);
         let value = *figures.get(metric.name).filter(|figure| !spoilt && **figure > 0.0)?;
         Some((block.clone(), value))
@@ -154,11 +158,6 @@ pub(crate) fn is_standard<'a>(trials: impl Iterator<Item = &'a Record>) -> bool 
         others.insert(trial.role.other(&trial.server.row, &trial.client.row));
     }
     others.len() == 1
-}
-
-/// The name of the row that a trial is about.
-fn compared(trial: &Record) -> &str {
-    trial.role.own(&trial.server.row, &trial.client.row)
 }
 
 fn row(

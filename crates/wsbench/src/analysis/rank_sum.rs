@@ -5,10 +5,7 @@
 //! nothing about its shape. The interval is the one that it inverts, two order statistics of all differences; their median
 //! is the estimate (Hodges and Lehmann, "Estimates of location based on rank tests", 1963).
 
-use crate::analysis::{
-    inference::shared_level,
-    statistics::{median, two_sided_tail},
-};
+use crate::analysis::statistics::{median, two_sided_tail};
 
 /// Most pairs for which the distribution is counted out. Beyond, the normal approximation errs on the safe side.
 const MOST_COUNTED: usize = 2_500;
@@ -62,6 +59,11 @@ impl RankSum {
         (2.0 * self.at_most(tail)).min(1.0)
     }
 
+    /// The smallest p that samples of this size can have: more than a level where they are too few for it.
+    pub fn least_p(&self) -> f64 {
+        (2.0 * self.at_most(0)).min(1.0)
+    }
+
     /// How much greater the right sample is: the median of all differences. The samples are not empty.
     pub fn shift(&self) -> f64 {
         median(&self.differences)
@@ -99,19 +101,18 @@ impl RankSum {
     }
 }
 
-/// Blocks of each of two runs from which a verdict is possible at all, if so many comparisons share the level: where all
-/// of one lie above all of the other.
-pub fn rounds_needed(comparisons: usize, confidence: f64) -> usize {
-    let level = shared_level(comparisons, confidence) + ROUNDING;
+/// Blocks of each of two runs from which a difference can be significant at a level at all: where all of one lie above all of
+/// the other.
+pub fn blocks_needed(level: f64) -> usize {
     // Two of all ways to divide the blocks among the runs are this extreme.
     let mut ways = 1.0;
     (1_u32..)
-        .find(|rounds| {
-            let rounds = f64::from(*rounds);
-            ways *= 2.0 * (2.0 * rounds - 1.0) / rounds;
-            2.0 / ways <= level
+        .find(|blocks| {
+            let blocks = f64::from(*blocks);
+            ways *= 2.0 * (2.0 * blocks - 1.0) / blocks;
+            2.0 / ways <= level + ROUNDING
         })
-        .map_or(0, |rounds| rounds as usize)
+        .map_or(0, |blocks| blocks as usize)
 }
 
 /// The distribution of the number of pairs with the greater value on one given side, added up.
@@ -150,8 +151,8 @@ mod tests {
     #[test]
     fn blocks_that_the_rank_sum_needs() {
         // 2 of 70 orders of four and four are extreme, and 2 of 20 of three and three.
-        assert_eq!(rounds_needed(1, 0.95), 4);
-        assert_eq!(rounds_needed(14, 0.95), 6);
+        assert_eq!(blocks_needed(0.05), 4);
+        assert_eq!(blocks_needed(0.05 / 14.0), 6);
     }
 
     #[test]

@@ -38,7 +38,8 @@ impl Rounds {
         let mut rounds = Rounds::default();
         let mut places: BTreeMap<(&str, u32), u32> = BTreeMap::new();
         let is_own = |trial: &&Record| {
-            (&trial.scenario, trial.placement, trial.role) == (&group.scenario, group.placement, group.role)
+            let same = (&trial.scenario, trial.placement, trial.role);
+            same == (&group.scenario, group.placement, group.role) && group.sessions.contains(&trial.session)
         };
         for trial in results.trials.iter().filter(is_own) {
             let place = *places.entry((&trial.session, trial.block)).or_insert_with(|| {

@@ -12,9 +12,11 @@ use trial::{
 };
 
 use crate::analysis::{
+    alike::{Pool, pools_of_several},
     group::{Figure, Group, RowFigures, sort},
+    measured::take_twin,
     results::Results,
-    twin::{is_twin, row_of},
+    twin::row_of,
 };
 
 /// What is measured at several numbers of connections.
@@ -23,6 +25,8 @@ struct Setting {
     placement: Placement,
     role: Role,
     read_buffer_bytes: u64,
+    send_buffer_bytes: Option<u64>,
+    tls: bool,
     kind: Kind,
 }
 
@@ -61,23 +65,27 @@ pub(crate) fn groups(results: &Results, confidence: f64) -> Vec<Group> {
                     placement: trial.placement,
                     role: trial.role,
                     read_buffer_bytes: trial.scenario.socket.read_buffer_bytes,
+                    send_buffer_bytes: trial.scenario.socket.send_buffer_bytes,
+                    tls: trial.scenario.socket.tls,
                     kind,
                 };
                 by_setting.entry(setting).or_default().push(trial);
             }
         }
     }
-    let group =
-        |(setting, trials): (Setting, Vec<&Record>)| group(&trials, setting.kind, results, confidence);
-    by_setting.into_iter().filter_map(group).collect()
+    let of_setting = |(setting, trials): (Setting, Vec<&Record>)| -> Vec<Group> {
+        let pools = pools_of_several(&trials, results).into_iter();
+        pools.filter_map(|pool| group(pool, setting.kind, confidence)).collect()
+    };
+    by_setting.into_iter().flat_map(of_setting).collect()
 }
 
-fn group(trials: &[&Record], kind: Kind, results: &Results, confidence: f64) -> Option<Group> {
+fn group(pool: Pool<'_>, kind: Kind, confidence: f64) -> Option<Group> {
+    let sessions = pool.sessions();
+    let Pool { trials, baseline, apart } = pool;
     let first = trials[0];
-    let session = results.sessions.iter().find(|session| session.session == first.session);
-    let baseline = session.map_or(first.server.row.clone(), |session| session.baseline.clone());
-    let mut rows = rows(trials, &baseline, confidence);
-    let twin = rows.iter().position(|row| is_twin(&row.server)).map(|place| rows.remove(place));
+    let mut rows = rows(&trials, baseline, confidence);
+    let twin = take_twin(&mut rows, baseline, first.role);
     sort(&mut rows, metric::SERVER_RSS_PER_CONNECTION);
     if rows.is_empty() {
         return None;
@@ -85,14 +93,16 @@ fn group(trials: &[&Record], kind: Kind, results: &Results, confidence: f64) -> 
     let rounds: BTreeSet<(&str, u32)> =
         trials.iter().map(|trial| (trial.session.as_str(), trial.round)).collect();
     Some(Group {
-        scenario: scenario(trials, kind),
+        scenario: scenario(&trials, kind),
+        apart,
+        sessions,
         placement: first.placement,
         cores: first.cores.clone(),
         role: first.role,
         ranking: metric::SERVER_RSS_PER_CONNECTION,
         judged: Vec::new(),
         columns: vec![metric::RSS_SLOPE_LOW, metric::RSS_SLOPE_HIGH],
-        baseline,
+        baseline: baseline.to_owned(),
         rounds: rounds.len(),
         seeds: trials.iter().map(|trial| trial.seed).collect(),
         rows,
@@ -113,7 +123,12 @@ fn scenario(trials: &[&Record], kind: Kind) -> Scenario {
         Kind::Untouched => ("", "idle connections"),
         Kind::Touched => ("-touched", "idle connections after one echo each"),
     };
-    scenario.name = format!("idle{suffix}{buffer}");
+    let sent = match scenario.socket.send_buffer_bytes {
+        None => String::new(),
+        Some(bytes) => format!("-sb{}k", bytes / 1024),
+    };
+    let tls = if scenario.socket.tls { "tls-" } else { "" };
+    scenario.name = format!("{tls}idle{suffix}{buffer}{sent}");
     scenario.about = format!("Memory of an open connection: slope over {} {what}", numbers.join(", "));
     scenario
 }

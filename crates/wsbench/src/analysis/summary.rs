@@ -9,6 +9,7 @@ use trial::{
 };
 
 use super::{
+    alike::pools,
     group::Group,
     measured,
     origin::{is_same_machine, short_build},
@@ -41,11 +42,13 @@ pub struct Summary {
 impl Summary {
     /// The figures of all trials, compared with the baseline of their run at this confidence, from 0 to 1.
     pub fn new(results: &Results, confidence: f64) -> Summary {
-        let measured = by_scenario(results).into_iter();
+        let measured = by_scenario(results);
         Summary {
             confidence,
             groups: measured
-                .map(|trials| measured::group(&trials, results, confidence))
+                .iter()
+                .flat_map(|trials| pools(trials, results))
+                .map(|pool| measured::group(pool, confidence))
                 .chain(slope::groups(results, confidence))
                 .collect(),
             failures: results.trials.iter().filter_map(failure).collect(),
@@ -72,7 +75,8 @@ fn by_scenario(results: &Results) -> Vec<Vec<&Record>> {
     let mut groups: Vec<Vec<&Record>> = Vec::new();
     for trial in &results.trials {
         let is_same = |first: &Record| {
-            (&first.scenario, first.placement, first.role) == (&trial.scenario, trial.placement, trial.role)
+            let of = |trial: &Record| (trial.scenario.name.clone(), trial.placement, trial.role);
+            of(first) == of(trial)
         };
         match groups.iter_mut().find(|trials| is_same(trials[0])) {
             Some(trials) => trials.push(trial),

@@ -94,7 +94,7 @@ fn title(summary: &Summary, results: &Results) -> String {
     }
     let mut names: Vec<String> = Vec::new();
     for group in &summary.groups {
-        let name = clean(group.scenario.curve.as_ref().unwrap_or(&group.scenario.name));
+        let name = clean(&group.curve_name().unwrap_or_else(|| group.name()));
         if !names.contains(&name) {
             names.push(name);
         }

@@ -26,7 +26,7 @@ const POINTS: i32 = 12;
 
 impl Card<'_> {
     fn chart(&self, kind: &str, title: String, caption: String, body: Body) -> Chart {
-        let title = format!("{}: {title}", clean(&self.group.scenario.name));
+        let title = format!("{}: {title}", clean(&self.group.name()));
         Chart { id: format!("{}-{kind}", self.id), title, caption, body }
     }
 }

@@ -61,7 +61,7 @@ fn loads(groups: &[Group], slo: Slo) -> Vec<Chart> {
         let label = slo.metric.label;
         Chart {
             id: id_of(&format!("{}-{}-load", curve.name, curve.placement)),
-            title: format!("{}: {label} against offered load", clean(curve.name)),
+            title: format!("{}: {label} against offered load", clean(&curve.name)),
             caption: format!(
                 "Paced, {}, medians over rounds; a ring is the knee. Highest offered rate with {slo}: {}.",
                 curve.placement,
@@ -123,6 +123,8 @@ struct Rest {
     server_cores: Option<u32>,
     placement: Placement,
     role: Role,
+    /// Runs that are not alike are not joined by a line.
+    apart: Vec<String>,
 }
 
 impl Rest {
@@ -139,7 +141,8 @@ impl Rest {
         // How long it is looked at, and what large messages are allowed, change no figure.
         (load.duration_ms, load.warm_up_ms) = (0, 0);
         (socket.max_message_bytes, socket.max_frame_bytes) = (0, 0);
-        Rest { load, socket, beside, server_cores, placement: group.placement, role: group.role }
+        let apart = group.apart.clone();
+        Rest { load, socket, beside, server_cores, placement: group.placement, role: group.role, apart }
     }
 }
 
@@ -202,7 +205,7 @@ fn sweep(groups: &[&Group], parameter: Parameter, metric: Metric, number: usize)
     let is_memory = groups[0].scenario.load.workload() == Workload::Idle;
     // Memory is looked at for its slope, which only a linear axis shows.
     let y_scale = if spread > 20.0 && !is_memory { Scale::Log } else { Scale::Linear };
-    let names: Vec<String> = groups.iter().map(|group| clean(&group.scenario.name)).collect();
+    let names: Vec<String> = groups.iter().map(|group| clean(&group.name())).collect();
     let kind = if is_memory { "memory" } else { parameter.id };
     Chart {
         id: format!("sweep-{kind}-{}-{number}", metric.name),

@@ -139,7 +139,7 @@ fn condition(group: &Group, metric: Metric, confidence: f64) -> String {
 }
 
 fn sentence(card: &Card<'_>, outcome: Outcome, text: String, condition: String) -> Sentence {
-    let scenario = clean(&card.group.scenario.name);
+    let scenario = clean(&card.group.name());
     Sentence { card: Some(card.id.clone()), scenario, outcome, text, condition }
 }
 
@@ -321,7 +321,7 @@ fn held(curve: &Curve<'_>, slo: Slo) -> Sentence {
     let rounds = curve.groups.iter().map(|group| group.rounds).min().unwrap_or(0);
     Sentence {
         card: None,
-        scenario: clean(curve.name),
+        scenario: clean(&curve.name),
         outcome: Outcome::NoVerdict,
         text: format!(
             "Highest offered rate that holds {slo}: {}. Rates are steps of the curve.{}",

@@ -57,7 +57,7 @@ fn verdicts(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
             let Some(judged) = figures.judged_by(metric) else { continue };
             let Some(word) = VerdictWord::of(metric, judged.verdict) else { continue };
             let ratio = judged.ratio.map_or(String::new(), |ratio| format!(" {} %", percent(ratio)));
-            let name = clean(&card.group.scenario.name);
+            let name = clean(&card.group.name());
             by_word.entry(word).or_default().push(format!("{name}{ratio} {}", metric.label));
         }
     }
@@ -113,7 +113,7 @@ fn costs(cards: &[Card<'_>], row: &str, baseline: &str) -> Vec<String> {
         if let Some(change) = change(waits) {
             parts.push(format!("{} context switches", signed(change, waits)));
         }
-        Some(format!("{}: {}", clean(&card.group.scenario.name), list(&parts)))
+        Some(format!("{}: {}", clean(&card.group.name()), list(&parts)))
     };
     cards.iter().filter_map(cost).collect()
 }

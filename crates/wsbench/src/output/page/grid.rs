@@ -49,10 +49,8 @@ pub(crate) struct Cell {
 /// The table of all groups whose rows have one line each; `rows` are the names in the page's order.
 pub(crate) fn grid(cards: &[Card<'_>], rows: &[String]) -> Grid {
     let cards: Vec<&Card<'_>> = cards.iter().filter(|card| !card.group.is_matrix()).collect();
-    let column = |card: &&Card<'_>| Column {
-        scenario: clean(&card.group.scenario.name),
-        metric: card.group.ranking.label,
-    };
+    let column =
+        |card: &&Card<'_>| Column { scenario: clean(&card.group.name()), metric: card.group.ranking.label };
     let line = |(key, name): (usize, &String)| {
         let own = |card: &&Card<'_>| {
             let row = card.group.rows.iter().find(|row| card.group.compared(row) == name)?;
@@ -109,7 +107,7 @@ fn title(card: &Card<'_>, row: &RowFigures) -> String {
     let mut parts = vec![format!(
         "{}, {}: {} {} ({} to {} in {})",
         clean(group.compared(row)),
-        clean(&group.scenario.name),
+        clean(&group.name()),
         metric.label,
         human(figure.median, metric.unit),
         human(figure.min, metric.unit),

@@ -61,8 +61,14 @@ const FIGURES: &[(&str, &str, Metric, bool, &str)] = &[
 
 /// The original comparison; `None` where no record is of it.
 pub(crate) fn seed(summary: &Summary) -> Option<Seed> {
-    let groups: Vec<&Group> =
+    let mut groups: Vec<&Group> =
         summary.groups.iter().filter(|group| group.scenario.name.starts_with("seed-")).collect();
+    // Of runs that are not alike, the first.
+    let first = groups.first()?;
+    groups.retain({
+        let apart = first.apart.clone();
+        move |group| group.apart == apart
+    });
     let mut rows: Vec<&str> = Vec::new();
     for (group, row) in groups.iter().flat_map(|group| group.rows.iter().map(move |row| (*group, row))) {
         if !rows.contains(&group.compared(row)) {

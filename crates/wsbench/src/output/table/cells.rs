@@ -1,6 +1,6 @@
 //! The cells of a group's table, as text: the same for a terminal, in Markdown and on the report's page.
 
-use trial::metric::Metric;
+use trial::metric::{Metric, MetricKind};
 use units::human;
 
 use crate::{
@@ -95,7 +95,8 @@ pub(crate) enum VerdictWord {
 impl VerdictWord {
     /// What a verdict is called for a metric; `None` where there is none.
     pub(crate) fn of(metric: Metric, verdict: Verdict) -> Option<VerdictWord> {
-        let is_size = metric.unit == units::Unit::Bytes;
+        // Memory is not fast, and neither is a share of the work that was done.
+        let is_size = metric.unit == units::Unit::Bytes || metric.kind == MetricKind::Completeness;
         let (greater, less) = match (is_size, metric.higher_is_better) {
             (true, _) => (VerdictWord::More, VerdictWord::Less),
             (false, true) => (VerdictWord::Faster, VerdictWord::Slower),

@@ -33,6 +33,8 @@ pub(super) struct FlatFigure<'a> {
     verdict: Option<&'static str>,
     rank: Option<usize>,
     marks: String,
+    /// What tells these figures from others of the same scenario, where files hold runs that are not alike.
+    apart: Option<String>,
 }
 
 /// Every figure of a summary.
@@ -71,6 +73,7 @@ pub(super) fn figures(summary: &Summary) -> Vec<FlatFigure<'_>> {
                         .map(VerdictWord::text),
                     rank: judged.and_then(|judged| judged.rank),
                     marks: marks.collect::<Vec<_>>().join(" "),
+                    apart: (!group.apart.is_empty()).then(|| group.apart.join(", ")),
                 });
             }
         }

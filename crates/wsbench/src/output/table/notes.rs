@@ -20,7 +20,7 @@ pub(crate) fn title(group: &Group) -> String {
     } else {
         group.scenario.summary()
     };
-    format!("{} · {what}", plain(&group.scenario.name))
+    format!("{} · {what}", plain(&group.name()))
 }
 
 pub(crate) fn conditions(group: &Group) -> String {
