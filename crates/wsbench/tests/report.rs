@@ -257,6 +257,55 @@ fn json_keeps_to_its_schema() {
     assert!(errors.is_empty(), "{errors:?}");
 }
 
+/// What a tracker gets are costs and latencies that mean something, with their marks, and what it cannot see is said.
+#[test]
+fn trackers_hold_costs_and_latencies_without_zeros() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("small.ndjson");
+    let run = Run {
+        rows: &[("tokio", 5_000), ("smol", 6_000), ("async-std", 7_000)],
+        scenarios: &["rtt-24", "paced-1000", "idle-1000"],
+        rounds: 6,
+        samples: 1_000,
+        matrix: false,
+    };
+    run.write(&path, |record| match record.server.row.as_str() {
+        "async-std" => {
+            let message = "the server ended early".to_owned();
+            record.error = Some(trial::Failure { step: trial::Step::Measure, message });
+        }
+        "smol" => {
+            record.marks.insert(trial::mark::Mark::Disturbed);
+        }
+        _ => {}
+    });
+    let table = |format: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wsbench"));
+        let (code, stdout, stderr) = common::run(command.args(["table", text(&path), "--format", format]));
+        assert_eq!(code, 0, "{stderr}");
+        let json: Value = serde_json::from_str(&stdout).unwrap();
+        (json, stderr)
+    };
+    let (github, stderr) = table("github");
+    assert!(stderr.contains("note: async-std has no figures in rtt-24: 6 trials failed"), "{stderr}");
+    let entries = github.as_array().unwrap();
+    assert!(!entries.is_empty());
+    for entry in entries {
+        let (name, value) = (entry["name"].as_str().unwrap(), entry["value"].as_f64().unwrap());
+        let metric = name.rsplit(' ').next().unwrap();
+        assert!(value > 0.0, "{name}: {value}");
+        let of_others =
+            ["machine", "generator", "client", "refused", "not_sent", "server_cpu_share", "achieved"];
+        assert!(!of_others.iter().any(|other| metric.starts_with(other)), "{name}");
+        let is_marked = entry["extra"].as_str().unwrap().ends_with("marks: disturbed");
+        assert_eq!(is_marked, name.contains("/smol/"), "{entry}");
+    }
+    // There is no place for marks in it, nor for rows that failed.
+    let (bencher, _) = table("bencher");
+    let names: Vec<&String> = bencher.as_object().unwrap().keys().collect();
+    assert!(names.iter().all(|name| name.contains("/tokio/")) && names.len() == 3, "{names:?}");
+}
+
 #[test]
 fn terms_completions_and_man_pages() {
     assert!(wsbench(&["help", "A/A", "floor"]).starts_with("A/A floor: In every block"));

@@ -8,6 +8,7 @@ use trial::metric::{self, Metric};
 use crate::{
     analysis::{
         confidence::{DEFAULT_CONFIDENCE, parse_confidence},
+        group::{Group, RowFigures},
         objective::{DEFAULT_SLO, Slo},
         results::Results,
         summary::Summary,
@@ -17,6 +18,7 @@ use crate::{
         print::print,
         table::{Format, render},
         terminal::say,
+        text::count,
     },
 };
 
@@ -57,6 +59,9 @@ pub fn table(arguments: &TableArguments) -> Result<u8, Stop> {
             summary.show(&columns);
         }
         let table = render(&summary, &results, arguments.format, *slo);
+        for row in without_figures(&summary) {
+            say(&format!("note: {row}"));
+        }
         match &arguments.out {
             Some(path) => crate::output::files::replace(path, table.as_bytes())?,
             None => print(&table),
@@ -69,6 +74,23 @@ pub fn table(arguments: &TableArguments) -> Result<u8, Stop> {
         say(&format!("error: no trial in {}", files[0].display()));
     }
     Ok(if results.problems.is_empty() && !results.trials.is_empty() { OK } else { FAILED })
+}
+
+/// Rows that were measured and have no figure, because every trial failed: programs that read the table cannot see them.
+fn without_figures(summary: &Summary) -> Vec<String> {
+    let of_group = |group: &Group| -> Vec<String> {
+        let rows = group.rows.iter().filter(|row| row.failed > 0 && row.figures.is_empty());
+        let line = |row: &RowFigures| {
+            format!(
+                "{} has no figures in {}: {} failed",
+                group.compared(row),
+                group.name(),
+                count(row.failed, "trial")
+            )
+        };
+        rows.map(line).collect()
+    };
+    summary.groups.iter().flat_map(of_group).collect()
 }
 
 /// The metrics of those names.
