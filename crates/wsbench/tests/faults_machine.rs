@@ -21,7 +21,8 @@ use survey::{
     READ_ONLY_DISK, RUN, Running, TOO_FEW_PORTS, ended, faulty, has_namespaces, send, shell, started, survey,
     until,
 };
-use trial::record::Line;
+use trial::record::{Line, unix_ms};
+use wsbench::run::lock::{Lock, LockArguments};
 
 type Test = fn() -> Result<(), Failed>;
 
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
         ("terminal_absent", true, terminal_absent),
         ("hostile_names", true, hostile_names),
         ("missing_row_survives_resume", true, missing_row_survives_resume),
+        ("a_run_is_not_resumed_on_other_cores", two_cores(), other_cores_are_refused),
+        ("warnings_are_of_when_measuring_begins", true, warnings_are_of_when_measuring_begins),
     ];
     let tests =
         tests.iter().map(|(name, possible, test)| Trial::test(*name, *test).with_ignored_flag(!possible));
@@ -364,5 +367,83 @@ fn missing_row_survives_resume() -> Result<(), Failed> {
     let (code, stdout, stderr) = run(wsbench("run --runner-dir").arg(&runners).arg("--resume").arg(&out));
     assert_eq!(code, 5, "{stderr}");
     assert!(stdout.contains("smol: not available"), "{stdout}");
+    Ok(())
+}
+
+/// Whether this process may use two cores, so that another affinity is possible.
+fn two_cores() -> bool {
+    trial::placement::usable().is_ok_and(|cores| cores >= 2)
+}
+
+/// The cores that this process may use.
+fn cores() -> Vec<u32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        first.trim().parse::<u32>().unwrap()..=last.trim().parse::<u32>().unwrap()
+    };
+    list.split(',').flat_map(range).collect()
+}
+
+/// A command that may only use one core.
+fn on_core(core: u32, command: &Command) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", &core.to_string()]).arg(command.get_program()).args(command.get_args());
+    command.get_envs().for_each(|(name, value)| match value {
+        Some(value) => {
+            pinned.env(name, value);
+        }
+        None => {
+            pinned.env_remove(name);
+        }
+    });
+    pinned
+}
+
+fn other_cores_are_refused() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let out = directory.path().join("out.ndjson");
+    let cores = cores();
+    let (first, last) = (cores[0], cores[cores.len() - 1]);
+    let mut command = wsbench(&format!("run --rows tokio --rounds 2 {SHORT}").replace("--rounds 1", ""));
+    let (code, _, stderr) = run(&mut on_core(last, command.arg("--out").arg(&out)));
+    assert_eq!(code, 0, "{stderr}");
+    // As if it had been interrupted before its last trial.
+    let text = fs::read_to_string(&out)?;
+    let cut = text.trim_end().rfind('\n').ok_or("one line")? + 1;
+    fs::write(&out, &text[..cut])?;
+    let resume = |core| run(&mut on_core(core, wsbench("run --resume").arg(&out)));
+    let (code, _, stderr) = resume(first);
+    assert_eq!(code, 2, "{stderr}");
+    let wanted = format!("was measured on core {last} and would continue on core {first}");
+    assert!(stderr.contains(&wanted), "{stderr}");
+    let (code, _, stderr) = resume(last);
+    assert_eq!(code, 0, "{stderr}");
+    Ok(())
+}
+
+/// Whoever waits for the lock records the machine as it is afterwards.
+fn warnings_are_of_when_measuring_begins() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let (lock, out) = (directory.path().join("lock"), directory.path().join("out.ndjson"));
+    let held =
+        Lock::take(&LockArguments { lock: Some(lock.clone()), wait: false }).map_err(|stop| stop.message)?;
+    let mut command = wsbench(&format!("run --rows tokio {SHORT} --wait"));
+    command.arg("--out").arg(&out).arg("--lock").arg(&lock).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn()?;
+    let mut stderr = BufReader::new(child.stderr.take().ok_or("no stderr")?);
+    let mut line = String::new();
+    // Nothing is said of the machine before it waits.
+    stderr.read_line(&mut line)?;
+    assert!(line.contains("waiting for"), "{line}");
+    let released = unix_ms();
+    drop(held);
+    assert!(child.wait()?.success());
+    let session = common::lines(&out).into_iter().find_map(|line| match line {
+        Line::Session(session) => Some(session),
+        _ => None,
+    });
+    assert!(session.is_some_and(|session| session.started_unix_ms >= released));
     Ok(())
 }

@@ -185,11 +185,8 @@ pub fn run(mut arguments: RunArguments, source: LoadSource, build: BuildInfo) ->
         }
         return resume(path, &arguments.lock, &finder, &build, time, arguments.finish_options());
     }
-    let Planned { session, programs } = plan(&arguments, source, &finder, build)?;
-    let bench = Bench::new(&session, programs, time)?;
-    for warning in &session.machine.warnings {
-        say(&format!("note: {warning}"));
-    }
+    let Planned { mut session, programs } = plan(&arguments, source, &finder, build)?;
+    let mut bench = Bench::new(&session, programs, time)?;
     #[cfg(target_os = "linux")]
     if session.counts {
         for missing in counters::missing() {
@@ -197,17 +194,30 @@ pub fn run(mut arguments: RunArguments, source: LoadSource, build: BuildInfo) ->
         }
     }
     if arguments.dry_run {
+        warn(&session.machine);
         print(&dry_run(&session, arguments.confidence));
         return Ok(OK);
     }
     let options = arguments.finish_options();
     let path = arguments.out.unwrap_or_else(|| format!("wsbench-{}.ndjson", session.session).into());
     let _lock = Lock::take(&arguments.lock)?;
+    // Whoever held the lock was measuring until now: what the machine is like is asked when it is free.
+    session.machine = Machine::this(&session.build);
+    session.started_unix_ms = unix_ms();
+    warn(&session.machine);
+    bench.begin(session.machine.clone());
     refuse_unfinished_line(&path)?;
     let mut records = Records::append(&path)?;
     records.write(&Line::Session(session.clone()))?;
     let results = Results { sessions: vec![session.clone()], ..Results::default() };
     finish(Begun { bench, session, results, records }, options)
+}
+
+/// Says what about a machine spoils results.
+fn warn(machine: &Machine) {
+    for warning in &machine.warnings {
+        say(&format!("note: {warning}"));
+    }
 }
 
 impl RunArguments {
@@ -239,7 +249,7 @@ fn plan(
     for (scenario, reason) in &not_possible {
         say(&format!("{scenario}: left out, it {reason}"));
     }
-    resources::resources(&selection.scenarios, machine.memory_bytes)?;
+    resources::resources(&selection.scenarios, machine.usable_memory_bytes())?;
     let left_out = capabilities::left_out(&participants.programs, &selection.scenarios, &participants.pairs)?;
     for (scenario, rows) in &left_out {
         for (row, what) in rows {
@@ -312,12 +322,13 @@ fn rounds(
     if let Some(rounds) = of_profile.0 {
         return Ok((rounds, own.collect()));
     }
-    let Rounds { rounds, mut fewer } = Rounds::needed(session, arguments.confidence);
+    let needed = Rounds::needed(session, arguments.confidence);
     // A width is asked for of all scenarios: none has its rounds before the others.
-    if arguments.target_width.is_some() {
-        fewer.clear();
-    }
-    fewer.extend(own);
+    let needed = match arguments.target_width {
+        Some(_) => Rounds { fewer: BTreeMap::new(), ..needed },
+        None => needed,
+    };
+    let Rounds { rounds, fewer } = needed.with(own, session);
     Ok((rounds, fewer))
 }
 

@@ -7,8 +7,11 @@ use std::{
 
 use bench_core::spec::Role;
 use trial::{
-    Program, Setup, execute,
+    Program, Setup,
+    catalogue::Scenario,
+    execute,
     execute::limit,
+    machine::Machine,
     placement::{self, Cores, Placement},
     record::{Origin, Pair, Position, Record, Session},
     sample::MachineSampler,
@@ -72,6 +75,22 @@ impl Bench {
         };
         let server_cores = session.server_cores;
         Ok(Bench { origin, programs, cores, server_cores, machine: MachineSampler::new(), time })
+    }
+
+    /// Begins to measure, on a machine that is now what this says.
+    pub(crate) fn begin(&mut self, machine: Machine) {
+        self.origin.machine = machine;
+        self.machine = MachineSampler::new();
+    }
+
+    /// The cores of a pair in a scenario; `None` where the run does not hold it.
+    pub(crate) fn cores(&self, scenario: &Scenario, pair: &Pair) -> Option<&Cores> {
+        let several = scenario.server_cores.unwrap_or(self.server_cores);
+        let threads = |name: &str| {
+            let program = self.programs.iter().find(|program| program.row == row_of(name))?;
+            Some(program.threads(several))
+        };
+        self.cores.get(&(scenario.placement, threads(&pair.server)?, threads(&pair.client)?))
     }
 
     /// Runs one trial; whatever goes wrong is in its record.

@@ -6,7 +6,7 @@ use bench_core::row::BuildInfo;
 use trial::{
     Program,
     machine::Machine,
-    record::{Line, Orphaned, Session},
+    record::{Line, Orphaned, Pair, Session},
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     analysis::{
+        alike::on,
         origin::{is_same_machine, short_build},
         results::{Attempt, Progress, Results, cut_unfinished_line},
         twin::row_of,
@@ -55,8 +56,9 @@ pub(crate) fn resume(
         return Err(Stop::failed(format!("{row}: not available any more: {reason}")));
     }
     refuse_changed_programs(path, &session, &results, &rows.programs)?;
-    resources::resources(&session.scenarios, this.memory_bytes)?;
+    resources::resources(&session.scenarios, this.usable_memory_bytes())?;
     let bench = Bench::new(&session, rows.programs, time)?;
+    refuse_other_cores(path, &session, &results, &bench)?;
     let _lock = Lock::take(lock)?;
 
     if cut_unfinished_line(path).map_err(|error| Stop::failed(format!("{}: {error}", path.display())))? {
@@ -111,6 +113,23 @@ fn refuse_changed_programs(
                 "{}: {} has changed since the run began: results of two builds are not mixed",
                 path.display(),
                 program.path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Nor are trials of other cores: a run that was started under another affinity chose others.
+fn refuse_other_cores(path: &Path, session: &Session, results: &Results, bench: &Bench) -> Result<(), Stop> {
+    for trial in results.trials.iter().filter(|trial| trial.session == session.session) {
+        let pair = Pair { server: trial.server.row.clone(), client: trial.client.row.clone() };
+        let Some(now) = bench.cores(&trial.scenario, &pair) else { continue };
+        if *now != trial.cores {
+            return Err(Stop::usage(format!(
+                "{}: this run was measured {} and would continue {}: resume it with the affinity that it began with (taskset)",
+                path.display(),
+                on(&trial.cores),
+                on(now)
             )));
         }
     }

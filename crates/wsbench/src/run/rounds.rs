@@ -70,6 +70,15 @@ impl Rounds {
         Ok(Rounds::of(changed(by)))
     }
 
+    /// The same with rounds of some scenarios of their own, be they fewer or more.
+    pub(crate) fn with(&self, own: impl Iterator<Item = (String, u32)>, session: &Session) -> Rounds {
+        let names = session.scenarios.iter().map(|scenario| scenario.name.clone());
+        let mut all: BTreeMap<String, u32> =
+            names.map(|name| (name.clone(), self.fewer.get(&name).copied().unwrap_or(self.rounds))).collect();
+        all.extend(own);
+        Rounds::of(all)
+    }
+
     fn of(all: BTreeMap<String, u32>) -> Rounds {
         let rounds = all.values().copied().max().unwrap_or(LEAST);
         Rounds { rounds, fewer: all.into_iter().filter(|(_, own)| *own < rounds).collect() }
@@ -146,6 +155,15 @@ mod tests {
         }
         let refused = Rounds::within(Duration::from_millis(10), &session, 0.95).unwrap_err().message;
         assert!(refused.contains("one round of these rows"), "{refused}");
+    }
+
+    #[test]
+    fn a_scenario_may_have_more_rounds_than_the_others() {
+        let session = quick(3);
+        let own = [("rtt-24".to_owned(), 30)].into_iter();
+        let Rounds { rounds, fewer } = Rounds::needed(&session, 0.95).with(own, &session);
+        assert_eq!((rounds, fewer.get("closed-100")), (30, Some(&10)));
+        assert!(!fewer.contains_key("rtt-24"));
     }
 
     #[test]
