@@ -14,6 +14,8 @@ pub const VERIFICATION: u8 = 3;
 pub const REGRESSION: u8 = 4;
 /// Exit code: finished with failed or missing trials.
 pub const INCOMPLETE: u8 = 5;
+/// Exit code: a comparison could not judge everything.
+pub const NOT_JUDGED: u8 = 6;
 
 /// Why the command ends early: one line for stderr, and the exit code.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ use wsbench::{
     about = "Which async runtime should carry a WebSocket service? Measures and compares them",
     long_about = "Runs the same WebSocket server and the same client on every runtime, each in a process of its own, over \
                   real sockets, verifies every answer, and compares what they took.\n\nExit codes: 0 all well, 1 could not \
-                  run, 2 usage, 3 verification failed, 4 regression, 5 finished with failed or missing trials, 130 and 143 interrupted.",
+                  run, 2 usage, 3 verification failed, 4 regression, 5 finished with failed or missing trials, 6 a comparison could not judge everything, 130 and 143 interrupted.",
     after_help = "Examples:\n  wsbench run                                     the quick profile on every row\n  \
                   wsbench run --profile seed --rounds 1           the original comparison\n  \
                   wsbench run --scenarios 'window-*' --rows tokio,smol\n  \

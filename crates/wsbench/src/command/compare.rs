@@ -3,33 +3,30 @@
 //! Absolute figures of two runs differ by whatever the machine did meanwhile. The ratio of a row to the control row is
 //! formed inside each block, where both saw the same machine, and only these ratios are compared between the runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
-use trial::record::Record;
 
 use crate::{
-    analysis::{
-        confidence::{DEFAULT_CONFIDENCE, parse_confidence},
-        results::Results,
-    },
-    exit::{FAILED, OK, REGRESSION, Stop},
-    output::{
-        print::print,
-        terminal::say,
-        text::{count, percent, plain},
-    },
-    run::select::natural,
+    analysis::confidence::{DEFAULT_CONFIDENCE, parse_confidence},
+    exit::{NOT_JUDGED, OK, REGRESSION, Stop},
+    output::{print::print, terminal::say},
 };
 
-mod changes;
+mod allow;
 mod condition;
 mod differences;
+mod judgement;
+mod layout;
+mod side;
 
-use changes::{Change, Outcome, Runs, changes};
+use allow::Allowed;
 use condition::Condition;
-use differences::{Difference, differences, refuse};
+use differences::{Difference, changed_control, differences, refuse};
+use judgement::{Comparison, Entry, Finding, Verdict, judge};
+pub use layout::schema;
+use layout::{Layout, Report};
+use side::{Side, both};
 
 /// Flags of `compare`.
 #[derive(Args, Clone, Debug)]
@@ -48,133 +45,134 @@ pub struct CompareArguments {
     /// Without it: the ranking metric of a scenario is worse by more than 2 %. The change has to be significant, too.
     #[arg(long, value_name = "CONDITION", value_parser = Condition::parse)]
     fail_if: Vec<Condition>,
-    /// Differences between the runs that are accepted
-    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
-    allow: Vec<Difference>,
+    /// What is accepted: a difference between the runs, or something that is not judged, such as `missing=smol`
+    ///
+    /// Differences: machine, kernel, version, settings, workers, cores, counts, build, control. Reasons for which something is
+    /// not judged: missing, failed, marked, too-few, no-value, each with the name of a row, a scenario, SCENARIO/ROW or a
+    /// metric. What is accepted is still printed.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = Allowed::parse)]
+    allow: Vec<Allowed>,
     /// Confidence of intervals and verdicts
     #[arg(long, value_name = "SHARE", value_parser = parse_confidence, default_value_t = DEFAULT_CONFIDENCE)]
     confidence: f64,
+    /// How the comparison is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Layout,
 }
 
 /// Compares two runs, prints what has changed, and returns the exit code.
 ///
 /// # Errors
-/// When a file cannot be read, the runs hold no control row or nothing in common, or differ in what is not allowed.
+/// When a file cannot be read, a run does not hold the control row, or the runs differ in what is not allowed.
 pub fn compare(arguments: &CompareArguments) -> Result<u8, Stop> {
-    let comparison = report(arguments)?;
-    print(&comparison.text);
-    for regression in &comparison.regressions {
-        say(&format!("regression: {regression}"));
-    }
-    Ok(if comparison.regressions.is_empty() { OK } else { REGRESSION })
+    let Outcome { text, lines, code } = report(arguments)?;
+    print(&text);
+    lines.iter().for_each(|line| say(line));
+    Ok(code)
 }
 
 /// What a comparison found.
 #[derive(Debug)]
-pub struct Comparison {
-    /// The table.
+pub struct Outcome {
+    /// Everything that was compared, as it was asked for.
     pub text: String,
-    /// The regressions, one line each.
-    pub regressions: Vec<String>,
+    /// Notes, regressions and what was not judged, one line each.
+    pub lines: Vec<String>,
+    /// The exit code.
+    pub code: u8,
 }
 
 /// Compares two runs.
 ///
 /// # Errors
 /// The same as those of [`compare`].
-pub fn report(arguments: &CompareArguments) -> Result<Comparison, Stop> {
-    let (base, new) = (read(&arguments.base)?, read(&arguments.new)?);
-    let differences = differences(&base, &new);
-    refuse(&differences, &arguments.allow)?;
-    for text in differences.values() {
-        say(&format!("note: {text}"));
-    }
+pub fn report(arguments: &CompareArguments) -> Result<Outcome, Stop> {
     let CompareArguments { control, confidence, .. } = arguments;
-    let runs = Runs { base: &base, new: &new, control, confidence: *confidence };
-    let changes = changes(&runs, &common_scenarios(&base, &new), &arguments.fail_if);
-    if changes.is_empty() {
-        return Err(Stop::usage(format!(
-            "nothing can be compared: both runs need the control row `{control}` and another row in the same blocks of the same \
-             scenario; `--control ROW` names another one",
-        )));
-    }
-    let regression = |change: &Change| {
-        let Change { scenario, row, metric, change, .. } = change;
-        format!("{scenario}, {row}: {} {} %", metric.label, percent(1.0 + change))
-    };
-    let regressions = changes.iter().filter(|change| change.outcome == Outcome::Regression);
-    Ok(Comparison { regressions: regressions.map(regression).collect(), text: text(&runs, &changes) })
-}
-
-/// The table of all changes.
-fn text(runs: &Runs<'_>, changes: &[Change]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["scenario", "row", "metric", "change", "interval", "blocks", ""]);
-    for change in changes {
-        let word = match change.outcome {
-            Outcome::Regression => "REGRESSION",
-            Outcome::Changed => "changed",
-            Outcome::Noise => "",
-        };
-        table.add_row([
-            plain(&change.scenario),
-            plain(&change.row),
-            change.metric.label.to_owned(),
-            format!("{} %", percent(1.0 + change.change)),
-            change.interval.map_or("–".to_owned(), |(low, high)| {
-                format!("{} … {} %", percent(low.exp()), percent(high.exp()))
-            }),
-            format!("{} and {}", change.blocks.0, change.blocks.1),
-            word.to_owned(),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(3).take(3) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let mut text = format!(
-        "change of each row against {}, {} % confidence, corrected for all {} in this table\n\n{}\n",
-        plain(runs.control),
-        runs.confidence * 100.0,
-        count(changes.len(), "change"),
-        table.trim_fmt()
-    );
-    if changes.iter().any(|change| change.metric.is_relative()) {
-        text += "\nrelative: to the CPU time of the other end of the same trial, which is the same program in both runs\n";
-    }
-    text
-}
-
-/// The sound trials of a file, or of all result files of a folder.
-fn read(path: &Path) -> Result<Vec<Record>, Stop> {
-    let fail = |error: &dyn std::fmt::Display| Stop::usage(format!("{}: {error}", path.display()));
-    let files = if path.is_dir() {
-        let entries = path.read_dir().map_err(|error| fail(&error))?;
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "ndjson"));
-        files.sort();
-        files
-    } else {
-        vec![path.to_owned()]
-    };
-    let results = Results::read(&files);
-    if let Some(problem) = results.problems.first() {
-        return Err(Stop { code: FAILED, message: problem.clone() });
-    }
-    let trials: Vec<Record> = results.trials.into_iter().filter(|trial| trial.error.is_none()).collect();
-    if trials.is_empty() {
-        return Err(fail(&"there is no trial that counts"));
-    }
-    Ok(trials)
-}
-
-fn common_scenarios(base: &[Record], new: &[Record]) -> Vec<String> {
-    let mut names: Vec<String> = new
-        .iter()
-        .map(|trial| trial.scenario.name.clone())
-        .filter(|name| base.iter().any(|trial| trial.scenario.name == *name))
+    let (base, new) = (Side::read(&arguments.base)?, Side::read(&arguments.new)?);
+    refuse_without_control(&base, &new, control)?;
+    let differences = differences(&base, &new, control);
+    let allowed = arguments.allow.iter().filter_map(|allowed| match allowed {
+        Allowed::Difference(difference) => Some(*difference),
+        Allowed::NotJudged { .. } => None,
+    });
+    refuse(&differences, &allowed.collect::<Vec<Difference>>())?;
+    let comparison = Comparison { base: &base, new: &new, control, confidence: *confidence };
+    let entries = judge(&comparison, &arguments.fail_if);
+    let is_allowed = |entry: &Entry| arguments.allow.iter().any(|allowed| allowed.accepts(entry));
+    let notes: Vec<String> = differences
+        .into_values()
+        .chain(changed_control(&base, &new, control))
+        .chain(only_in_new(&base, &new, control))
         .collect();
-    names.sort_by(|one, other| natural(one).cmp(&natural(other)));
-    names.dedup();
-    names
+
+    let mut lines: Vec<String> = notes.iter().map(|note| format!("note: {note}")).collect();
+    let (mut regressions, mut not_judged) = (0, 0);
+    for entry in &entries {
+        match &entry.finding {
+            Finding::Judged(change) if change.verdict == Verdict::Regression => {
+                regressions += 1;
+                lines.push(format!(
+                    "regression: {}: {}",
+                    entry.name(),
+                    layout::size(change.size, entry.metric)
+                ));
+            }
+            Finding::NotJudged(reason) if !is_allowed(entry) => {
+                not_judged += 1;
+                lines.push(format!("not judged: {}: {}", entry.name(), reason.text()));
+            }
+            _ => {}
+        }
+    }
+    let report = Report {
+        entries: &entries,
+        notes: &notes,
+        control,
+        confidence: *confidence,
+        is_allowed: &is_allowed,
+    };
+    let code = match (regressions, not_judged) {
+        (0, 0) => OK,
+        (0, _) => NOT_JUDGED,
+        _ => REGRESSION,
+    };
+    Ok(Outcome { text: report.render(arguments.format), lines, code })
+}
+
+/// Refuses to compare runs of which one does not hold the control row.
+fn refuse_without_control(base: &Side, new: &Side, control: &str) -> Result<(), Stop> {
+    for (side, name) in both(base, new) {
+        let mut rows: Vec<String> = side
+            .scenarios()
+            .into_iter()
+            .flat_map(|scenario| side.rows(scenario))
+            .map(|key| key.row)
+            .collect();
+        rows.sort();
+        rows.dedup();
+        if !rows.iter().any(|row| row == control) {
+            return Err(Stop::usage(format!(
+                "{name} does not hold the control row `{control}`; `--control` names another one: {}",
+                rows.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What NEW holds and BASE does not: there is nothing to compare it with.
+fn only_in_new(base: &Side, new: &Side, control: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    let known = base.scenarios();
+    for scenario in new.scenarios() {
+        if !known.contains(&scenario) {
+            notes.push(format!("{scenario} is only in NEW"));
+            continue;
+        }
+        let before = base.rows(scenario);
+        let added = new.rows(scenario).into_iter().filter(|key| key.row != control);
+        let added = added.filter(|key| !before.iter().any(|known| known.row == key.row));
+        notes.extend(added.map(|key| format!("{} is only in NEW, in {scenario}", key.row)));
+    }
+    notes
 }

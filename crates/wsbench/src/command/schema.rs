@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use trial::record::Line;
 
 use crate::{
+    command::compare,
     exit::{OK, Stop},
     output::{print::print, table::flat},
 };
@@ -11,7 +12,7 @@ use crate::{
 /// Flags of `schema`.
 #[derive(Args, Clone, Debug)]
 pub struct SchemaArguments {
-    /// Of a line of a result file, or of `table --format json`
+    /// Of a line of a result file, of `table --format json`, or of `compare --format json`
     #[arg(value_enum, default_value_t)]
     of: SchemaOf,
 }
@@ -24,6 +25,8 @@ enum SchemaOf {
     Record,
     /// The figures that `table --format json` prints
     Table,
+    /// What `compare --format json` prints
+    Compare,
 }
 
 /// Prints a schema.
@@ -34,6 +37,7 @@ pub fn schema(arguments: &SchemaArguments) -> Result<u8, Stop> {
     let schema = match arguments.of {
         SchemaOf::Record => schemars::schema_for!(Line),
         SchemaOf::Table => flat::schema(),
+        SchemaOf::Compare => compare::schema(),
     };
     let json = serde_json::to_string_pretty(&schema).map_err(|error| Stop::failed(error.to_string()))?;
     print(&(json + "\n"));

@@ -31,8 +31,12 @@ impl Condition {
             let known: Vec<&str> = metric::ALL.iter().map(|metric| metric.name).collect();
             format!("there is no metric `{}`; there are: {}", name.trim(), known.join(", "))
         })?;
-        let number = rest[1..].trim().trim_end_matches('%').trim();
+        let number = rest[1..].trim();
+        let number = number.strip_suffix('%').unwrap_or(number).trim_end();
         let percent: f64 = number.parse().map_err(|_| form())?;
+        if !percent.is_finite() || percent <= -100.0 {
+            return Err(format!("`{text}`: a change is a finite number of percent above -100"));
+        }
         let bound = if rest.starts_with('>') { Bound::Above } else { Bound::Below };
         Ok(Condition { metric, bound: bound(percent / 100.0) })
     }
@@ -68,5 +72,19 @@ mod tests {
         assert!(p99.holds(0.11) && !p99.holds(0.09));
         assert!(Condition::parse("p98>1%").unwrap_err().contains("there is no metric `p98`"));
         assert!(Condition::parse("rate").unwrap_err().contains("as in rate<-3%"));
+        assert!(Condition::parse("not_sent>0").unwrap().holds(f64::INFINITY));
+    }
+
+    #[test]
+    fn conditions_that_mean_nothing_are_refused() {
+        for text in ["p99>nan%", "p99>inf%", "p99>infinity", "p99>1e999%", "rate<-100%", "p99>-1000%"] {
+            assert!(
+                Condition::parse(text).unwrap_err().contains("finite number of percent above -100"),
+                "{text}"
+            );
+        }
+        for text in ["p99>3%%%", "p99>=3%", "p99>"] {
+            assert!(Condition::parse(text).unwrap_err().contains("as in rate<-3%"), "{text}");
+        }
     }
 }
