@@ -72,6 +72,7 @@ pub(super) fn differences(base: &Side, new: &Side, control: &str) -> BTreeMap<Di
             let key = (trial.scenario.name.as_str(), row_of(&end.row), is_compared);
             let Some((base, before)) = known.get(&key) else { continue };
             add(Difference::Version, version(base, end));
+            add(Difference::Build, features(base, end));
             let row = row_of(&end.row);
             if base.workers != end.workers {
                 let text = format!("{row} has {} workers in BASE and {} in NEW", base.workers, end.workers);
@@ -131,6 +132,15 @@ fn several(what: &str, base: &Side, new: &Side, of: impl Fn(&Record) -> String) 
 fn version(base: &End, new: &End) -> Option<String> {
     let (old, new_version) = (&base.info.runtime_version, &new.info.runtime_version);
     (old != new_version).then(|| format!("{} is of two versions ({old}, {new_version})", row_of(&new.row)))
+}
+
+/// That a row's program holds more than the other one did, such as what prints the four tests.
+fn features(base: &End, new: &End) -> Option<String> {
+    let of = |end: &End| end.info.build.as_ref().map(|build| build.features.join(", "));
+    let (old, now) = (of(base)?, of(new)?);
+    (old != now).then(|| {
+        format!("{} was built with the features [{old}] in BASE and [{now}] in NEW", row_of(&new.row))
+    })
 }
 
 fn other_settings(base: &Record, new: &Record) -> String {

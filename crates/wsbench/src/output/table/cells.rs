@@ -154,3 +154,19 @@ fn percentages(ratio: Ratio) -> String {
     }
     format!("{} % [{} … {}]", percent(ratio.median), percent(ratio.min), percent(ratio.max))
 }
+
+#[cfg(test)]
+mod tests {
+    use trial::metric;
+
+    use super::*;
+
+    #[test]
+    fn only_what_takes_time_is_fast_or_slow() {
+        let word = |metric, verdict| VerdictWord::of(metric, verdict).map(VerdictWord::text);
+        assert_eq!(word(metric::SERVER_CPU, Verdict::Greater), Some("slower"));
+        assert_eq!(word(metric::RATE, Verdict::Greater), Some("faster"));
+        assert_eq!(word(metric::SERVER_RSS, Verdict::Greater), Some("more"));
+        assert_eq!(word(metric::JAIN, Verdict::Less), Some("less"));
+    }
+}
