@@ -1,6 +1,7 @@
 //! How a client opens a connection.
 
 use std::{
+    io,
     marker::PhantomData,
     sync::Arc,
     time::{Duration, Instant},
@@ -43,7 +44,7 @@ impl<N: Network, T: Timer> Opener<N, T> {
     pub(super) async fn open(&self, url: &str) -> Result<Opened<N::Socket>, SocketError> {
         let start = Instant::now();
         let opening = async {
-            let stream = N::connect(self.target.addr).await?;
+            let stream = self.connect().await?;
             N::set_nodelay(&stream)?;
             let connected = Instant::now();
             Ok((N::client_handshake(stream, url, &self.spec).await?, connected))
@@ -52,6 +53,19 @@ impl<N: Network, T: Timer> Opener<N, T> {
         let (socket, connected) = within(&self.timer, limit, "the opening handshake", opening).await?;
         let at = Instant::now();
         Ok(Opened { socket, tcp_connect: connected - start, upgrade: at - connected, at })
+    }
+}
+
+impl<N: Network, T> Opener<N, T> {
+    /// Connects to the first address that takes the connection.
+    async fn connect(&self) -> io::Result<N::Stream> {
+        let (last, others) = self.target.addrs.split_last().expect("a target has an address");
+        for addr in others {
+            if let Ok(stream) = N::connect(*addr).await {
+                return Ok(stream);
+            }
+        }
+        N::connect(*last).await
     }
 }
 
