@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use futures::{StreamExt, stream};
 use histogram::Recorder;
 
 use crate::{
@@ -16,10 +17,10 @@ use crate::{
     pacer::Pacer,
     panics::panics,
     payload::{Class, PayloadSource},
-    protocol::{ClientReport, Command, Control, Counts, Measured, StepReport},
+    protocol::{ClientReport, Command, Control, Counts, Failures, Measured, StepReport},
     service::{self, Push, fanout::Subscription},
-    spec::{Idle, Load, Pacing, PingPong, Schedule, Target, Work},
-    timer::{instant_at, now_ns, within},
+    spec::{AnyServer, Idle, Load, Pacing, PingPong, Schedule, Target, Work},
+    timer::{instant_at, now_ns},
     workload::{Progress, Script, Stop, Stretch, WorkloadError, broadcast},
 };
 
@@ -37,6 +38,7 @@ use connection::PUBLISHER;
 use open::Opened;
 pub use open::Opener;
 use pass::Pass;
+use task::Part;
 pub use task::Task;
 use waits::Waits;
 
@@ -126,6 +128,7 @@ struct Client<R: Runtime> {
     /// One for each worker, where a paced load does not wait with the runtime's timers.
     pacers: Vec<Arc<Pacer>>,
     panicked: u64,
+    any_server: Option<AnyServer>,
 }
 
 impl<R: Runtime> Client<R> {
@@ -144,17 +147,37 @@ impl<R: Runtime> Client<R> {
                 Pacing::Timers => Vec::new(),
             },
             panicked: 0,
+            any_server: spec.any_server,
             load,
         };
         let lead = push_lead(&client.load);
         if lead > Duration::ZERO {
             client.first_due_ns = Some(now_ns() + lead.as_nanos() as u64);
         }
-        for index in 0..client.load.all_connections() {
-            let connection = client.open(index).await?;
-            client.connections.push(connection);
+        match client.any_server {
+            None => {
+                for index in 0..client.load.all_connections() {
+                    let connection = client.open(index).await?;
+                    client.connections.push(connection);
+                }
+            }
+            Some(AnyServer { connecting, skip, .. }) => client.open_many(connecting, skip).await,
         }
         Ok(client)
+    }
+
+    /// Opens all connections, so many at once. Those that fail stay without a socket, and with their error.
+    async fn open_many(&mut self, connecting: u32, skip: u32) {
+        let pass = Pass::new(self.load.clone(), Class::WarmUp, Instant::now(), Stop::After(0), None);
+        let open = |index| {
+            let connection = Connection::closed(index, Push::default());
+            let part = Part::Open { path: "/echo".to_owned(), skip };
+            self.runtime.spawn(Task { part, gives_up: None, ..self.task(&pass, connection, None) })
+        };
+        let opening = stream::iter(0..self.load.all_connections()).map(open);
+        let opened: Vec<_> = opening.buffer_unordered(connecting as usize).collect().await;
+        self.panicked += opened.iter().filter(|connection| connection.is_none()).count() as u64;
+        self.connections = opened.into_iter().flatten().collect();
     }
 
     async fn open(&self, index: u32) -> anyhow::Result<ClientConnection<R>> {
@@ -191,7 +214,7 @@ impl<R: Runtime> Client<R> {
             }
         };
         let secured = socket.as_ref().and_then(Socket::secured);
-        Ok(Connection { index, socket, push, secured, progress, finished: Instant::now(), error: None })
+        Ok(Connection { socket, secured, progress, ..Connection::closed(index, push) })
     }
 
     fn push_plan(&self, index: u32) -> Push {
@@ -272,7 +295,9 @@ impl<R: Runtime> Client<R> {
             recorders.iter().for_each(|recorder| recorder.slice(start, length));
         }
         let units = self.phase(self.load.clone(), Class::Measured, start, stop, Some(recorders)).await;
-        let end = self.connections.iter().map(|connection| connection.finished).max().unwrap_or(start);
+        // A connection that failed has ended whenever it was given up.
+        let sound = self.connections.iter().filter(|connection| connection.error.is_none());
+        let end = sound.map(|connection| connection.finished).max().unwrap_or_else(Instant::now);
         let elapsed_ns = end.saturating_duration_since(start).as_nanos() as u64;
         Ok(Measured { units, elapsed_ns })
     }
@@ -304,7 +329,8 @@ impl<R: Runtime> Client<R> {
         recorders: Option<&[Recorder]>,
     ) -> u64 {
         let before = self.units();
-        let pass = Pass::new(load, class, start, stop, self.capacity_per_s);
+        let mut pass = Pass::new(load, class, start, stop, self.capacity_per_s);
+        pass.listens = self.any_server.is_some();
         let (sound, mut connections): (Vec<_>, Vec<_>) =
             self.connections.drain(..).partition(|connection| connection.error.is_none());
         let mut tasks = Vec::with_capacity(sound.len());
@@ -348,10 +374,22 @@ impl<R: Runtime> Client<R> {
             opener: self.opener.clone(),
             waits: self.waits(pass.is_paced(), index),
             begins: pass.begins(),
+            gives_up: self.gives_up(pass),
             part: pass.part(index),
             script,
             connection,
         }
+    }
+
+    /// When connections that still wait for an answer are given up.
+    fn gives_up(&self, pass: &Pass) -> Option<Instant> {
+        let any_server = self.any_server?;
+        let end = match pass.stop {
+            Stop::At(end) => end,
+            // As long as the same work would take at one message a second.
+            Stop::After(count) => Instant::now() + Duration::from_secs(count),
+        };
+        Some(end + any_server.answer_timeout())
     }
 
     /// What a connection waits with: its worker's pacer, where the load has intended instants and a pacer.
@@ -362,8 +400,12 @@ impl<R: Runtime> Client<R> {
         }
     }
 
-    /// A connection that failed in the warm-up fails the trial before it is measured.
+    /// A connection that failed in the warm-up fails the trial before it is measured. Beside a server that is not wsbench's
+    /// own it is one of the failures in the report.
     fn ensure_sound(&self) -> anyhow::Result<()> {
+        if self.any_server.is_some() {
+            return Ok(());
+        }
         ensure!(self.panicked == 0, "{} connections panicked in the warm-up", self.panicked);
         match self
             .connections
@@ -376,15 +418,7 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn finish(mut self, total: Measured, recorders: &[Recorder]) -> ClientReport {
-        let limit = self.opener.spec.close_timeout();
-        // The publisher first: the server's end of a subscriber listens to it no sooner than when nothing more can come.
-        self.connections.sort_by_key(|connection| connection.index);
-        for connection in &mut self.connections {
-            if let Some(mut socket) = connection.socket.take() {
-                let closed = within(&self.runtime, limit, "the closing handshake", socket.close()).await;
-                connection.error = closed.err().map(WorkloadError::Socket);
-            }
-        }
+        self.close().await;
         let mut drove = ClientReport {
             units: total.units,
             elapsed_ns: total.elapsed_ns,
@@ -402,6 +436,7 @@ impl<R: Runtime> Client<R> {
             failed_connections: self.panicked,
             ..ClientReport::default()
         };
+        drove.failures = failures(&self.connections);
         for connection in &self.connections {
             drove.tally.add(&connection.progress.tally);
             drove.not_sent += connection.progress.not_sent;
@@ -419,6 +454,36 @@ impl<R: Runtime> Client<R> {
         }
         drove.steps = self.steps();
         drove
+    }
+
+    /// Closes all connections at once, in one limit for all.
+    async fn close(&mut self) {
+        let until = Instant::now() + self.opener.spec.close_timeout();
+        let pass = Pass::new(self.load.clone(), Class::Measured, Instant::now(), Stop::After(0), None);
+        let mut connections = std::mem::take(&mut self.connections);
+        // The publisher first: the server's end of a subscriber listens to it no sooner than when nothing more can come.
+        connections.sort_by_key(|connection| connection.index);
+        let publishers = connections.iter().take_while(|connection| self.publishes(connection.index)).count();
+        let others = connections.split_off(publishers);
+        let (mut done, mut panicked) = (Vec::new(), 0);
+        for part in [connections, others] {
+            let (open, closed): (Vec<_>, Vec<_>) =
+                part.into_iter().partition(|connection| connection.socket.is_some());
+            done.extend(closed);
+            let close = |connection| {
+                let task = self.task(&pass, connection, None);
+                self.runtime.spawn(Task { part: Part::Close { until }, begins: None, gives_up: None, ..task })
+            };
+            let closing: Vec<_> = open.into_iter().map(close).collect();
+            for task in closing {
+                match task.await {
+                    Some(connection) => done.push(connection),
+                    None => panicked += 1,
+                }
+            }
+        }
+        self.connections = done;
+        self.panicked += panicked;
     }
 
     /// What was offered and answered in each step, where the load has steps.
@@ -443,4 +508,27 @@ impl<R: Runtime> Client<R> {
         };
         stretches.iter().enumerate().map(report).collect()
     }
+}
+
+/// The connections with an error by its kind, the most frequent first.
+fn failures<S>(connections: &[Connection<S>]) -> Vec<Failures> {
+    /// Kinds that are told apart; a server can make up as many as it likes.
+    const KINDS: usize = 20;
+    let mut failures: Vec<Failures> = Vec::new();
+    for connection in connections {
+        let Some(error) = &connection.error else { continue };
+        let kind = error.kind();
+        let known = failures.iter().position(|failure| failure.kind == kind);
+        match known.or((failures.len() == KINDS).then_some(KINDS - 1)) {
+            Some(place) => failures[place].connections += 1,
+            None => failures.push(Failures {
+                kind,
+                is_wrong_answer: error.is_wrong_answer(),
+                connections: 1,
+                first: format!("connection {}: {error}", connection.index),
+            }),
+        }
+    }
+    failures.sort_by_key(|failure| std::cmp::Reverse(failure.connections));
+    failures
 }

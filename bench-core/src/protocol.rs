@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 mod client_report;
 mod server_report;
 
-pub use client_report::{ClientReport, Counts, StepReport};
+pub use client_report::{ClientReport, Counts, Failures, StepReport};
 pub use server_report::ServerReport;
 
 /// Version of the protocol that this crate speaks.

@@ -77,6 +77,9 @@ pub enum SocketError {
     /// The transport failed.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// The peer ended the connection without a closing handshake.
+    #[error("the connection ended without a closing handshake")]
+    NotClosed,
     /// The peer, or this end, broke the WebSocket protocol.
     #[error("WebSocket protocol: {0}")]
     Protocol(String),

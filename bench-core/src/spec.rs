@@ -19,7 +19,7 @@ mod target;
 mod validate;
 mod work;
 
-pub use drive::{DriveFlags, DriveSpec, Pacing};
+pub use drive::{AnyServer, DriveFlags, DriveSpec, Pacing};
 pub use error::SpecError;
 pub use feature::Feature;
 pub use full::WhenFull;
@@ -86,6 +86,7 @@ mod tests {
             "--workload push --timers 7 --every 250us --schedule staggered --messages 5",
             "--workload broadcast --rate 5 --queue 3 --when-full drop --stall-percent 10 --stall-after 1s --stall-for 2s",
             "--tls --tls-cert /some/where.pem --send-buffer 64KiB",
+            "--connecting 64 --answer-timeout 5s --skip 1",
         ] {
             let others = drive(
                 &format!("--target 127.0.0.1:9 {others}")
@@ -109,6 +110,8 @@ mod tests {
             "timers",
             "tls",
             "queue",
+            "connecting",
+            "answer-timeout",
         ] {
             assert!(!defaults.to_args().contains(&format!("--{flag}")), "{flag}");
         }
@@ -271,9 +274,9 @@ mod tests {
         let other = Target::parse("ws://127.0.0.1:9001/chat?x=1").unwrap();
         assert_eq!(other.url("/echo", false), "ws://127.0.0.1:9001/chat?x=1");
         assert_eq!(other.url("/sink?messages=2", false), "ws://127.0.0.1:9001/sink?messages=2");
-        assert_eq!(Target::parse("ws://127.0.0.1").unwrap().addr.port(), 80);
+        assert_eq!(Target::parse("ws://127.0.0.1").unwrap().addrs[0].port(), 80);
         assert!(Target::parse("127.0.0.1").is_err());
         let secured = Target::parse("wss://127.0.0.1/chat").unwrap();
-        assert_eq!((secured.addr.port(), secured.scheme), (443, Some(Scheme::Wss)));
+        assert_eq!((secured.addrs[0].port(), secured.scheme), (443, Some(Scheme::Wss)));
     }
 }

@@ -135,9 +135,61 @@ pub enum WorkloadError {
     /// The server ended the connection while an answer was due.
     #[error("the server closed the connection while {0} was due")]
     Closed(String),
+    /// No answer came for so long that the connection was given up.
+    #[error("an answer never came")]
+    Unanswered,
     /// An answer was not what it should be.
     #[error("wrong answer: {0}")]
     Wrong(String),
+}
+
+impl WorkloadError {
+    /// What it has in common with others of its kind: without numbers and bytes.
+    pub fn kind(&self) -> String {
+        match self {
+            WorkloadError::Socket(SocketError::Io(error)) => error.kind().to_string(),
+            WorkloadError::Socket(SocketError::TimedOut { what, .. }) => format!("{what} took too long"),
+            WorkloadError::Socket(error) => error.to_string(),
+            WorkloadError::Closed(_) => "the server closed the connection while something was due".to_owned(),
+            WorkloadError::Unanswered => self.to_string(),
+            WorkloadError::Wrong(_) => "wrong answer".to_owned(),
+        }
+    }
+
+    /// Whether the server answered with something else than it was sent.
+    pub fn is_wrong_answer(&self) -> bool {
+        matches!(self, WorkloadError::Wrong(_))
+    }
+}
+
+/// Waits for an instant and reads meanwhile, so that pings are answered and the end of a connection is noticed when it comes.
+///
+/// The read is given up when the instant comes: only for stacks of which an unfinished read takes nothing away.
+pub async fn listen_until<S: Socket, T: Timer>(
+    socket: &mut S,
+    timer: &T,
+    at: Instant,
+) -> Result<(), WorkloadError> {
+    let waiting = async {
+        while Instant::now() < at {
+            timer.sleep_until(at).await;
+        }
+        Ok(())
+    };
+    let since = Instant::now();
+    let reading = async {
+        match socket.recv().await? {
+            None => Err(WorkloadError::Closed(format!(
+                "nothing, after {:.1} s of silence",
+                since.elapsed().as_secs_f64()
+            ))),
+            Some(message) => Err(WorkloadError::Wrong(format!(
+                "{} came while nothing was due",
+                shown(message.kind(), message.payload())
+            ))),
+        }
+    };
+    futures_lite::future::or(waiting, reading).await
 }
 
 /// Closed loop, one in flight: the time from before the send until the echo has been read.
@@ -276,9 +328,17 @@ impl Pace {
     }
 }
 
+/// Wait from which on a connection may listen meanwhile: servers ping every few seconds, and reading costs a system call.
+const LONG_WAIT: Duration = Duration::from_millis(50);
+
+/// How long before its intended instant a message's connection stops listening, so that it is sent as exactly as without.
+const BEFORE_SEND: Duration = Duration::from_millis(5);
+
 /// Open loop: each message has an intended instant, spread evenly over the connections, and its latency counts from
 /// there. A connection that is behind sends at once until it has caught up, so that a stall is charged to every message
 /// that it delayed (Gil Tene, "How NOT to Measure Latency"; wrk2).
+///
+/// A connection that `listens` reads while it has long to wait, which answers a server's pings.
 ///
 /// A message that could not be sent before the load gave up is counted, and its wait so far stands for its latency: to
 /// leave it out would flatter the server that caused it.
@@ -286,6 +346,7 @@ pub async fn paced<S: Socket, T: Timer>(
     socket: &mut S,
     pace: &Pace,
     stall: Option<Stall>,
+    listens: bool,
     timer: &T,
     script: &Script,
     progress: &mut Progress,
@@ -306,6 +367,10 @@ pub async fn paced<S: Socket, T: Timer>(
         let payload = script.payloads.payload(script.class, sequence);
         let bytes = payload.len();
         let message = S::Message::new(script.kind, payload);
+        if listens && intended.saturating_duration_since(now) > LONG_WAIT {
+            listen_until(socket, timer, intended - BEFORE_SEND).await?;
+            now = Instant::now();
+        }
         while now < intended {
             timer.sleep_until(intended).await;
             now = Instant::now();
@@ -466,8 +531,17 @@ fn check_echo<S: Socket>(
         return Ok(());
     }
     let expected = script.payloads.payload(script.class, sequence);
+    let is_same = script.payloads.is_payload(script.class, sequence, payload);
+    let hint = match (is_same, kind) {
+        (true, Kind::Binary) => "; the server answers text as binary: try --kind binary",
+        (true, Kind::Text) => "; the server answers binary as text: try --kind text",
+        (false, _) if sequence == 0 && payload.len() != expected.len() => {
+            "; if the server greets its clients, --skip 1 reads that first"
+        }
+        (false, _) => "",
+    };
     Err(WorkloadError::Wrong(format!(
-        "the echo of {} is {}",
+        "the echo of {} is {}{hint}",
         shown(script.kind, &expected),
         shown(kind, payload)
     )))

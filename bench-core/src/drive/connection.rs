@@ -22,3 +22,11 @@ pub struct Connection<S> {
     pub(super) finished: Instant,
     pub(super) error: Option<WorkloadError>,
 }
+
+impl<S> Connection<S> {
+    /// One that has not been opened.
+    pub(super) fn closed(index: u32, push: Push) -> Connection<S> {
+        let (progress, finished) = (Progress::default(), Instant::now());
+        Connection { index, socket: None, push, secured: None, progress, finished, error: None }
+    }
+}

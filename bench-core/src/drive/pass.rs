@@ -24,6 +24,8 @@ pub(super) struct Pass {
     pub(super) class: Class,
     pub(super) start: Instant,
     pub(super) stop: Stop,
+    /// Whether connections read while they have nothing to do.
+    pub(super) listens: bool,
     /// The rates, one after the other; none where the load has no intended instants.
     stretches: Arc<[Stretch]>,
     /// What the subscribers of a broadcast share.
@@ -40,7 +42,8 @@ impl Pass {
         capacity_per_s: Option<u64>,
     ) -> Pass {
         let stretches: Arc<[Stretch]> = stretches(&load, start, stop, capacity_per_s).into();
-        let mut pass = Pass { load, class, start, stop, stretches, audience: Arc::new(Audience::new(0, 0)) };
+        let audience = Arc::new(Audience::new(0, 0));
+        let mut pass = Pass { load, class, start, stop, listens: false, stretches, audience };
         if let Work::Broadcast(_) = pass.load.work {
             let all = PUBLISHER + 1..pass.load.all_connections();
             let listening = all.filter(|index| pass.stall(*index).is_none()).count();
@@ -64,13 +67,14 @@ impl Pass {
     pub(super) fn part(&self, index: u32) -> Part {
         let exchange = match &self.load.work {
             Work::Connect(work) => return Part::Connect { work: *work, pace: self.pace(index) },
+            Work::Idle(_) if self.listens => return Part::Listen,
             Work::Idle(_) => return Part::Idle,
             Work::PingPong(_) => Exchange::PingPong,
             Work::Window(window) => Exchange::Window { in_flight: window.in_flight },
             Work::OneWay(one_way) => Exchange::OneWay { batch: one_way.batch },
             Work::Push(_) => Exchange::Push,
             Work::Paced(_) => match self.pace(index) {
-                Some(pace) => Exchange::Paced { pace, stall: self.stall(index) },
+                Some(pace) => Exchange::Paced { pace, stall: self.stall(index), listens: self.listens },
                 None => return Part::Idle,
             },
             Work::Broadcast(broadcast) => match self.pace(index) {

@@ -6,6 +6,7 @@ use super::{connect, connection::Connection, open::Opener, waits::Waits};
 use crate::{
     Network, Socket, Timer,
     spec::{Connect, WhenFull},
+    timer::within,
     workload::{self, Audience, Pace, Script, Stall, Stop, WorkloadError, broadcast},
 };
 
@@ -16,6 +17,8 @@ pub struct Task<N: Network, T> {
     pub(super) waits: Waits<T>,
     /// When it begins; absent: at once, whatever the time is.
     pub(super) begins: Option<Instant>,
+    /// When a connection that still waits for an answer is given up; absent: never, because the trial has a limit.
+    pub(super) gives_up: Option<Instant>,
     pub(super) part: Part,
     pub(super) script: Script,
     pub(super) connection: Connection<N::Socket>,
@@ -23,10 +26,16 @@ pub struct Task<N: Network, T> {
 
 /// What one connection does in a phase.
 pub(super) enum Part {
+    /// Opens the connection, and reads what the server says on its own.
+    Open { path: String, skip: u32 },
+    /// Runs the closing handshake, until an instant at most.
+    Close { until: Instant },
     /// Opens connections, one after the other.
     Connect { work: Connect, pace: Option<Pace> },
     /// Holds an open connection.
     Idle,
+    /// Holds an open connection and reads meanwhile.
+    Listen,
     /// Exchanges messages on an open connection.
     Exchange(Exchange),
 }
@@ -37,15 +46,18 @@ pub(super) enum Exchange {
     Window { in_flight: u32 },
     OneWay { batch: u64 },
     Push,
-    Paced { pace: Pace, stall: Option<Stall> },
+    Paced { pace: Pace, stall: Option<Stall>, listens: bool },
     Publish { pace: Pace },
     Subscribe { audience: Arc<Audience>, when_full: WhenFull, stall: Option<Stall> },
 }
 
-impl<N: Network, T: Timer> Task<N, T> {
+impl<N: Network, T: Timer + Clone> Task<N, T> {
     /// Runs the phase to its end. An error ends this connection only, and stays with it.
     pub async fn run(mut self) -> Connection<N::Socket> {
-        let result = self.work().await;
+        let result = match self.gives_up {
+            None => self.work().await,
+            Some(at) => self.work_until(at).await,
+        };
         self.connection.finished = Instant::now();
         if let Err(error) = result {
             self.connection.socket = None;
@@ -54,12 +66,41 @@ impl<N: Network, T: Timer> Task<N, T> {
         self.connection
     }
 
+    /// Works, and gives up at an instant. What it waits for then is lost, and the connection with it.
+    async fn work_until(&mut self, at: Instant) -> Result<(), WorkloadError> {
+        let timer = self.opener.timer.clone();
+        let gives_up = async {
+            timer.sleep_until(at).await;
+            Err(WorkloadError::Unanswered)
+        };
+        futures_lite::future::or(self.work(), gives_up).await
+    }
+
     async fn work(&mut self) -> Result<(), WorkloadError> {
-        let Task { opener, waits, begins, part, script, connection } = self;
+        let Task { opener, waits, begins, part, script, connection, .. } = self;
         if let Some(begins) = begins {
             waits.until(*begins).await;
         }
         match part {
+            Part::Open { path, skip } => {
+                let mut socket = opener.open(&opener.url(path)).await?.socket;
+                for number in 1..=*skip {
+                    let greeting = socket.recv().await?;
+                    greeting.ok_or_else(|| WorkloadError::Closed(format!("greeting {number}")))?;
+                }
+                connection.secured = socket.secured();
+                connection.socket = Some(socket);
+                Ok(())
+            }
+            Part::Close { until } => {
+                let Some(mut socket) = connection.socket.take() else { return Ok(()) };
+                let left = until.saturating_duration_since(Instant::now());
+                Ok(within(&opener.timer, left, "the closing handshake", socket.close()).await?)
+            }
+            Part::Listen => match (&mut connection.socket, script.stop) {
+                (Some(socket), Stop::At(end)) => workload::listen_until(socket, waits, end).await,
+                _ => Ok(()),
+            },
             Part::Connect { work, pace } => {
                 connect::repeatedly(opener, waits, *work, pace.as_ref(), script, connection).await
             }
@@ -98,8 +139,8 @@ impl Exchange {
             Exchange::Window { in_flight } => workload::window(socket, *in_flight, script, progress).await,
             Exchange::OneWay { batch } => workload::one_way(socket, *batch, script, progress).await,
             Exchange::Push => workload::push(socket, &connection.push, script, progress).await,
-            Exchange::Paced { pace, stall } => {
-                workload::paced(socket, pace, *stall, waits, script, progress).await
+            Exchange::Paced { pace, stall, listens } => {
+                workload::paced(socket, pace, *stall, *listens, waits, script, progress).await
             }
             Exchange::Publish { pace } => broadcast::publish(socket, pace, waits, script, progress).await,
             Exchange::Subscribe { audience, when_full, stall } => {

@@ -76,8 +76,15 @@ impl Server {
             finished: Instant::now(),
             error: None,
         };
-        let task =
-            Task { opener, waits: Waits::Timer(timer), begins: None, part: pass.part(0), script, connection };
+        let task = Task {
+            opener,
+            waits: Waits::Timer(timer),
+            begins: None,
+            gives_up: None,
+            part: pass.part(0),
+            script,
+            connection,
+        };
         (task, recorder)
     }
 

@@ -54,8 +54,25 @@ pub struct ClientReport {
     pub errors: Vec<String>,
     /// Connections with an error.
     pub failed_connections: u64,
+    /// The same by kind of error, the most frequent first; empty from clients that do not tell kinds apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failures>,
     /// Panics in the process.
     pub panics: u64,
+}
+
+/// Connections that failed in the same way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failures {
+    /// The way.
+    pub kind: String,
+    /// Whether the server answered with something else than it was sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_wrong_answer: bool,
+    /// How many failed.
+    pub connections: u64,
+    /// The error of the first of them, with its number.
+    pub first: String,
 }
 
 /// One step of a load with steps.

@@ -1,14 +1,16 @@
 //! What a client does, and where.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::parse_millis;
 
 use super::{
     error::SpecError,
     flags::{file, flag_value, flags, in_range},
+    limits::MAX_DURATION_MS,
     load::Load,
     load_flags::LoadFlags,
     socket::SocketSpec,
@@ -35,6 +37,24 @@ impl Pacing {
     }
 }
 
+/// How a client treats a server that is not wsbench's own: one failed connection does not spoil what the others measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyServer {
+    /// Connections that may be opening at once.
+    pub connecting: u32,
+    /// How long after the end of the window an answer may still come, in milliseconds.
+    pub answer_timeout_ms: u64,
+    /// Messages that the server sends on its own once a connection is open: they are read and left out.
+    pub skip: u32,
+}
+
+impl AnyServer {
+    /// How long after the end of a phase an answer may still come.
+    pub(crate) fn answer_timeout(self) -> Duration {
+        Duration::from_millis(self.answer_timeout_ms)
+    }
+}
+
 /// Everything that decides what a client does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriveSpec {
@@ -47,6 +67,8 @@ pub struct DriveSpec {
     pub pacing: Pacing,
     /// Certificate that is trusted under TLS, and no other: a file in PEM.
     pub tls_cert: Option<PathBuf>,
+    /// Set where the server is not wsbench's own.
+    pub any_server: Option<AnyServer>,
     /// What to do there.
     pub load: Load,
     /// Settings of every connection.
@@ -69,6 +91,15 @@ pub struct DriveFlags {
     /// Certificate that is trusted under TLS, and no other: a file in PEM
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
+    /// Connections that may be opening at once, to a server that is not wsbench's own
+    #[arg(long, value_name = "N", requires = "answer_timeout_ms")]
+    pub connecting: Option<u32>,
+    /// How long after the end of the window such a server may still answer
+    #[arg(long = "answer-timeout", value_name = "TIME", value_parser = parse_millis, requires = "connecting")]
+    pub answer_timeout_ms: Option<u64>,
+    /// Messages that such a server sends on its own once a connection is open
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "connecting")]
+    pub skip: u32,
     /// What to do there.
     #[command(flatten)]
     pub load: LoadFlags,
@@ -81,10 +112,28 @@ impl TryFrom<DriveFlags> for DriveSpec {
     type Error = SpecError;
 
     fn try_from(flags: DriveFlags) -> Result<DriveSpec, SpecError> {
-        let DriveFlags { target, threads, pacing, tls_cert, load, socket } = flags;
-        Ok(DriveSpec { target, threads, pacing, tls_cert, load: load.try_into()?, socket })
+        let DriveFlags {
+            target,
+            threads,
+            pacing,
+            tls_cert,
+            connecting,
+            answer_timeout_ms,
+            skip,
+            load,
+            socket,
+        } = flags;
+        let any_server = connecting.zip(answer_timeout_ms).map(|(connecting, answer_timeout_ms)| AnyServer {
+            connecting,
+            answer_timeout_ms,
+            skip,
+        });
+        Ok(DriveSpec { target, threads, pacing, tls_cert, any_server, load: load.try_into()?, socket })
     }
 }
+
+/// Most connections that may be opening at once: beyond it the accept queue of most servers is what is tested.
+const MAX_CONNECTING: u64 = 4_096;
 
 impl DriveSpec {
     /// The flags of `drive` that say the same.
@@ -94,6 +143,13 @@ impl DriveSpec {
             args.extend(flags(&[("pacing", flag_value(self.pacing))]));
         }
         args.extend(file("tls-cert", self.tls_cert.as_ref()));
+        if let Some(AnyServer { connecting, answer_timeout_ms, skip }) = self.any_server {
+            args.extend(flags(&[
+                ("connecting", connecting.to_string()),
+                ("answer-timeout", format!("{answer_timeout_ms}ms")),
+                ("skip", skip.to_string()),
+            ]));
+        }
         args.extend(LoadFlags::from(self.load.clone()).to_args());
         args.extend(self.socket.to_args());
         args
@@ -105,6 +161,10 @@ impl DriveSpec {
     /// One line with the value, the range and the reason.
     pub fn validate(&self) -> Result<(), SpecError> {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
+        if let Some(AnyServer { connecting, answer_timeout_ms, .. }) = self.any_server {
+            in_range("connecting", connecting.into(), 1, MAX_CONNECTING, " at once")?;
+            in_range("answer timeout", answer_timeout_ms, 1, MAX_DURATION_MS, " ms")?;
+        }
         self.load.validate(&self.socket)?;
         let target = Target::parse(&self.target).map_err(|error| SpecError::Misfit(format!("{error:#}")))?;
         match (self.socket.tls, &self.tls_cert) {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
+    /// What a client needs beside a server that is not wsbench's own ([`AnyServer`](super::AnyServer)).
+    AnyServer,
     /// Handlers that burn CPU time (`burn_us`), at both ends.
     Burn,
     /// Connects at a rate, of a client.
@@ -39,6 +41,7 @@ pub enum Feature {
 impl Feature {
     /// All of them.
     pub const ALL: &'static [Feature] = &[
+        Feature::AnyServer,
         Feature::Burn,
         Feature::ConnectRate,
         Feature::Counts,

@@ -6,6 +6,7 @@ use async_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Error, Message, Utf8Bytes,
+        error::ProtocolError,
         handshake::server::{ErrorResponse, Request, Response},
         http::StatusCode,
         protocol::WebSocketConfig,
@@ -209,6 +210,7 @@ pub fn handshake_error(error: Error) -> SocketError {
 pub fn socket_error(error: Error) -> SocketError {
     match error {
         Error::Io(error) => SocketError::Io(error),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => SocketError::NotClosed,
         other => SocketError::Protocol(other.to_string()),
     }
 }

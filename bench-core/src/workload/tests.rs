@@ -328,7 +328,7 @@ fn paced() {
     let counted = script(Stop::After(1));
     let all = pace(20, LONG);
     let seen = against(ECHO, async |socket, progress| {
-        super::paced(socket, &all, None, &timer, &counted, progress).await
+        super::paced(socket, &all, None, false, &timer, &counted, progress).await
     });
     seen.agrees(20, 20, 20);
     assert_eq!((seen.progress.not_sent, seen.progress.answered.len()), (0, 1));
@@ -336,13 +336,13 @@ fn paced() {
     assert_eq!(series[&Series::FromIntended].count, 20);
 
     fails_where_it_should(answers, async |socket, progress| {
-        super::paced(socket, &pace(20, LONG), None, &timer, &counted, progress).await
+        super::paced(socket, &pace(20, LONG), None, false, &timer, &counted, progress).await
     });
     // What cannot be sent before the load gives up is counted, and its wait is a latency.
     let late = script(Stop::After(1));
     let over = Pace { start: Instant::now() - Duration::from_secs(1), ..pace(20, Duration::ZERO) };
     let seen = against(ECHO, async |socket, progress| {
-        super::paced(socket, &over, None, &timer, &late, progress).await
+        super::paced(socket, &over, None, false, &timer, &late, progress).await
     });
     seen.agrees(0, 0, 0);
     assert_eq!(seen.progress.not_sent, 20);
@@ -358,7 +358,7 @@ fn a_paced_connection_that_stops_reading_catches_up() {
     let all = pace(20, LONG);
     let stall = Stall { from: all.start, until: all.start + Duration::from_millis(5), sends: 30 };
     let seen = against(ECHO, async |socket, progress| {
-        super::paced(socket, &all, Some(stall), &timer, &stalled, progress).await
+        super::paced(socket, &all, Some(stall), false, &timer, &stalled, progress).await
     });
     // The messages of the stall are not units.
     seen.agrees(50, 50, 20);

@@ -48,6 +48,7 @@ impl Setup<'_> {
             threads: self.client.threads(self.threads),
             pacing,
             tls_cert: identity.map(Identity::certificate),
+            any_server: None,
             load: load.clone(),
             // It is the server's.
             socket: SocketSpec { send_buffer_bytes: None, ..self.socket(self.client) },

@@ -16,7 +16,7 @@ use bench_core::{
     SocketResult, Timer,
     protocol::{ClientReport, Control, Ready, ServerReport},
     service::Service,
-    spec::SocketSpec,
+    spec::{Feature, SocketSpec},
 };
 use futures_lite::future::block_on;
 
@@ -41,7 +41,9 @@ impl Row for ThreadPerConnection {
             websocket: build_info::websocket("tungstenite"),
             // The standard library has the compiler's version.
             ..RowInfo::new("std", build_info::build().rustc.trim_start_matches("rustc "))
-        })
+        }
+        // A blocking read waits for nothing else.
+        .without_features(&[Feature::AnyServer]))
     }
 
     fn serve(&self, spec: &ServeSpec, ready: Ready) -> anyhow::Result<ServerReport> {

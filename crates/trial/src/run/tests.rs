@@ -127,6 +127,7 @@ impl Script {
             threads: 1,
             pacing: Pacing::default(),
             tls_cert: None,
+            any_server: None,
             load: Load::default(),
             socket: SocketSpec::default(),
         };

@@ -4,23 +4,31 @@ use std::{path::PathBuf, time::Duration};
 
 use bench_core::{
     DriveSpec,
+    payload::Class,
     protocol::ClientReport,
     row::BuildInfo,
-    spec::{LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload},
+    spec::{AnyServer, Feature, LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload},
 };
 use clap::Args;
-use histogram::Series;
-use trial::{ClientConversation, Peer, process::Process};
-use units::{Unit, human};
+use indicatif::HumanDuration;
+use trial::{ClientConversation, Peer, PeerError, Program, process::Process};
+use units::parse_millis;
 
 use crate::{
-    exit::{FAILED, OK, Stop},
-    output::print::print,
+    exit::{FAILED, INCOMPLETE, OK, Stop, VERIFICATION},
+    output::{print::print, terminal::say},
     run::{resources, rows::Finder},
 };
 
-/// Time that connecting and closing may take beyond the load.
-const SLACK: Duration = Duration::from_secs(30);
+mod seen;
+
+use seen::Seen;
+
+/// Time that starting the client may take, and whatever else the machine does.
+const SLACK: Duration = Duration::from_secs(20);
+
+/// A load that takes longer than this is announced.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// Flags of `drive`.
 #[derive(Args, Clone, Debug)]
@@ -36,6 +44,15 @@ pub struct DriveArguments {
     /// What a paced load waits with
     #[arg(long, value_enum, default_value = "spin")]
     pacing: Pacing,
+    /// Connections that may be opening at once
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    connecting: u32,
+    /// How long after the end of the load an answer may still come
+    #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "5s")]
+    answer_timeout: u64,
+    /// Messages that the server sends on its own once a connection is open: they are read and left out
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: u32,
     /// Allow a server that is not on this machine. Only use this against servers that are yours
     #[arg(long)]
     allow_remote: bool,
@@ -50,17 +67,22 @@ pub struct DriveArguments {
     socket: SocketSpec,
 }
 
-/// Runs the workload and prints what the client saw.
+/// Runs the workload and prints what the client saw: whatever was measured, and beneath it what failed.
 ///
 /// # Errors
 /// When the target is not a WebSocket address or not on this machine, or the load is impossible.
 pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     let target = Target::parse(&arguments.url).map_err(|error| Stop::usage(format!("{error:#}")))?;
-    if !target.addr.ip().is_loopback() && !arguments.allow_remote {
+    if !target.is_own() && !arguments.allow_remote {
         return Err(Stop::usage(format!(
             "{} is not on this machine: give --allow-remote if the server is yours",
-            target.addr
+            target.authority
         )));
+    }
+    let mut arguments = arguments;
+    // A rate says what is wanted.
+    if arguments.load.rate_per_s.is_some() && arguments.load.workload == Workload::default() {
+        arguments.load.workload = Workload::Paced;
     }
     let workload = arguments.load.workload;
     if !matches!(workload, Workload::PingPong | Workload::Window | Workload::Idle | Workload::Paced) {
@@ -69,78 +91,103 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
             workload.name()
         )));
     }
+    let program = Finder::new(arguments.runner_dir.clone(), build)?.find(&arguments.row)?;
+    let spec = spec(arguments, &target, &program)?;
+    resources::open_files([("this load", spec.load.connections)])?;
+    let expected = spec.load.expected() + Duration::from_millis(spec.load.warm_up_ms);
+    if expected > SLOW {
+        say(&format!("driving {} for about {}", spec.target, HumanDuration(expected)));
+    }
+    let client = Process::launch(program.command("drive", spec.to_args()), &[], limit(&spec));
+    let mut client = ClientConversation::with(client.map_err(Stop::failed)?);
+    match converse(&mut client) {
+        Ok((report, cpu_ns)) => {
+            if let Some(reason) = nothing_measured(&report, workload) {
+                return Err(Stop::failed(format!("{}: {reason}", spec.target)));
+            }
+            let seen = Seen::new(&report, &spec, cpu_ns);
+            print(&seen.text());
+            Ok(code(&report))
+        }
+        Err(reason) => {
+            let stderr = client.peer_mut().abandon();
+            let said = if stderr.is_empty() { String::new() } else { format!(": {stderr}") };
+            say(&format!("error: the client {reason}{said}"));
+            Ok(FAILED)
+        }
+    }
+}
+
+/// What the client is started with.
+fn spec(arguments: DriveArguments, target: &Target, program: &Program) -> Result<DriveSpec, Stop> {
     let tls = arguments.socket.tls || target.scheme == Some(Scheme::Wss);
     let url = match (target.scheme, tls) {
         (Some(_), _) => arguments.url,
         (None, false) => format!("ws://{}/", arguments.url),
         (None, true) => format!("wss://{}/", arguments.url),
     };
-    let pacing = arguments.pacing;
+    let DriveArguments { connecting, answer_timeout, skip, .. } = arguments;
+    let any_server = AnyServer { connecting, answer_timeout_ms: answer_timeout, skip };
+    let can = program.info.features.contains(&Feature::AnyServer);
+    if !can {
+        say(&format!(
+            "note: the row {} opens one connection after the other, does not read while it waits, and ends with the first \
+             failure; tokio does better",
+            program.row
+        ));
+    }
     let spec = DriveSpec {
         target: url,
         threads: 1,
-        pacing,
+        pacing: arguments.pacing,
         tls_cert: arguments.tls_cert,
+        any_server: can.then_some(any_server),
         load: arguments.load.try_into().map_err(Stop::usage)?,
         socket: SocketSpec { tls, ..arguments.socket },
     };
     spec.validate().map_err(Stop::usage)?;
-    resources::open_files([("this load", spec.load.connections)])?;
-    let program = Finder::new(arguments.runner_dir, build)?.find(&arguments.row)?;
-    let limit = spec.load.expected() * 3 + Duration::from_millis(spec.load.warm_up_ms) + SLACK;
-    let command = program.command("drive", spec.to_args());
-    let client = Process::launch(command, &[], limit).map_err(Stop::failed)?;
-    let mut client = ClientConversation::with(client);
-    match converse(&mut client).and_then(|report| text(&report, workload)) {
-        Ok(text) => {
-            print(&text);
-            Ok(OK)
-        }
-        Err(reason) => {
-            let stderr = client.peer_mut().abandon();
-            let said = if stderr.is_empty() { String::new() } else { format!(": {stderr}") };
-            eprintln!("error: the client {reason}{said}");
-            Ok(FAILED)
-        }
-    }
+    Ok(spec)
 }
 
-/// Lets the client go through its load, and returns what it saw.
-fn converse(client: &mut ClientConversation<Process>) -> Result<ClientReport, String> {
+/// How long the client may take: each of its steps with its own limit.
+fn limit(spec: &DriveSpec) -> Duration {
+    let (at_once, answer_timeout) = spec
+        .any_server
+        .map_or((1, Duration::ZERO), |any| (any.connecting, Duration::from_millis(any.answer_timeout_ms)));
+    let connecting = spec.socket.handshake_timeout() * spec.load.connections.div_ceil(at_once);
+    let phases = spec.load.expected() * 3 + Duration::from_millis(spec.load.warm_up_ms) + answer_timeout * 2;
+    connecting + phases + spec.socket.close_timeout() + SLACK
+}
+
+/// Lets the client go through its load; returns what it saw, and the CPU time that it used in the window.
+fn converse(client: &mut ClientConversation<Process>) -> Result<(ClientReport, Option<u64>), PeerError> {
     client.ready()?;
+    let before = client.peer_mut().sample();
     client.go(None)?;
     client.measured()?;
+    let after = client.peer_mut().sample();
     let report = client.finish()?;
-    if let Some(error) = report.errors.first() {
-        return Err(format!("found: {error} ({} connections failed)", report.failed_connections));
-    }
-    client.exit()?;
-    Ok(report)
+    // It ends with another code where a connection failed, which the report says better.
+    let _ = client.exit();
+    let cpu_ns = after.zip(before).map(|(after, before)| after.cpu_ns.saturating_sub(before.cpu_ns));
+    Ok((report, cpu_ns))
 }
 
-/// What the client saw, for a person.
-fn text(report: &ClientReport, workload: Workload) -> Result<String, String> {
-    let (series, what) = match workload {
-        Workload::Paced => (Series::FromIntended, "paced, latency from the intended instant"),
-        _ => (Series::RoundTrip, "closed loop"),
-    };
-    let seconds = report.elapsed_ns as f64 / 1e9;
-    let mut text = format!(
-        "{} verified round trips in {seconds:.2} s: {} ({what})\n",
-        report.units,
-        human(report.units as f64 / seconds, Unit::PerSecond),
-    );
-    if report.not_sent > 0 {
-        text += &format!("{} more were intended and could not be sent in time\n", report.not_sent);
+/// Why nothing at all was measured, where that is so: no connection got as far as a first answer.
+fn nothing_measured(report: &ClientReport, workload: Workload) -> Option<String> {
+    let answers = |class| report.tally.class(class).received_messages;
+    let has_answers = answers(Class::WarmUp) + answers(Class::Measured) > 0;
+    let first = report.failures.first().filter(|_| workload != Workload::Idle && !has_answers)?;
+    Some(format!("no connection got an answer; {} of them: {}", first.connections, first.first))
+}
+
+/// The exit code: wrong answers are worse than connections that failed.
+fn code(report: &ClientReport) -> u8 {
+    if report.failures.iter().any(|failure| failure.is_wrong_answer) {
+        VERIFICATION
+    } else if report.failed_connections > 0 || report.panics > 0 {
+        INCOMPLETE
+    } else {
+        OK
     }
-    if let Some(latency) = report.series.get(&series) {
-        let histogram = latency.histogram().map_err(|error| error.to_string())?;
-        for (label, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)] {
-            if let Some(ns) = latency.quantile_of_ns(&histogram, q) {
-                text += &format!("{label:>7}  {:>9}\n", human(ns as f64, Unit::Nanoseconds));
-            }
-        }
-        text += &format!("{:>7}  {:>9}\n", "max", human(latency.max_ns as f64, Unit::Nanoseconds));
-    }
-    Ok(text)
 }

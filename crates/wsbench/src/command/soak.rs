@@ -147,6 +147,7 @@ fn launch(
         threads: 1,
         pacing: Pacing::Timers,
         tls_cert: None,
+        any_server: None,
         load,
         socket: socket(client),
     };

@@ -86,6 +86,7 @@ pub fn meet(program: &Program, manner: Manner, size: Size) -> Outcome {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(text)?;
     let spec = DriveSpec {
         tls_cert: None,
+        any_server: None,
         target: listener.local_addr().map_err(text)?.to_string(),
         threads: 1,
         pacing: Pacing::default(),

@@ -43,6 +43,7 @@ fn all_accounted_for(server: &Program, client: &Program, connections: u32, messa
     probe::echo_nonce(addr, None, LIMIT)?;
     let spec = DriveSpec {
         tls_cert: None,
+        any_server: None,
         target: addr.to_string(),
         threads: 1,
         pacing: Pacing::default(),

@@ -129,6 +129,7 @@ fn check(program: &Program, case: &Case) -> Result<(), Fault> {
         threads: 1,
         pacing: Pacing::default(),
         tls_cert: None,
+        any_server: None,
         load: Load {
             kind: case.kind,
             payload_bytes: case.payload_bytes,

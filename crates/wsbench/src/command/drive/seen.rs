@@ -1,0 +1,131 @@
+//! What a client saw of a server, in words.
+
+use bench_core::{DriveSpec, protocol::ClientReport, spec::Workload};
+use histogram::{Distribution, Series};
+use units::{Unit, human};
+
+use crate::output::text::count;
+
+/// Share of the window from which a client's core counts as full.
+const FULL: f64 = 0.95;
+
+/// Lateness of the generator, at p99, that no latency of a WebSocket echo is sensitive to.
+const LATE_NS: u64 = 20_000;
+
+/// What a client saw.
+pub(super) struct Seen<'a> {
+    report: &'a ClientReport,
+    spec: &'a DriveSpec,
+    /// CPU time of the client in the window over its length; absent where the system does not tell.
+    busy: Option<f64>,
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn new(report: &'a ClientReport, spec: &'a DriveSpec, cpu_ns: Option<u64>) -> Seen<'a> {
+        let busy =
+            cpu_ns.filter(|_| report.elapsed_ns > 0).map(|cpu_ns| cpu_ns as f64 / report.elapsed_ns as f64);
+        Seen { report, spec, busy }
+    }
+
+    /// For a person.
+    pub(super) fn text(&self) -> String {
+        let figures = match self.workload() {
+            Workload::Idle => self.held(),
+            _ => self.round_trips() + &self.latency(),
+        };
+        figures + &self.limits() + &self.failures()
+    }
+
+    fn workload(&self) -> Workload {
+        self.spec.load.workload()
+    }
+
+    fn held(&self) -> String {
+        let all = u64::from(self.spec.load.connections);
+        let held = all.saturating_sub(self.report.failed_connections);
+        let seconds = self.spec.load.window_ms() as f64 / 1e3;
+        format!("{held} of {} held for {seconds:.2} s\n", count(all as usize, "connection"))
+    }
+
+    fn round_trips(&self) -> String {
+        let ClientReport { units, elapsed_ns, not_sent, .. } = *self.report;
+        let what = match self.workload() {
+            Workload::Paced => "paced, latency from the intended instant",
+            _ => "closed loop",
+        };
+        let seconds = elapsed_ns as f64 / 1e9;
+        let rate = if elapsed_ns > 0 { units as f64 / seconds } else { 0.0 };
+        let mut text = format!(
+            "{units} verified round trips in {seconds:.2} s: {} ({what})\n",
+            human(rate, Unit::PerSecond)
+        );
+        if not_sent > 0 {
+            text += &format!("{not_sent} more were intended and could not be sent in time\n");
+        }
+        text
+    }
+
+    fn latency(&self) -> String {
+        let series = match self.workload() {
+            Workload::Paced => Series::FromIntended,
+            _ => Series::RoundTrip,
+        };
+        let Some(latency) = self.report.series.get(&series) else { return String::new() };
+        let Ok(histogram) = latency.histogram() else { return String::new() };
+        let mut text = String::new();
+        for (label, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)] {
+            if let Some(ns) = latency.quantile_of_ns(&histogram, q) {
+                text += &format!("{label:>7}  {:>9}\n", human(ns as f64, Unit::Nanoseconds));
+            }
+        }
+        text += &format!("{:>7}  {:>9}\n", "max", human(latency.max_ns as f64, Unit::Nanoseconds));
+        if latency.over_range > 0 {
+            let longer = histogram::HIGHEST.as_secs() / 60;
+            text += &format!(
+                "{} took longer than {longer} minutes\n",
+                count(latency.over_range as usize, "round trip")
+            );
+        }
+        text
+    }
+
+    /// What the client itself was the limit of.
+    fn limits(&self) -> String {
+        let mut text = String::new();
+        if let Some(busy) = self.busy {
+            let full = if busy >= FULL && self.workload().is_closed_loop() {
+                ": rate and latency are its own as much as the server's"
+            } else {
+                ""
+            };
+            text += &format!("the client was {:.0} % busy{full}\n", busy * 100.0);
+        }
+        let p99 = |series| {
+            let distribution: &Distribution = self.report.series.get(&series)?;
+            distribution.quantile_of_ns(&distribution.histogram().ok()?, 0.99)
+        };
+        if let Some(lag) = p99(Series::GeneratorLag) {
+            let late = if lag > LATE_NS { ": part of the latency is the client's own" } else { "" };
+            let lag = human(lag as f64, Unit::Nanoseconds);
+            text += &format!("the client sent up to {lag} late at p99{late}\n");
+        }
+        text
+    }
+
+    fn failures(&self) -> String {
+        let ClientReport { failed_connections, failures, errors, .. } = self.report;
+        if *failed_connections == 0 {
+            return String::new();
+        }
+        let all = count(self.spec.load.connections as usize, "connection");
+        let mut text = format!("{failed_connections} of {all} failed:\n");
+        for failure in failures {
+            text += &format!("{:>7}  {} ({})\n", failure.connections, failure.kind, failure.first);
+        }
+        // A client that does not tell kinds apart quotes the first errors.
+        for error in errors.iter().filter(|_| failures.is_empty()) {
+            text += &format!("         {error}\n");
+        }
+        text
+    }
+}
