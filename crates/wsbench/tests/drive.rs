@@ -258,6 +258,24 @@ fn idle_connections_that_the_server_ends_are_counted() {
 }
 
 #[test]
+fn json_keeps_to_its_schema() {
+    let (code, json, stderr) = driven(ResetsTheFirst, "--connections 3 --messages 50 --format json");
+    assert_eq!(code, 5, "{stderr}");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let (_, schema, _) = run(&mut wsbench("schema drive"));
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert!(jsonschema::validator_for(&schema).unwrap().is_valid(&json), "{json:#}");
+    assert_eq!(
+        (json["failed_connections"].as_u64(), json["failures"][0]["connections"].as_u64()),
+        (Some(1), Some(1))
+    );
+    assert!(
+        json["units"].as_u64().unwrap() >= 100 && json["latency"]["p50_ns"].as_u64().unwrap() > 0,
+        "{json:#}"
+    );
+}
+
+#[test]
 fn a_greeting_is_named_and_can_be_left_out() {
     let (code, stdout, stderr) = driven(Greets, "--messages 5");
     assert_eq!(code, 3, "{stdout}{stderr}");

@@ -9,7 +9,7 @@ use bench_core::{
     row::BuildInfo,
     spec::{AnyServer, Feature, LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload},
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::HumanDuration;
 use trial::{ClientConversation, Peer, PeerError, Program, process::Process};
 use units::parse_millis;
@@ -23,12 +23,23 @@ use crate::{
 mod seen;
 
 use seen::Seen;
+pub use seen::schema;
 
 /// Time that starting the client may take, and whatever else the machine does.
 const SLACK: Duration = Duration::from_secs(20);
 
 /// A load that takes longer than this is announced.
 const SLOW: Duration = Duration::from_secs(2);
+
+/// How the figures are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Layout {
+    /// For a person
+    #[default]
+    Terminal,
+    /// One object, for programs
+    Json,
+}
 
 /// Flags of `drive`.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +64,9 @@ pub struct DriveArguments {
     /// Messages that the server sends on its own once a connection is open: they are read and left out
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u32,
+    /// How the figures are written
+    #[arg(long, value_enum, default_value_t)]
+    format: Layout,
     /// Allow a server that is not on this machine. Only use this against servers that are yours
     #[arg(long)]
     allow_remote: bool,
@@ -92,6 +106,7 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
         )));
     }
     let program = Finder::new(arguments.runner_dir.clone(), build)?.find(&arguments.row)?;
+    let layout = arguments.format;
     let spec = spec(arguments, &target, &program)?;
     resources::open_files([("this load", spec.load.connections)])?;
     let expected = spec.load.expected() + Duration::from_millis(spec.load.warm_up_ms);
@@ -106,7 +121,10 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
                 return Err(Stop::failed(format!("{}: {reason}", spec.target)));
             }
             let seen = Seen::new(&report, &spec, cpu_ns);
-            print(&seen.text());
+            print(&match layout {
+                Layout::Terminal => seen.text(),
+                Layout::Json => seen.json(),
+            });
             Ok(code(&report))
         }
         Err(reason) => {

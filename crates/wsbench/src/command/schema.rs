@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use trial::record::Line;
 
 use crate::{
-    command::compare,
+    command::{compare, drive},
     exit::{OK, Stop},
     output::{print::print, table::flat},
 };
@@ -12,7 +12,7 @@ use crate::{
 /// Flags of `schema`.
 #[derive(Args, Clone, Debug)]
 pub struct SchemaArguments {
-    /// Of a line of a result file, of `table --format json`, or of `compare --format json`
+    /// Of a line of a result file, of `table --format json`, of `compare --format json`, or of `drive --format json`
     #[arg(value_enum, default_value_t)]
     of: SchemaOf,
 }
@@ -27,6 +27,8 @@ enum SchemaOf {
     Table,
     /// What `compare --format json` prints
     Compare,
+    /// What `drive --format json` prints
+    Drive,
 }
 
 /// Prints a schema.
@@ -38,6 +40,7 @@ pub fn schema(arguments: &SchemaArguments) -> Result<u8, Stop> {
         SchemaOf::Record => schemars::schema_for!(Line),
         SchemaOf::Table => flat::schema(),
         SchemaOf::Compare => compare::schema(),
+        SchemaOf::Drive => drive::schema(),
     };
     let json = serde_json::to_string_pretty(&schema).map_err(|error| Stop::failed(error.to_string()))?;
     print(&(json + "\n"));

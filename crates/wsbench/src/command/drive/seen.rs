@@ -1,7 +1,13 @@
 //! What a client saw of a server, in words.
 
-use bench_core::{DriveSpec, protocol::ClientReport, spec::Workload};
+use bench_core::{
+    DriveSpec,
+    protocol::{ClientReport, Failures},
+    spec::Workload,
+};
 use histogram::{Distribution, Series};
+use schemars::JsonSchema;
+use serde::Serialize;
 use units::{Unit, human};
 
 use crate::output::text::count;
@@ -36,6 +42,54 @@ impl<'a> Seen<'a> {
         figures + &self.limits() + &self.failures()
     }
 
+    /// For programs.
+    pub(super) fn json(&self) -> String {
+        let ClientReport { units, elapsed_ns, not_sent, failed_connections, .. } = *self.report;
+        let latency = self.series().and_then(|series| {
+            let histogram = series.histogram().ok()?;
+            let at = |q| series.quantile_of_ns(&histogram, q);
+            Some(Latency {
+                p50_ns: at(0.5),
+                p90_ns: at(0.9),
+                p99_ns: at(0.99),
+                p99_9_ns: at(0.999),
+                p99_99_ns: at(0.9999),
+                max_ns: series.max_ns,
+                over_range: series.over_range,
+            })
+        });
+        let flat = Flat {
+            url: &self.spec.target,
+            workload: self.workload(),
+            connections: self.spec.load.connections,
+            payload_bytes: self.spec.load.payload_bytes,
+            units,
+            elapsed_ns,
+            rate_per_s: (elapsed_ns > 0).then(|| units as f64 * 1e9 / elapsed_ns as f64),
+            not_sent,
+            latency,
+            generator_lag_p99_ns: self.generator_lag_ns(),
+            client_busy_percent: self.busy.map(|busy| busy * 100.0),
+            failed_connections,
+            failures: &self.report.failures,
+        };
+        serde_json::to_string_pretty(&flat).expect("names and finite numbers are JSON") + "\n"
+    }
+
+    /// The latency that the workload is about.
+    fn series(&self) -> Option<&Distribution> {
+        let series = match self.workload() {
+            Workload::Paced => Series::FromIntended,
+            _ => Series::RoundTrip,
+        };
+        self.report.series.get(&series)
+    }
+
+    fn generator_lag_ns(&self) -> Option<u64> {
+        let lag = self.report.series.get(&Series::GeneratorLag)?;
+        lag.quantile_of_ns(&lag.histogram().ok()?, 0.99)
+    }
+
     fn workload(&self) -> Workload {
         self.spec.load.workload()
     }
@@ -66,11 +120,7 @@ impl<'a> Seen<'a> {
     }
 
     fn latency(&self) -> String {
-        let series = match self.workload() {
-            Workload::Paced => Series::FromIntended,
-            _ => Series::RoundTrip,
-        };
-        let Some(latency) = self.report.series.get(&series) else { return String::new() };
+        let Some(latency) = self.series() else { return String::new() };
         let Ok(histogram) = latency.histogram() else { return String::new() };
         let mut text = String::new();
         for (label, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)] {
@@ -100,11 +150,7 @@ impl<'a> Seen<'a> {
             };
             text += &format!("the client was {:.0} % busy{full}\n", busy * 100.0);
         }
-        let p99 = |series| {
-            let distribution: &Distribution = self.report.series.get(&series)?;
-            distribution.quantile_of_ns(&distribution.histogram().ok()?, 0.99)
-        };
-        if let Some(lag) = p99(Series::GeneratorLag) {
+        if let Some(lag) = self.generator_lag_ns() {
             let late = if lag > LATE_NS { ": part of the latency is the client's own" } else { "" };
             let lag = human(lag as f64, Unit::Nanoseconds);
             text += &format!("the client sent up to {lag} late at p99{late}\n");
@@ -128,4 +174,45 @@ impl<'a> Seen<'a> {
         }
         text
     }
+}
+
+/// What a client saw, as JSON gives it.
+#[derive(Serialize, JsonSchema)]
+struct Flat<'a> {
+    url: &'a str,
+    workload: Workload,
+    connections: u32,
+    payload_bytes: u64,
+    /// Round trips whose echo was verified.
+    units: u64,
+    elapsed_ns: u64,
+    rate_per_s: Option<f64>,
+    /// Paced: messages that were intended and could not be sent in time.
+    not_sent: u64,
+    /// Absent without a round trip. Paced: from the intended instant.
+    latency: Option<Latency>,
+    /// Paced: how late the client sent, at p99.
+    generator_lag_p99_ns: Option<u64>,
+    /// CPU time of the client in percent of one core.
+    client_busy_percent: Option<f64>,
+    failed_connections: u64,
+    failures: &'a [Failures],
+}
+
+/// Percentiles, each absent with too few samples for it.
+#[derive(Serialize, JsonSchema)]
+struct Latency {
+    p50_ns: Option<u64>,
+    p90_ns: Option<u64>,
+    p99_ns: Option<u64>,
+    p99_9_ns: Option<u64>,
+    p99_99_ns: Option<u64>,
+    max_ns: u64,
+    /// Samples above the range of the histogram.
+    over_range: u64,
+}
+
+/// The JSON Schema of `drive --format json`.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Flat<'static>)
 }
