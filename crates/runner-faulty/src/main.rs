@@ -8,9 +8,11 @@
 mod burn;
 mod busy;
 mod late;
+mod stdin;
 mod stdout;
 
 use std::{
+    ffi::OsString,
     io,
     net::SocketAddr,
     process::{ExitCode, abort, exit},
@@ -23,18 +25,20 @@ use std::{
 };
 
 use bench_core::{
-    ClientConnection, ClientTask, DriveSpec, Kind, Message, Network, Row, RowInfo, Runtime, ServeSpec,
+    ClientConnection, ClientTask, DriveSpec, Kind, Message, Network, Row, RowInfo, Rows, Runtime, ServeSpec,
     ServerTask, Socket, SocketError, SocketResult, Timer,
     payload::Class,
     protocol::{ClientReport, Control, Ready, ServerReport},
     row::BuildInfo,
     service::Service,
     spec::SocketSpec,
+    tally::Tally,
 };
 use burn::Burner;
 use bytes::Bytes;
 use nix::sys::signal::{Signal, raise};
 use runner_tokio::Tokio;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 /// A fault inside a connection strikes at this message, so that the readiness check still passes.
@@ -44,7 +48,26 @@ const STRIKES_AT: u64 = 100;
 const FOREVER: Duration = Duration::from_secs(600);
 
 fn main() -> ExitCode {
-    runner_cli::main(&[("faulty", &Faulty), ("tokio", &Faulty)], build())
+    let main = || runner_cli::main(ROWS, build());
+    let serves = std::env::args().nth(1).is_some_and(|command| command == "serve");
+    let code = match fault().as_str() {
+        "any-row" => Ok(runner_cli::main_from(std::env::args_os().map(own_row), ROWS, build())),
+        "held-stdout" if serves => stdout::through(stdout::hold_back, main),
+        "wrong-pid" if serves => stdout::through(stdout::change_pid, main),
+        "ignores-stdin" if serves => stdin::ignore().map(|()| main()),
+        _ => Ok(main()),
+    };
+    code.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+const ROWS: &Rows = &[("faulty", &Faulty), ("tokio", &Faulty)];
+
+/// An argument, with the name of a row of this runner in place of one that it does not have.
+fn own_row(argument: OsString) -> OsString {
+    if argument == "no-such-row" { "faulty".into() } else { argument }
 }
 
 /// The name of the fault.
@@ -74,7 +97,11 @@ struct Faulty;
 
 impl Row for Faulty {
     fn describe(&self) -> anyhow::Result<RowInfo> {
-        let version = if fault() == "no-version" { "" } else { "1" };
+        let version = match fault().as_str() {
+            "no-version" => "",
+            "typed-version" => "yes",
+            _ => "1",
+        };
         let info = RowInfo::new("faulty", version);
         match fault().as_str() {
             "unavailable" => anyhow::bail!("this machine has no faults"),
@@ -93,12 +120,19 @@ impl Row for Faulty {
             }
             fault => stdout::spoil(fault)?,
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = match fault().as_str() {
+            "two-threads" => {
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?
+            }
+            _ => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        };
         let mut served = runtime.block_on(bench_core::serve(FaultyRuntime, spec, ready))?;
         match fault().as_str() {
             "count" => served.tally.class_mut(Class::Measured).received_messages += 1,
             "bytes" => served.tally.class_mut(Class::Measured).sent_bytes += 1,
             "open" => served.open_at_end += 1,
+            "no-tally" => served.tally = Tally::default(),
+            "no-accepted" => (served.accepted, served.upgraded) = (0, 0),
             "dropped" => served.dropped_messages = u64::MAX,
             "probe-count" => served.tally.class_mut(Class::Probe).sent_messages = u64::MAX,
             "huge" => served.tally.class_mut(Class::Measured).received_messages = u64::MAX,
@@ -130,6 +164,9 @@ impl Row for Faulty {
         let mut drove = runner_tokio::ROWS[0].1.drive(spec, control)?;
         match fault().as_str() {
             "client-units" => drove.units += 1,
+            "client-no-units" => drove.units = 0,
+            "client-no-tally" => drove.tally = Tally::default(),
+            "client-counts-nothing" => (drove.units, drove.tally) = (0, Tally::default()),
             "client-count" => drove.tally.class_mut(Class::Measured).sent_messages += 1,
             "client-samples" => drove.series.values_mut().for_each(|series| series.count += 1),
             "client-histogram" => drove.series.values_mut().for_each(|series| series.hdr = "AAAA".to_owned()),
@@ -151,6 +188,9 @@ impl Network for FaultyRuntime {
     type Socket = FaultySocket<<Tokio as Network>::Socket>;
 
     fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        if fault() == "short-queue" {
+            SockRef::from(&listener).listen(1)?;
+        }
         Tokio::listen(listener)
     }
 
@@ -170,7 +210,7 @@ impl Network for FaultyRuntime {
     }
 
     fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
-        Tokio::set_nodelay(stream)
+        if fault() == "delays" { Ok(()) } else { Tokio::set_nodelay(stream) }
     }
 
     async fn server_handshake(stream: TcpStream, spec: &SocketSpec) -> SocketResult<(Service, Self::Socket)> {

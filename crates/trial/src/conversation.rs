@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bench_core::protocol::{ClientReport, Event, Measured, ServerReport};
 
-use crate::stage::{Peer, PeerError};
+use crate::stage::{Due, Peer, PeerError};
 
 /// A conversation with a process that serves.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl<P: Peer> ServerConversation<P> {
     /// # Errors
     /// When it ends, takes too long or prints anything else.
     pub fn listening(&mut self) -> Result<SocketAddr, PeerError> {
-        match self.0.event()? {
+        match next(&mut self.0, "listening")? {
             Event::Listening { addr, .. } => Ok(addr),
             other => Err(out_of_turn(&other, "listening")),
         }
@@ -35,7 +35,7 @@ impl<P: Peer> ServerConversation<P> {
     /// When it ends, takes too long or prints anything else.
     pub fn stop(&mut self) -> Result<ServerReport, PeerError> {
         self.0.end_input();
-        match self.0.event()? {
+        match next(&mut self.0, "served")? {
             Event::Served(report) => Ok(report),
             other => Err(out_of_turn(&other, "served")),
         }
@@ -46,7 +46,7 @@ impl<P: Peer> ServerConversation<P> {
     /// # Errors
     /// When it takes too long or exits with another code than 0.
     pub fn exit(&mut self) -> Result<(), PeerError> {
-        self.0.wait()
+        self.0.wait().map_err(|error| error.instead_of(Due::Exit))
     }
 }
 
@@ -65,7 +65,7 @@ impl<P: Peer> ClientConversation<P> {
     /// # Errors
     /// When it ends, takes too long or prints anything else.
     pub fn ready(&mut self) -> Result<(), PeerError> {
-        match self.0.event()? {
+        match next(&mut self.0, "ready")? {
             Event::Ready => Ok(()),
             other => Err(out_of_turn(&other, "ready")),
         }
@@ -88,7 +88,7 @@ impl<P: Peer> ClientConversation<P> {
     /// # Errors
     /// When the client ends, takes too long or prints anything else.
     pub fn measured(&mut self) -> Result<Measured, PeerError> {
-        match self.0.event()? {
+        match next(&mut self.0, "measured")? {
             Event::Measured(measured) => Ok(measured),
             other => Err(out_of_turn(&other, "measured")),
         }
@@ -101,7 +101,7 @@ impl<P: Peer> ClientConversation<P> {
     /// When it ends, takes too long or prints anything else.
     pub fn finish(&mut self) -> Result<ClientReport, PeerError> {
         self.0.tell("finish")?;
-        match self.0.event()? {
+        match next(&mut self.0, "drove")? {
             Event::Drove(report) => Ok(report),
             other => Err(out_of_turn(&other, "drove")),
         }
@@ -113,7 +113,7 @@ impl<P: Peer> ClientConversation<P> {
     /// # Errors
     /// When it takes too long or exits with another code than 0.
     pub fn exit(&mut self) -> Result<(), PeerError> {
-        self.0.wait()
+        self.0.wait().map_err(|error| error.instead_of(Due::Exit))
     }
 }
 
@@ -134,6 +134,11 @@ macro_rules! reach_the_peer {
 }
 
 reach_the_peer!(ServerConversation, ClientConversation);
+
+/// The next event, where one of the name `due` is expected.
+fn next(peer: &mut impl Peer, due: &'static str) -> Result<Event, PeerError> {
+    peer.event().map_err(|error| error.instead_of(Due::Event(due)))
+}
 
 fn out_of_turn(came: &Event, due: &'static str) -> PeerError {
     PeerError::OutOfTurn { came: came.name(), due }

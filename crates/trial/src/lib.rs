@@ -35,4 +35,4 @@ pub use program::{DescribeError, Program};
 pub use run::run;
 pub use sample::{MachineSample, Sample};
 pub use setup::Setup;
-pub use stage::{Ending, Peer, PeerError, Stage, StageError};
+pub use stage::{Due, Ending, Limit, Peer, PeerError, Stage, StageError};

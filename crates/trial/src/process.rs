@@ -21,7 +21,7 @@ use crate::{
     probe,
     program::Program,
     sample::{MachineSample, MachineSampler, Sample, sample},
-    stage::{Ending, Peer, PeerError, Stage, StageError},
+    stage::{Ending, Limit, Peer, PeerError, Stage, StageError},
 };
 
 /// Longest line a runner may print. A report with its histograms takes some ten kilobytes.
@@ -70,7 +70,7 @@ impl<'a> Processes<'a> {
         counts: bool,
         limit: Duration,
     ) -> Processes<'a> {
-        let deadline = Deadline { at: Instant::now() + limit, limit };
+        let deadline = Deadline::after(Limit::Trial(limit));
         Processes { server, client, cores, machine, counts, deadline, tls_cert: None }
     }
 
@@ -112,10 +112,16 @@ impl Stage for Processes<'_> {
 #[derive(Clone, Copy, Debug)]
 struct Deadline {
     at: Instant,
-    limit: Duration,
+    limit: Limit,
 }
 
 impl Deadline {
+    /// As long from now as the limit is.
+    fn after(limit: Limit) -> Deadline {
+        let (Limit::Trial(length) | Limit::Step(length)) = limit;
+        Deadline { at: Instant::now() + length, limit }
+    }
+
     fn left(&self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
@@ -189,7 +195,12 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn launch(command: Command, cores: &[u32], limit: Duration) -> Result<Process, StageError> {
-        Process::start(command, cores, Deadline { at: Instant::now() + limit, limit })
+        Process::start(command, cores, Deadline::after(Limit::Trial(limit)))
+    }
+
+    /// Gives it so long from now for what it is asked next, in place of what was left of its limit.
+    pub fn allow(&mut self, limit: Duration) {
+        self.deadline = Deadline::after(Limit::Step(limit));
     }
 
     /// The process's id.
@@ -231,9 +242,16 @@ impl Process {
 impl Peer for Process {
     fn event(&mut self) -> Result<Event, PeerError> {
         match self.lines.recv_timeout(self.deadline.left()) {
-            Ok(Ok(line)) => serde_json::from_str(&line).map_err(|error| {
-                PeerError::Printed(format!("`{}`, which is no event: {error}", shortened(&line)))
-            }),
+            Ok(Ok(line)) => match serde_json::from_str(&line) {
+                // Its cost is read by the id that it was started with.
+                Ok(Event::Listening { pid, .. }) if pid != self.id => {
+                    Err(PeerError::OtherProcess { serves: pid, started: self.id })
+                }
+                Ok(event) => Ok(event),
+                Err(error) => {
+                    Err(PeerError::Printed(format!("`{}`, which is no event: {error}", shortened(&line))))
+                }
+            },
             Ok(Err(reason)) => Err(reason),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(self.too_long()),
             Err(mpsc::RecvTimeoutError::Disconnected) => {

@@ -103,14 +103,22 @@ impl Program {
     }
 }
 
-struct Output {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+/// What a program printed until its end, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Its exit code; none where a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it told a person.
+    pub stderr: String,
 }
 
-/// Runs a command to its end; one that takes longer is ended.
-fn output_within(mut command: Command, limit: Duration) -> io::Result<Output> {
+/// Runs a command to its end, with no input; one that takes longer than `limit` is ended.
+///
+/// # Errors
+/// When it cannot be started or takes too long.
+pub fn output_within(mut command: Command, limit: Duration) -> io::Result<Output> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     // Both pipes are read to their end on threads of their own, so that a full one never holds the child up.
     let stdout = drain(child.stdout.take());

@@ -147,7 +147,7 @@ fn at<E: Display>(step: Step) -> impl Fn(E) -> Failure {
 fn by(role: Role, step: Step) -> impl Fn(PeerError) -> Stopped {
     move |error| {
         let failure = Failure { step, message: format!("the {role} {error}") };
-        let ended = if let PeerError::Ended(ending) = error { Some((role, ending)) } else { None };
+        let ended = error.ending().map(|ending| (role, ending));
         Stopped { failure, ended }
     }
 }

@@ -38,10 +38,26 @@ pub enum PeerError {
     #[error("ended with {0}")]
     Failed(ExitStatus),
     /// It took too long.
-    #[error("did not get there within the trial's {} s and was ended", .limit.as_secs_f64())]
+    #[error("did not get there within {limit} and was ended")]
     TooLong {
-        /// What a trial may take.
-        limit: Duration,
+        /// What it was allowed.
+        limit: Limit,
+    },
+    /// Something else came than what it was expected to do.
+    #[error("{came}; {due} was due")]
+    Instead {
+        /// What came.
+        came: Box<PeerError>,
+        /// What it was expected to do.
+        due: Due,
+    },
+    /// Another process does the work than the one whose cost is read.
+    #[error("is process {serves} and not the one that was started ({started}): put `exec` into the script")]
+    OtherProcess {
+        /// The process that says that it serves.
+        serves: u32,
+        /// The process that was started.
+        started: u32,
     },
     /// It printed something other than an event.
     #[error("printed {0}")]
@@ -71,6 +87,73 @@ pub enum PeerError {
     /// The system does not say whether it has ended.
     #[error("cannot be waited for: {0}")]
     NotWaitedFor(io::Error),
+}
+
+impl PeerError {
+    /// The same, with what was expected of the process, unless the error says that already.
+    pub(crate) fn instead_of(self, due: Due) -> PeerError {
+        match self {
+            PeerError::Ended(_)
+            | PeerError::TooLong { .. }
+            | PeerError::Printed(_)
+            | PeerError::OutputClosed => PeerError::Instead { came: Box::new(self), due },
+            _ => self,
+        }
+    }
+
+    /// How the process ended, if that is what is wrong.
+    pub fn ending(&self) -> Option<Ending> {
+        match self {
+            PeerError::Ended(ending) => Some(*ending),
+            PeerError::Instead { came, .. } => came.ending(),
+            _ => None,
+        }
+    }
+
+    /// Whether it took too long.
+    pub fn is_too_long(&self) -> bool {
+        match self {
+            PeerError::TooLong { .. } => true,
+            PeerError::Instead { came, .. } => came.is_too_long(),
+            _ => false,
+        }
+    }
+}
+
+/// What is expected of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// An event of this name.
+    Event(&'static str),
+    /// Its end.
+    Exit,
+}
+
+impl fmt::Display for Due {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Due::Event(name) => write!(formatter, "`{name}`"),
+            Due::Exit => formatter.write_str("its exit"),
+        }
+    }
+}
+
+/// What a process is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// So long for the whole trial.
+    Trial(Duration),
+    /// So long for what it was asked last.
+    Step(Duration),
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::Trial(limit) => write!(formatter, "the trial's {} s", limit.as_secs_f64()),
+            Limit::Step(limit) => write!(formatter, "{} s", limit.as_secs_f64()),
+        }
+    }
 }
 
 /// How a process ended by itself.

@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     probe::ProbeError,
     sample::{MachineSample, Sample},
-    stage::StageError,
+    stage::{Limit, StageError},
 };
 
 type Log = Rc<RefCell<Vec<String>>>;
@@ -34,7 +34,7 @@ fn killed() -> PeerError {
 }
 
 fn too_long() -> PeerError {
-    PeerError::TooLong { limit: Duration::from_secs(1) }
+    PeerError::TooLong { limit: Limit::Trial(Duration::from_secs(1)) }
 }
 
 fn garbage() -> PeerError {

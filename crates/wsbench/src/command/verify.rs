@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::mpsc, thread, time::Duration};
 
 use bench_core::{row::BuildInfo, spec::Workload};
 use clap::Args;
+use trial::Program;
 
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},
@@ -12,10 +13,14 @@ use crate::{
 };
 
 mod clients;
+mod described;
 pub mod fault;
 mod findings;
 mod frames;
 mod messages;
+#[cfg(target_os = "linux")]
+mod process;
+mod running;
 mod server;
 pub mod wire;
 
@@ -47,26 +52,9 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
     let mut text = String::new();
     let mut failed = false;
     for program in &rows.programs {
-        let finished = announce_when_slow(&program.row);
-        let server = server::server(program);
-        let drives = program.info.workloads.contains(&Workload::PingPong);
-        let client = if drives { clients::client(program) } else { Findings::default() };
-        drop(finished);
-        let faults: Vec<String> = server.faults.into_iter().chain(client.faults).collect();
-        failed |= !faults.is_empty();
-        if faults.is_empty() {
-            let client_checks =
-                if drives { format!("client {}", client.checks) } else { "no client".to_owned() };
-            text += &format!(
-                "{}: all {} checks passed (server {}, {client_checks})\n",
-                program.row,
-                server.checks + client.checks,
-                server.checks
-            );
-        }
-        for fault in faults {
-            text += &format!("{}: FAILED: {fault}\n", program.row);
-        }
+        let (sound, lines) = verify_row(program);
+        failed |= !sound;
+        text += &lines;
     }
     for (row, reason) in &rows.unavailable {
         text += &format!("{row}: not available: {reason}\n");
@@ -80,6 +68,36 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
         (false, true) => INCOMPLETE,
         (false, false) => OK,
     })
+}
+
+/// Whether a row is sound, and the lines about it.
+fn verify_row(program: &Program) -> (bool, String) {
+    let finished = announce_when_slow(&program.row);
+    let described = described::described(program);
+    let server = server::server(program);
+    let drives = program.info.workloads.contains(&Workload::PingPong);
+    let client = if drives { clients::client(program) } else { Findings::default() };
+    drop(finished);
+    let row = &program.row;
+    let parts = [&server, &client, &described];
+    let sound = parts.iter().all(|findings| findings.faults.is_empty());
+    let mut text = String::new();
+    if sound {
+        let of_client = if drives { format!("client {}", client.checks) } else { "no client".to_owned() };
+        text += &format!(
+            "{row}: all {} checks passed (server {}, {of_client}, description {})\n",
+            parts.iter().map(|findings| findings.checks).sum::<usize>(),
+            server.checks,
+            described.checks
+        );
+    }
+    for fault in parts.iter().flat_map(|findings| &findings.faults) {
+        text += &format!("{row}: FAILED: {fault}\n");
+    }
+    for note in parts.iter().flat_map(|findings| &findings.notes) {
+        text += &format!("{row}: note: {note}\n");
+    }
+    (sound, text)
 }
 
 /// Says on stderr what takes so long, unless the returned end is dropped before.

@@ -9,7 +9,9 @@ use std::{
 use bench_core::{
     DriveSpec, Kind,
     payload::Class,
+    protocol::Measured,
     spec::{Load, Pacing, PingPong, SocketSpec, Work},
+    tally::Tally,
 };
 use trial::{ClientConversation, Peer, Program, process::Process};
 use tungstenite::handshake::derive_accept_key;
@@ -17,6 +19,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::{
     fault::{Fault, fault},
     findings::{Findings, LIMIT, TIMED_OUT_CHECKS},
+    running::quoted,
     wire::{
         BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Wire, close_payload, part_of_handshake,
         unmasked,
@@ -171,20 +174,20 @@ fn check(program: &Program, case: &Case) -> Result<(), Fault> {
 
 /// Lets the row's client go through the load.
 fn drive(program: &Program, spec: &DriveSpec, case: &Case) -> Result<(), Fault> {
-    let client = Process::launch(program.command("drive", spec.to_args()), &[], LIMIT)?;
+    let mut client = Process::launch(program.command("drive", spec.to_args()), &[], LIMIT)?;
+    client.allow(LIMIT);
     let mut client = ClientConversation::with(client);
     let result = converse(&mut client, case);
     result.map_err(|reason| {
         let stderr = client.peer_mut().abandon();
-        let said = if stderr.is_empty() { String::new() } else { format!(": {stderr}") };
-        fault!("the client {reason}{said}")
+        fault!("the client {reason}{}", quoted(&stderr))
     })
 }
 
 fn converse(client: &mut ClientConversation<Process>, case: &Case) -> Result<(), Fault> {
     client.ready()?;
     client.go(None)?;
-    client.measured()?;
+    let measured = client.measured()?;
     let report = client.finish()?;
     let exit = client.exit();
     if let Some(error) = report.errors.first() {
@@ -193,6 +196,19 @@ fn converse(client: &mut ClientConversation<Process>, case: &Case) -> Result<(),
     exit?;
     if report.failed_connections > 0 || report.panics > 0 {
         return Err(fault!("counted {} failed connections", report.failed_connections));
+    }
+    if (report.units, &report.tally) == (0, &Tally::default()) {
+        return Err(fault!(
+            "counts nothing: `drove` has 0 units and an empty tally after {} messages",
+            case.messages
+        ));
+    }
+    if measured.units != case.messages || measured.elapsed_ns == 0 {
+        let Measured { units, elapsed_ns } = measured;
+        return Err(fault!(
+            "reported {units} units in {elapsed_ns} ns by `measured` for {} messages",
+            case.messages
+        ));
     }
     let count = report.tally.class(Class::Measured);
     let bytes = case.messages * case.payload_bytes;

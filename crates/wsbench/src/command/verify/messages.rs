@@ -13,7 +13,8 @@ use tungstenite::{Bytes, Error, HandshakeError, Message, WebSocket};
 
 use super::fault::{Fault, fault};
 
-fn connect(addr: SocketAddr, path: &str, deadline: Instant) -> Result<WebSocket<TcpStream>, Fault> {
+/// Connects and upgrades.
+pub fn connect(addr: SocketAddr, path: &str, deadline: Instant) -> Result<WebSocket<TcpStream>, Fault> {
     // Every single read may take what is left of the check's time.
     let limit = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     let stream = TcpStream::connect_timeout(&addr, limit).and_then(|stream| {
@@ -33,9 +34,17 @@ fn connect(addr: SocketAddr, path: &str, deadline: Instant) -> Result<WebSocket<
     }
 }
 
-fn exchange(socket: &mut WebSocket<TcpStream>, message: Message) -> Result<Message, Fault> {
+/// Sends a message and reads the next one.
+pub fn exchange(socket: &mut WebSocket<TcpStream>, message: Message) -> Result<Message, Fault> {
     socket.send(message).map_err(|error| fault!("sending failed: {error}"))?;
     read(socket)
+}
+
+/// Ends a connection by a closing handshake, as far as the server takes part in it.
+pub fn close_politely(socket: &mut WebSocket<TcpStream>) {
+    // Another check looks at how connections end.
+    let _ = socket.close(None);
+    while socket.read().is_ok() {}
 }
 
 fn read(socket: &mut WebSocket<TcpStream>) -> Result<Message, Fault> {
@@ -204,7 +213,6 @@ pub fn counted(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
         let message = Message::text(text);
         expect_same(&message, &exchange(&mut socket, message.clone())?)?;
     }
-    socket.close(None).map_err(|error| fault!("sending failed: {error}"))?;
-    while socket.read().is_ok() {}
+    close_politely(&mut socket);
     Ok(())
 }

@@ -1,21 +1,18 @@
 //! Checks of a row's server.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Instant};
 
-use bench_core::{ServeSpec, payload::Class, protocol::ServerReport, spec::SocketSpec};
-use trial::{Program, ServerConversation, probe, process::Process};
+use bench_core::{payload::Class, protocol::ServerReport, tally::Tally};
+use trial::{Program, probe};
 
+#[cfg(target_os = "linux")]
+use super::process;
 use super::{
     fault::{Fault, fault},
     findings::{Findings, LIMIT, TIMED_OUT_CHECKS},
     frames, messages,
+    running::Running,
 };
-
-/// Longest time for the server of a row.
-const SERVER_LIMIT: Duration = Duration::from_secs(120);
 
 /// One check of a server.
 struct Check {
@@ -91,13 +88,14 @@ pub fn basics(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
 /// What is wrong with a row's server.
 pub(super) fn server(program: &Program) -> Findings {
     let mut findings = Findings::default();
-    let (mut server, addr) = match start(program) {
-        Ok(started) => started,
+    let mut server = match Running::start(program) {
+        Ok(server) => server,
         Err(reason) => {
-            findings.add("start", Err(fault!("the server {reason}")));
+            findings.add("start", Err(reason));
             return findings;
         }
     };
+    let addr = server.addr();
     let offers = |service: &str| program.info.services.iter().any(|own| own == service);
     let is_due = |check: &&Check| match check.scope {
         Scope::Basic | Scope::Full => true,
@@ -111,35 +109,49 @@ pub(super) fn server(program: &Program) -> Findings {
         if timed_out == TIMED_OUT_CHECKS {
             let reason = format!("{name} was the last: {timed_out} checks took {} s each", LIMIT.as_secs());
             findings.add("server", Err(Fault::Wrong(reason)));
+            findings.note_stderr("server", &server.said());
             return findings;
         }
     }
     let sound = findings.faults.is_empty();
-    let report = server.stop().and_then(|report| server.exit().map(|()| report));
-    let result = report.map_err(|reason| fault!("the server {reason}")).and_then(|report| {
-        match report.panics {
-            0 if sound => counts(&report),
-            // What was lost in a check that failed cannot have been counted.
-            0 => Ok(()),
-            panics => Err(fault!("{panics} panics in the server")),
-        }
+    let stopped = server.stop();
+    let stops = stopped.is_ok();
+    let result = stopped.and_then(|report| match report.panics {
+        0 if sound => counts(&report),
+        // What was lost in a check that failed cannot have been counted.
+        0 => Ok(()),
+        panics => Err(fault!("{panics} panics in the server")),
     });
     findings.add("counts and end", result);
+    if stops {
+        if !findings.faults.is_empty() {
+            findings.note_stderr("server", &server.said());
+        }
+        // One that does not stop would only not stop again.
+        #[cfg(target_os = "linux")]
+        process::checks(program, &mut findings);
+        #[cfg(not(target_os = "linux"))]
+        findings.notes.push("the accept queue, TCP_NODELAY and threads are checked on Linux only".to_owned());
+    }
     findings
-}
-
-fn start(program: &Program) -> Result<(ServerConversation<Process>, SocketAddr), String> {
-    let defaults = SocketSpec::default();
-    let socket = SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults };
-    let spec = ServeSpec::on_loopback(1, socket);
-    let server = Process::launch(program.command("serve", spec.to_args()), &[], SERVER_LIMIT)?;
-    let mut server = ServerConversation::with(server);
-    let addr = server.listening()?;
-    Ok((server, addr))
 }
 
 /// The server has counted what was sent to it, where that is known.
 fn counts(served: &ServerReport) -> Result<(), Fault> {
+    if served.tally == Tally::default() {
+        return Err(fault!(
+            "`served` counts nothing: its tally is empty, and {} measured messages came",
+            messages::COUNTED
+        ));
+    }
+    // Of all checks, those on the handshake alone open more.
+    if served.upgraded == 0 || served.accepted < served.upgraded {
+        return Err(fault!(
+            "`served` counts {} accepted connections, of which {} were upgraded, and there were more",
+            served.accepted,
+            served.upgraded
+        ));
+    }
     for (class, messages, bytes) in [
         (Class::Measured, messages::COUNTED, Some(messages::COUNTED * messages::COUNTED_BYTES)),
         // The nonce's length is its own affair.

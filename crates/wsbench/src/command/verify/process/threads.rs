@@ -1,0 +1,120 @@
+//! How many threads of a server work.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::TcpStream,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use tungstenite::{Message, WebSocket};
+
+use super::super::{
+    fault::{Fault, fault},
+    findings::{Seen, deadline},
+    messages,
+    running::Running,
+};
+
+/// Connections of the load: enough that a second worker finds work.
+const CONNECTIONS: usize = 8;
+
+/// What a server does only at first is not looked at, such as the compilation of its hot code.
+const WARM_UP: Duration = Duration::from_millis(200);
+
+/// How long threads are looked at: some ten of the kernel's ticks, by which it counts.
+const WINDOW: Duration = Duration::from_millis(300);
+
+/// Less than this says nothing about who works, in nanoseconds.
+const LEAST_CPU_NS: u64 = 20_000_000;
+
+/// In percent of what all threads of a process use, what a thread uses that works.
+const WORKS_PERCENT: u64 = 10;
+
+/// A row of one thread leaves the work to one thread. Otherwise it has two cores where other rows have one.
+///
+/// A row with a thread for each connection has as many that work as it has connections, one at a time where it is
+/// measured, on one core. Such a one is known by the threads that connections bring, and asked with one connection.
+pub(super) fn one_works(server: &Running) -> Result<Seen, Fault> {
+    let idle = match cpu_ns(server.id()) {
+        Ok(idle) => idle.len(),
+        Err(error) => {
+            return Ok(Seen::Unseen(format!("the system does not show the threads' times: {error}")));
+        }
+    };
+    let mut sockets = (0..CONNECTIONS)
+        .map(|_| messages::connect(server.addr(), "/echo", deadline()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let open = cpu_ns(server.id()).map_err(gone)?.len();
+    if open >= idle + CONNECTIONS {
+        sockets.drain(1..).for_each(|mut socket| messages::close_politely(&mut socket));
+    }
+    let connections = sockets.len();
+    let used = under_load(server.id(), &mut sockets)?;
+    sockets.iter_mut().for_each(messages::close_politely);
+    let all: u64 = used.iter().sum();
+    if all < LEAST_CPU_NS {
+        return Ok(Seen::Unseen(format!("the server used only {} µs of CPU time", all / 1_000)));
+    }
+    let working: Vec<u64> =
+        used.iter().map(|ns| ns * 100 / all).filter(|share| *share >= WORKS_PERCENT).collect();
+    if working.len() < 2 {
+        return Ok(Seen::Sound);
+    }
+    let shares: Vec<String> = working.iter().map(|share| format!("{share} %")).collect();
+    Err(fault!(
+        "`max_threads` is 1, and with {connections} connections {} threads work ({} of the CPU time)",
+        working.len(),
+        shares.join(" and ")
+    ))
+}
+
+/// What each thread of the server uses while every connection echoes one message after the other.
+fn under_load(process: u32, sockets: &mut [WebSocket<TcpStream>]) -> Result<Vec<u64>, Fault> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let echoing: Vec<_> =
+            sockets.iter_mut().map(|socket| scope.spawn(|| echo_until(&over, socket))).collect();
+        thread::sleep(WARM_UP);
+        let before = cpu_ns(process);
+        thread::sleep(WINDOW);
+        let after = cpu_ns(process);
+        over.store(true, Relaxed);
+        for echoing in echoing {
+            echoing.join().unwrap_or_else(|_| Err(fault!("the verifying client panicked")))?;
+        }
+        let before = before.map_err(gone)?;
+        let grown =
+            |(thread, ns): (String, u64)| ns.saturating_sub(before.get(&thread).copied().unwrap_or(0));
+        Ok(after.map_err(gone)?.into_iter().map(grown).collect())
+    })
+}
+
+fn echo_until(over: &AtomicBool, socket: &mut WebSocket<TcpStream>) -> Result<(), Fault> {
+    while !over.load(Relaxed) {
+        messages::exchange(socket, Message::text("who carries this message"))?;
+    }
+    Ok(())
+}
+
+/// CPU time of each thread of a process, by its number, in nanoseconds.
+fn cpu_ns(process: u32) -> io::Result<BTreeMap<String, u64>> {
+    let mut threads = BTreeMap::new();
+    for task in fs::read_dir(format!("/proc/{process}/task"))?.flatten() {
+        let text = match fs::read_to_string(task.path().join("schedstat")) {
+            Ok(text) => text,
+            // A thread that has ended since works no more.
+            Err(_) if !task.path().exists() => continue,
+            Err(error) => return Err(error),
+        };
+        let ns = text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+        threads.insert(task.file_name().to_string_lossy().into_owned(), ns);
+    }
+    Ok(threads)
+}
+
+fn gone(error: io::Error) -> Fault {
+    fault!("the server's threads cannot be read any more: {error}")
+}
