@@ -222,9 +222,9 @@ fn verify_names_what_is_wrong() {
         ("count", "40 measured messages were received by the server, and it counted 41"),
         ("panic", "panics in the server"),
         ("garbage", "start: the server printed"),
-        ("hang", "2 checks took 10 s each"),
+        ("hang", "2 checks took 5 s each"),
         ("client-crash", "client: 64 KiB: the client ended early (signal: 6"),
-        ("client-hang", "binary was the last: 2 took 10 s each"),
+        ("client-hang", "binary was the last: 2 took 5 s each"),
     ];
     // Side by side, because some of them wait for the limit of a check.
     std::thread::scope(|scope| {

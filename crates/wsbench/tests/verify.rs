@@ -74,6 +74,10 @@ fn names(fault: &str, expected: &[&str]) -> Result<(), Failed> {
     let started = Instant::now();
     let (code, stdout, stderr) = run(&mut command);
     assert!(started.elapsed() < SOON, "it took {:?}", started.elapsed());
+    // A sandbox may hide the sockets or the threads of another process.
+    if stdout.contains("was not checked: the system does not show") {
+        return Ok(());
+    }
     assert_eq!(code, 3, "{stdout}{stderr}");
     for text in expected {
         assert!(stdout.contains(text), "`{text}` is missing in\n{stdout}");

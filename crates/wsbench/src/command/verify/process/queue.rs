@@ -9,6 +9,7 @@ use std::{
 
 use bench_core::net::BACKLOG;
 use nix::{
+    errno::Errno,
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -44,7 +45,12 @@ pub(super) fn is_long(server: &Running) -> Result<Seen, Fault> {
     };
     let waiting = connect(server.addr(), due);
     drop(stopped);
-    let waiting = waiting?;
+    let waiting = match waiting {
+        Err(error) if is_out_of_files(&error) => {
+            return Ok(Seen::Unseen(format!("it needs {due} open files (`ulimit -n`): {error}")));
+        }
+        waiting => waiting.map_err(|error| fault!("a connection cannot be opened: {error}"))?,
+    };
     if waiting.len() >= due {
         return Ok(Seen::Sound);
     }
@@ -55,16 +61,22 @@ pub(super) fn is_long(server: &Running) -> Result<Seen, Fault> {
 }
 
 /// Connects until there are so many connections or until one has to wait.
-fn connect(addr: SocketAddr, due: usize) -> Result<Vec<TcpStream>, Fault> {
+fn connect(addr: SocketAddr, due: usize) -> io::Result<Vec<TcpStream>> {
     let mut waiting = Vec::with_capacity(due);
     while waiting.len() < due {
         match TcpStream::connect_timeout(&addr, CONNECT_LIMIT) {
             Ok(stream) => waiting.push(stream),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
-            Err(error) => return Err(fault!("connection {} cannot be opened: {error}", waiting.len() + 1)),
+            Err(error) => return Err(error),
         }
     }
     Ok(waiting)
+}
+
+/// Whether this process, or the system, has no file left for a connection.
+fn is_out_of_files(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
 }
 
 /// A process that stands still until this is dropped.

@@ -30,7 +30,9 @@ const WINDOW: Duration = Duration::from_millis(300);
 /// Less than this says nothing about who works, in nanoseconds.
 const LEAST_CPU_NS: u64 = 20_000_000;
 
-/// In percent of what all threads of a process use, what a thread uses that works.
+/// In percent of what all threads of a process use, what a thread uses that works. Of the rows of one thread, helpers took
+/// at most 0.3 % where there is an I/O thread (smol, async-std) and 0.9 % under a garbage collector (Node.js); of two
+/// workers the idler one took 48 %. The limit is far from both.
 const WORKS_PERCENT: u64 = 10;
 
 /// A row of one thread leaves the work to one thread. Otherwise it has two cores where other rows have one.
@@ -41,7 +43,7 @@ pub(super) fn one_works(server: &Running) -> Result<Seen, Fault> {
     let idle = match cpu_ns(server.id()) {
         Ok(idle) => idle.len(),
         Err(error) => {
-            return Ok(Seen::Unseen(format!("the system does not show the threads' times: {error}")));
+            return Ok(Seen::Unseen(format!("the system does not show its threads: {error}")));
         }
     };
     let mut sockets = (0..CONNECTIONS)
