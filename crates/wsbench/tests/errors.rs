@@ -202,6 +202,7 @@ const SERVERS: &[&str] = &[
     "dropped",
     "open",
     "never-stops",
+    "wrong-pid",
 ];
 
 const CLIENTS: &[&str] = &[
@@ -254,6 +255,7 @@ fn masked(message: &str, folder: &Path) -> String {
         ("200 in ", " ns"),
         ("201 in ", " ns"),
         ("another machine than its run (", ")"),
+        ("the one that was started (", ")"),
     ] {
         text = masked_between(&text, before, after);
     }
