@@ -41,7 +41,7 @@ const WORKS_PERCENT: u64 = 10;
 /// measured, on one core. Such a one is known by the threads that connections bring, and asked with one connection.
 pub(super) fn one_works(server: &Running) -> Result<Seen, Fault> {
     let idle = match cpu_ns(server.id()) {
-        Ok(idle) => idle.len(),
+        Ok(idle) => idle,
         Err(error) => {
             return Ok(Seen::Unseen(format!("the system does not show its threads: {error}")));
         }
@@ -49,8 +49,9 @@ pub(super) fn one_works(server: &Running) -> Result<Seen, Fault> {
     let mut sockets = (0..CONNECTIONS)
         .map(|_| messages::connect(server.addr(), "/echo", deadline()))
         .collect::<Result<Vec<_>, _>>()?;
-    let open = cpu_ns(server.id()).map_err(gone)?.len();
-    if open >= idle + CONNECTIONS {
+    // By their numbers: the thread of an earlier connection may still be about to end.
+    let brought = cpu_ns(server.id()).map_err(gone)?.into_keys().filter(|thread| !idle.contains_key(thread));
+    if brought.count() >= CONNECTIONS {
         sockets.drain(1..).for_each(|mut socket| messages::close_politely(&mut socket));
     }
     let connections = sockets.len();
