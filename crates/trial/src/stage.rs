@@ -44,7 +44,7 @@ pub enum PeerError {
         limit: Limit,
     },
     /// Something else came than what it was expected to do.
-    #[error("{came}; {due} was due")]
+    #[error("{}", instead(.came, *.due))]
     Instead {
         /// What came.
         came: Box<PeerError>,
@@ -135,6 +135,17 @@ impl fmt::Display for Due {
             Due::Event(name) => write!(formatter, "`{name}`"),
             Due::Exit => formatter.write_str("its exit"),
         }
+    }
+}
+
+/// What came, with what was due.
+fn instead(came: &PeerError, due: Due) -> String {
+    match (came, due) {
+        (PeerError::TooLong { limit }, Due::Event(_)) => {
+            format!("did not report {due} within {limit} and was ended")
+        }
+        (PeerError::TooLong { limit }, Due::Exit) => format!("did not exit within {limit} and was ended"),
+        _ => format!("{came}; {due} was due"),
     }
 }
 

@@ -23,16 +23,16 @@ const SOON: Duration = Duration::from_secs(15);
 
 /// What a runner does wrong, and what `verify` has to say of it.
 const FAULTS: &[(&str, &[&str])] = &[
-    ("never-ready", &["start: the server did not get there within 5 s", "`listening` was due"]),
+    ("never-ready", &["start: the server did not report `listening` within 5 s and was ended"]),
     ("early-exit", &["start: the server ended early (exit status: 0); `listening` was due"]),
-    ("held-stdout", &["`listening` was due", "flush stdout after every event"]),
+    ("held-stdout", &["did not report `listening` within 5 s", "flush stdout after every event"]),
     (
         "wrong-pid",
         &["the server is process 1 and not the one that was started", "put `exec` into the script"],
     ),
-    ("ignores-stdin", &["within 5 s and was ended; `served` was due", "Its stdin has ended"]),
-    ("never-stops", &["within 5 s and was ended; `served` was due", "Its stdin has ended"]),
-    ("client-hang", &["`ready` was due"]),
+    ("ignores-stdin", &["did not report `served` within 5 s", "Its stdin has ended"]),
+    ("never-stops", &["did not report `served` within 5 s", "Its stdin has ended"]),
+    ("client-hang", &["the client did not report `ready` within 5 s and was ended"]),
     ("typed-version", &["version: `runtime_version` is `yes`, which is not a version"]),
     (
         "any-row",

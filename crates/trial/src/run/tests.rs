@@ -282,7 +282,7 @@ fn refused_connects_explain_as_many_openings_that_ended_early() {
 fn a_server_that_crashes_hangs_or_prints_garbage_ends_the_trial_and_both_processes() {
     let faults: [(Fault, &str); 3] = [
         (killed, "ended early (signal: 9"),
-        (too_long, "did not get there within"),
+        (too_long, "did not report `served` within"),
         (garbage, "printed `garbage`"),
     ];
     for (error, fault) in faults {

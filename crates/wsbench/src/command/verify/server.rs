@@ -147,7 +147,7 @@ fn counts(served: &ServerReport) -> Result<(), Fault> {
     // Of all checks, those on the handshake alone open more.
     if served.upgraded == 0 || served.accepted < served.upgraded {
         return Err(fault!(
-            "`served` counts {} accepted connections, of which {} were upgraded, and there were more",
+            "`served` counts {} accepted connections, of which {} were upgraded; dozens were opened",
             served.accepted,
             served.upgraded
         ));
