@@ -162,7 +162,7 @@ fn heading(program: &Program, record: &Record, build: &BuildInfo) -> String {
         Some(server) if record.cores.client == record.cores.server => format!("both ends on core {server}"),
         Some(server) => format!("server on core {server}, client on core {}", record.cores.client[0]),
     };
-    let commit = &build.commit[..build.commit.len().min(10)];
+    let commit: String = build.commit.chars().take(10).collect();
     let dirty = if build.dirty { ", changed" } else { "" };
     format!(
         "{}{status} · {} {} · {} · {}\n{}\n{where_} · {} build {commit}{dirty} · {}\n\n",

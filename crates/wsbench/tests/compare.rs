@@ -290,7 +290,7 @@ fn runs_that_differ_in_more_than_the_change_are_refused() {
                 trial.server.info.runtime_version = "9".to_owned();
             }
         }),
-        ("workers", "smol has 1 workers in BASE and 4 in NEW", |trial| {
+        ("workers", "smol has 1 worker in BASE and 4 in NEW", |trial| {
             if trial.server.row == "smol" {
                 trial.server.workers = 4;
             }

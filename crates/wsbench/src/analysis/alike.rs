@@ -11,7 +11,7 @@ use serde_json::Value;
 use trial::{
     catalogue::Scenario,
     placement::Cores,
-    record::{Record, Session},
+    record::{End, Record, Session},
 };
 
 use super::{
@@ -102,7 +102,39 @@ struct Ends<'a> {
     /// Worker threads of the row.
     workers: u32,
     cores: &'a Cores,
+    program: Made<'a>,
 }
+
+/// What a row's program was made from. A row may be of another build than wsbench: `tokio@OTHER`.
+#[derive(Clone, Debug, PartialEq)]
+enum Made<'a> {
+    From(&'a BuildInfo),
+    /// It does not say, or from a work tree that had changes: the checksum of the program tells it from others.
+    Somehow {
+        sha256: &'a str,
+    },
+}
+
+impl<'a> Made<'a> {
+    fn of(end: &'a End) -> Made<'a> {
+        match &end.info.build {
+            Some(build) if !build.dirty => Made::From(build),
+            _ => Made::Somehow { sha256: &end.binary_sha256 },
+        }
+    }
+
+    /// A few digits that tell it from others.
+    fn digits(&self) -> String {
+        let all = match self {
+            Made::From(build) => &build.commit,
+            Made::Somehow { sha256 } => *sha256,
+        };
+        all.chars().take(DIGITS).collect()
+    }
+}
+
+/// Hexadecimal digits that are shown of a commit or a checksum.
+const DIGITS: usize = 10;
 
 impl<'a> Conditions<'a> {
     fn new(
@@ -120,6 +152,7 @@ impl<'a> Conditions<'a> {
                 others: BTreeSet::new(),
                 workers: end.workers,
                 cores: &trial.cores,
+                program: Made::of(end),
             });
             ends.others.insert(row_of(trial.role.other(&trial.server.row, &trial.client.row)));
         }
@@ -170,10 +203,15 @@ impl<'a> Conditions<'a> {
             format!("{} {}", self.role.own("client", "server"), others.join(", "))
         }));
         words.extend(row(|one, other| one.cores != other.cores).map(|(_, ends)| on(ends.cores)));
+        let build = differing(self.build, others.clone().map(|other| other.build));
+        // Where wsbench is of another build, its rows are as well.
+        let other_program = build.is_empty().then(|| row(|one, other| one.program != other.program));
+        words
+            .extend(other_program.flatten().map(|(row, ends)| format!("{row} of {}", ends.program.digits())));
         if any(&|other| other.counts != self.counts) {
             words.push(if self.counts { "calls counted" } else { "calls not counted" }.to_owned());
         }
-        words.extend(differing(self.build, others.clone().map(|other| other.build)));
+        words.extend(build);
         if let Some(scenario) = self.scenario {
             words.extend(differing(scenario, others.filter_map(|other| other.scenario)));
         }
@@ -203,8 +241,6 @@ pub(crate) fn differing<'b, T: Serialize + 'b>(
 ) -> Vec<String> {
     /// As much of a value as tells it from another one.
     const SHOWN: usize = 40;
-    /// Hexadecimal digits of a commit or a checksum.
-    const DIGITS: usize = 10;
     let own = fields(value);
     let others: Vec<BTreeMap<String, Value>> = others.map(fields).collect();
     let differs = |name: &String, value: &Value| others.iter().any(|other| other.get(name) != Some(value));
@@ -215,7 +251,11 @@ pub(crate) fn differing<'b, T: Serialize + 'b>(
     };
     own.iter()
         .filter(|(name, value)| differs(name, value))
-        .map(|(name, value)| format!("{name} {}", text(value)))
+        .map(|(name, value)| match text(value) {
+            // Such as the version line of a compiler.
+            text if text.starts_with(name.as_str()) => text,
+            text => format!("{name} {text}"),
+        })
         .collect()
 }
 
@@ -304,7 +344,12 @@ mod tests {
     #[test]
     fn what_was_measured_in_another_way_stands_apart_and_says_so() {
         type Change = fn(&mut Session, &mut Record);
-        let cases: [(&str, Change); 7] = [
+        let cases: [(&str, Change); 8] = [
+            ("smol of eeeeeeeeee", |_, trial| {
+                if trial.server.row == "smol" {
+                    trial.server.binary_sha256 = "ee".repeat(32);
+                }
+            }),
             ("smol ×2", |_, trial| {
                 if trial.server.row == "smol" {
                     trial.server.workers = 2;

@@ -12,13 +12,15 @@ pub(crate) fn is_same_machine(one: &Machine, other: &Machine) -> bool {
 
 /// A build in a few words.
 pub(crate) fn short_build(build: &BuildInfo) -> String {
-    let commit = &build.commit[..build.commit.len().min(10)];
+    // A file may hold anything there, so that digits are counted and not bytes.
+    let digits = |text: &str, count: usize| text.chars().take(count).collect::<String>();
+    let commit = digits(&build.commit, 10);
     let dirty = if build.dirty { ", changed" } else { "" };
     let flags = if build.flags.is_empty() { String::new() } else { format!(", {}", build.flags) };
     format!(
         "{} build {commit}{dirty}, lock {}, {}{flags}",
         build.profile,
-        &build.lock_sha256[..build.lock_sha256.len().min(8)],
+        digits(&build.lock_sha256, 8),
         build.rustc
     )
 }

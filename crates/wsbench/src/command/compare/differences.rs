@@ -12,6 +12,7 @@ use crate::{
         twin::row_of,
     },
     exit::Stop,
+    output::text::count,
 };
 
 /// What two runs may differ in, so that their comparison means something else.
@@ -75,7 +76,8 @@ pub(super) fn differences(base: &Side, new: &Side, control: &str) -> BTreeMap<Di
             add(Difference::Build, features(base, end));
             let row = row_of(&end.row);
             if base.workers != end.workers {
-                let text = format!("{row} has {} workers in BASE and {} in NEW", base.workers, end.workers);
+                let before = count(base.workers as usize, "worker");
+                let text = format!("{row} has {before} in BASE and {} in NEW", end.workers);
                 add(Difference::Workers, Some(text));
             } else if before.cores != trial.cores {
                 let text = format!("{row} ran {} in BASE and {} in NEW", on(&before.cores), on(&trial.cores));

@@ -260,36 +260,30 @@ impl Planned<'_> {
             [false, false] => {}
         }
         if [base, new].iter().any(|column| column.values.iter().any(|value| *value <= 0.0)) {
-            return self.by_values(&base.values, &new.values, level);
+            // No ratio can be formed of what is 0, and it takes no control row to see it grow.
+            let medians = Size::Values { base: median(&base.values), new: median(&new.values) };
+            return self.judge(&base.values, &new.values, level, |_| medians);
         }
         for (column, side) in [(base, "BASE"), (new, "NEW")] {
             if !column.has_control {
                 return reason(Reason::NoControl { side, control: comparison.control.to_owned() });
             }
         }
-        self.by_ratios(&base.logs, &new.logs, level)
+        let ratio = |log: f64| log.exp() - 1.0;
+        self.judge(&base.logs, &new.logs, level, |shift| Size::Ratio {
+            change: ratio(shift.shift()),
+            interval: shift.interval(level).map(|(low, high)| (ratio(low), ratio(high))),
+        })
     }
 
-    fn by_ratios(&self, base: &[f64], new: &[f64], level: f64) -> Finding {
-        let needed = blocks_needed(regression_level(level));
+    /// Judges two samples that are not paired, unless they are too small for a regression to show.
+    fn judge(&self, base: &[f64], new: &[f64], level: f64, size: impl FnOnce(&RankSum) -> Size) -> Finding {
         let shift = RankSum::new(base, new);
         if shift.least_p() > regression_level(level) {
+            let needed = blocks_needed(regression_level(level));
             return Finding::NotJudged(Reason::TooFew { base: base.len(), new: new.len(), needed });
         }
-        let interval = shift.interval(level).map(|(low, high)| (low.exp() - 1.0, high.exp() - 1.0));
-        let size = Size::Ratio { change: shift.shift().exp() - 1.0, interval };
-        Finding::Judged(self.change(size, shift.p_value(), level))
-    }
-
-    /// Values of which some are 0: no ratio can be formed of them, and it takes no control row to see them grow.
-    fn by_values(&self, base: &[f64], new: &[f64], level: f64) -> Finding {
-        let needed = blocks_needed(regression_level(level));
-        let shift = RankSum::new(base, new);
-        if shift.least_p() > regression_level(level) {
-            return Finding::NotJudged(Reason::TooFew { base: base.len(), new: new.len(), needed });
-        }
-        let size = Size::Values { base: median(base), new: median(new) };
-        Finding::Judged(self.change(size, shift.p_value(), level))
+        Finding::Judged(self.change(size(&shift), shift.p_value(), level))
     }
 
     fn change(&self, size: Size, p: f64, level: f64) -> Change {
