@@ -246,6 +246,10 @@ fn a_condition_without_a_value_is_named() {
     assert_eq!(code, 6, "{stderr}");
     let both = "--fail-if server_cpu_per_message>3% --fail-if p99_99>10% --allow no-value=p99_99";
     assert_eq!(runs.compare(both).0, 0);
+    // A scenario that is gone does not speak for the others.
+    let runs = Runs::new(|_| {}).edit(|line| line["scenario"]["name"] != "rtt-24");
+    let (_, _, stderr) = runs.compare("--fail-if p99_99>10%");
+    assert!(stderr.contains("closed-100-shared: p99.99: no value in BASE and NEW"), "{stderr}");
     // The loss of a percentile is one of NEW alone.
     let runs = Runs::new(|trial| trial.clients[0].report.as_mut().unwrap().series.clear());
     let (code, _, stderr) = runs.compare("--fail-if p99>10%");

@@ -167,8 +167,10 @@ pub(super) fn judge(comparison: &Comparison<'_>, conditions: &[Condition]) -> Ve
     let is_nowhere = |entry: &Entry| {
         entry.row.is_none() && entry.finding == Finding::NotJudged(Reason::NoValue { sides: BOTH })
     };
-    let somewhere: BTreeSet<&str> =
-        entries.iter().filter(|entry| !is_nowhere(entry)).map(|entry| entry.metric.name).collect();
+    // A scenario that NEW does not hold says nothing of its metrics.
+    let is_gone = |entry: &Entry| entry.finding == Finding::NotJudged(Reason::Missing);
+    let with_values = entries.iter().filter(|entry| !is_nowhere(entry) && !is_gone(entry));
+    let somewhere: BTreeSet<&str> = with_values.map(|entry| entry.metric.name).collect();
     entries.retain(|entry| !is_nowhere(entry) || !somewhere.contains(entry.metric.name));
     entries
 }
