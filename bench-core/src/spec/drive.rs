@@ -136,6 +136,19 @@ impl TryFrom<DriveFlags> for DriveSpec {
 const MAX_CONNECTING: u64 = 4_096;
 
 impl DriveSpec {
+    /// A client of one thread, with the runtime's timers and without TLS, of a server of wsbench's own.
+    pub fn plain(target: impl Into<String>, load: Load, socket: SocketSpec) -> DriveSpec {
+        DriveSpec {
+            target: target.into(),
+            threads: 1,
+            pacing: Pacing::default(),
+            tls_cert: None,
+            any_server: None,
+            load,
+            socket,
+        }
+    }
+
     /// The flags of `drive` that say the same.
     pub fn to_args(&self) -> Vec<String> {
         let mut args = flags(&[("target", self.target.clone()), ("threads", self.threads.to_string())]);

@@ -64,15 +64,7 @@ impl Pair {
         let addr = server.listening().context("the server")?;
         probe::echo_nonce(addr, None, LIMIT)?;
         let pacing = Pacing::default();
-        let drive = DriveSpec {
-            target: addr.to_string(),
-            threads: 1,
-            pacing,
-            tls_cert: None,
-            any_server: None,
-            load,
-            socket,
-        };
+        let drive = DriveSpec { pacing, ..DriveSpec::plain(addr.to_string(), load, socket) };
         let client = Process::launch(program.command("drive", drive.to_args()), &cores.client, LIMIT)?;
         let mut client = ClientConversation::with(client);
         client.ready().context("the client")?;

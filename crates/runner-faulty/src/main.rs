@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 
 const ROWS: &Rows = &[("faulty", &Faulty), ("tokio", &Faulty)];
 
-/// An argument, with the name of a row of this runner in place of one that it does not have.
+/// An argument, with the name of a row of this runner instead of one that it does not have.
 fn own_row(argument: OsString) -> OsString {
     if argument == "no-such-row" { "faulty".into() } else { argument }
 }

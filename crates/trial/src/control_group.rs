@@ -62,7 +62,7 @@ impl ControlGroups {
     }
 }
 
-/// From here on a limit of version 1 is none: it has the largest number of pages there.
+/// Version 1 has the largest number of pages where there is no limit: from here on a limit means none.
 const UNLIMITED: u64 = 1 << 60;
 
 /// The CPU quota of one group, in cores.

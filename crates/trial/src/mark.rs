@@ -7,7 +7,7 @@ use crate::metric::{Metric, MetricKind};
 
 mod judge;
 
-pub use judge::marks;
+pub use judge::{FULL, LATE_NS, marks};
 
 /// Why a verdict on some figures of a trial would be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

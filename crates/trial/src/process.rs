@@ -198,7 +198,7 @@ impl Process {
         Process::start(command, cores, Deadline::after(Limit::Trial(limit)))
     }
 
-    /// Gives it so long from now for what it is asked next, in place of what was left of its limit.
+    /// Gives it so long from now for what it is asked next, instead of what was left of its limit.
     pub fn allow(&mut self, limit: Duration) {
         self.deadline = Deadline::after(Limit::Step(limit));
     }
@@ -249,7 +249,7 @@ impl Peer for Process {
                 }
                 Ok(event) => Ok(event),
                 Err(error) => {
-                    Err(PeerError::Printed(format!("`{}`, which is no event: {error}", shortened(&line))))
+                    Err(PeerError::Printed(format!("`{}`, which is not an event: {error}", shortened(&line))))
                 }
             },
             Ok(Err(reason)) => Err(reason),

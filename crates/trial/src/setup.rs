@@ -43,15 +43,13 @@ impl Setup<'_> {
     }
 
     pub(crate) fn drive_spec(&self, load: &Load, pacing: Pacing, identity: Option<&Identity>) -> DriveSpec {
+        // The send buffer is the server's. Its address is known once it listens.
+        let socket = SocketSpec { send_buffer_bytes: None, ..self.socket(self.client) };
         DriveSpec {
-            target: String::new(),
             threads: self.client.threads(self.threads),
             pacing,
             tls_cert: identity.map(Identity::certificate),
-            any_server: None,
-            load: load.clone(),
-            // It is the server's.
-            socket: SocketSpec { send_buffer_bytes: None, ..self.socket(self.client) },
+            ..DriveSpec::plain("", load.clone(), socket)
         }
     }
 

@@ -225,7 +225,7 @@ fn a_connection_without_an_answer_is_given_up() {
     assert_eq!(code, 5, "{stdout}{stderr}");
     assert!(stdout.contains("1 of 2 connections failed:"), "{stdout}");
     assert!(stdout.contains("1  an answer never came"), "{stdout}");
-    assert!(stdout.contains("in 0.2"), "its wait is no part of the window\n{stdout}");
+    assert!(stdout.contains("in 0.2"), "its wait must not count as part of the window\n{stdout}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ const OF_SERVERS: &[(&str, &str)] = &[
     ("out-of-turn", "reported `measured` where `listening` was due"),
     ("flood", "printed `xxx"),
     ("endless-line", "printed a line of over 4194304 B"),
-    ("flood-later", "printed `{}`, which is no event"),
+    ("flood-later", "printed `{}`, which is not an event"),
     ("closes-stdout-first", "closed its output but is still running"),
     ("closes-stdout", "the server ended early (exit status: 0)"),
     ("never-stops", "did not report `served` within the trial's 10 s and was ended"),

@@ -61,7 +61,7 @@ fn main() -> std::process::ExitCode {
 fn states_its_version(entry: &wsbench::run::rows::Entry) -> Result<(), Failed> {
     let Ok(program) = describe(&entry.name, &entry.program) else { return Ok(()) };
     let locked = build_info::version(&program.info.runtime);
-    // Those that are no packages, such as Python's.
+    // A runtime that is not a Cargo package, such as Python, has no version there.
     if !locked.is_empty() {
         assert_eq!(program.info.runtime_version, locked, "{} of {}", program.info.runtime, entry.name);
     }

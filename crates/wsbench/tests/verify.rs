@@ -94,7 +94,7 @@ fn no_fault_passes() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The shell waits, the runner works: what is read of the shell is no figure.
+/// The shell waits and the runner works: the shell's cost says nothing.
 fn a_launcher_without_exec() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let runner = programs().join("runner-faulty");

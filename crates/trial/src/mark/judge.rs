@@ -17,13 +17,13 @@ use crate::{
 };
 
 /// Share of the measured window from which a client's core counts as full: the rest is lost between its system calls.
-const FULL: f64 = 0.95;
+pub const FULL: f64 = 0.95;
 
 /// Share of the offered rate below which a server counts as saturated.
 const SATURATED: f64 = 0.99;
 
 /// Lateness of a generator, at p99, that no latency of a WebSocket echo is sensitive to.
-const LATE_NS: u64 = 20_000;
+pub const LATE_NS: u64 = 20_000;
 
 /// The same where the generator shares its core with the server: the wake-up of the kernel's timers is part of it.
 const LATE_SHARED_NS: u64 = 200_000;

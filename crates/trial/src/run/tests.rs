@@ -9,7 +9,7 @@ use bench_core::{
     payload::Class,
     protocol::Event,
     socket::Secured,
-    spec::{Load, Pacing, SocketSpec},
+    spec::{Load, SocketSpec},
     tally::Tally,
 };
 
@@ -122,15 +122,7 @@ impl Script {
 
     fn run(mut self) -> (Outcome, Vec<String>) {
         let serve = ServeSpec::on_loopback(1, SocketSpec::default());
-        let drive = DriveSpec {
-            target: String::new(),
-            threads: 1,
-            pacing: Pacing::default(),
-            tls_cert: None,
-            any_server: None,
-            load: Load::default(),
-            socket: SocketSpec::default(),
-        };
+        let drive = DriveSpec::plain("", Load::default(), SocketSpec::default());
         let mut drives = vec![drive.clone()];
         if self.beside.is_some() {
             drives.push(DriveSpec { load: Load { connections: 7, ..Load::default() }, ..drive });

@@ -173,7 +173,7 @@ impl Test<'_> {
     fn end(&mut self, centre: f64, direction: f64, level: f64) -> Option<f64> {
         /// On a log scale: differences below it are of no interest.
         const FIRST_STEP: f64 = 1e-7;
-        /// A ratio of e⁵⁰ between two rows is no measurement.
+        /// A ratio of e⁵⁰ between two rows is not a measurement.
         const FARTHEST: f64 = 50.0;
         const GROWTH: f64 = 1.4;
         /// Of an end, relative and absolute.

@@ -68,7 +68,8 @@ pub(crate) fn group(pool: Pool<'_>, confidence: f64) -> Group {
     }
 }
 
-/// Takes the second measurement of the baseline out of the rows. A second measurement of another row is none of a floor.
+/// Takes the second measurement of the baseline out of the rows. That of another row says nothing about how far this
+/// baseline differs from itself.
 pub(crate) fn take_twin(rows: &mut Vec<RowFigures>, baseline: &str, role: Role) -> Option<RowFigures> {
     let name = |row: &RowFigures| role.own(&row.server, &row.client).clone();
     let place = rows.iter().position(|row| name(row) == name_of(baseline));
@@ -111,7 +112,7 @@ fn judge_rows(
     let trials = blocks.values().flatten().map(|(trial, _)| *trial);
     let compared = names.iter().map(String::as_str).collect();
     let planned = judged_metrics(&first.scenario, role, &compared, is_standard(trials));
-    // Where both ends are full, they take the same time a message whatever they cost, and their quotient says nothing.
+    // Where both ends are full, they take the same time per message whatever they cost, and their quotient says nothing.
     let is_full = rows.iter().any(|row| row.marks.contains_key(&Mark::ClientSaturated));
     let is_blind = |metric: Metric| is_full && metric.is_relative();
     let baseline = rows.iter().position(|row| name(row) == baseline);

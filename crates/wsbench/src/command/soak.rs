@@ -16,7 +16,7 @@ use bench_core::{
     DriveSpec, ServeSpec,
     protocol::{ClientReport, ServerReport},
     row::BuildInfo,
-    spec::{Load, Pacing, SocketSpec},
+    spec::{Load, SocketSpec},
     tally::reconcile,
 };
 use clap::Args;
@@ -142,15 +142,7 @@ fn launch(
     load: Load,
     limit: Duration,
 ) -> Result<ClientConversation<Process>, String> {
-    let spec = DriveSpec {
-        target: addr.to_string(),
-        threads: 1,
-        pacing: Pacing::Timers,
-        tls_cert: None,
-        any_server: None,
-        load,
-        socket: socket(client),
-    };
+    let spec = DriveSpec::plain(addr.to_string(), load, socket(client));
     spec.validate().map_err(|error| error.to_string())?;
     let client = Process::launch(client.command("drive", spec.to_args()), &[], limit)?;
     Ok(ClientConversation::with(client))

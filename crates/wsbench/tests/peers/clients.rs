@@ -10,7 +10,7 @@ use std::{
 
 use bench_core::{
     DriveSpec,
-    spec::{Load, Pacing, PingPong, SocketSpec, Work},
+    spec::{Load, PingPong, SocketSpec, Work},
 };
 use trial::Program;
 use wsbench::command::verify::wire::{BINARY, FIN, PING, TEXT, Wire, unmasked, unmasked_header};
@@ -84,24 +84,20 @@ fn after_handshake(stream: TcpStream, bytes: &[u8], times: usize) {
 pub fn meet(program: &Program, manner: Manner, size: Size) -> Outcome {
     let text = |error: std::io::Error| error.to_string();
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(text)?;
-    let spec = DriveSpec {
-        tls_cert: None,
-        any_server: None,
-        target: listener.local_addr().map_err(text)?.to_string(),
-        threads: 1,
-        pacing: Pacing::default(),
-        load: Load {
+    let spec = DriveSpec::plain(
+        listener.local_addr().map_err(text)?.to_string(),
+        Load {
             work: Work::PingPong(PingPong { messages: Some(1_000), burn_us: 0 }),
             warm_up_ms: 0,
             ..Load::default()
         },
-        socket: SocketSpec {
+        SocketSpec {
             handshake_timeout_ms: 1_000,
             close_timeout_ms: 1_000,
             flush: program.info.flush_for(SocketSpec::default().flush),
             ..SocketSpec::default()
         },
-    };
+    );
     let stderr = tempfile::tempfile().map_err(text)?;
     let mut command = program.command("drive", spec.to_args());
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(stderr.try_clone().map_err(text)?);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bench_core::{
     DriveSpec, ServeSpec,
-    spec::{Load, Pacing, PingPong, SocketSpec, Work},
+    spec::{Load, PingPong, SocketSpec, Work},
     tally::{Tally, reconcile},
 };
 use trial::{ClientConversation, Peer, PeerError, Program, ServerConversation, probe, process::Process};
@@ -41,20 +41,16 @@ fn all_accounted_for(server: &Program, client: &Program, connections: u32, messa
     let mut serving = ServerConversation::with(serving);
     let addr = serving.listening()?;
     probe::echo_nonce(addr, None, LIMIT)?;
-    let spec = DriveSpec {
-        tls_cert: None,
-        any_server: None,
-        target: addr.to_string(),
-        threads: 1,
-        pacing: Pacing::default(),
-        load: Load {
+    let spec = DriveSpec::plain(
+        addr.to_string(),
+        Load {
             connections: connections / CLIENTS,
             work: Work::PingPong(PingPong { messages: Some(messages), burn_us: 0 }),
             warm_up_ms: 0,
             ..Load::default()
         },
-        socket: socket(client),
-    };
+        socket(client),
+    );
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let client = Process::launch(client.command("drive", spec.to_args()), &[], LIMIT)?;

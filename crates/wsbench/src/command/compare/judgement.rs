@@ -351,7 +351,7 @@ impl Column {
 /// The metric by which a change of another one is seen: a cost relative to the other end's, wherever that end is the same
 /// program in all trials. A change of the row hardly changes it, so that its share cancels between the runs.
 ///
-/// Where both ends are full, they take the same time a message whatever they cost, and only the row's own cost is left.
+/// Where both ends are full, they take the same time per message whatever they cost, and only the row's own cost is left.
 fn compared_by(metric: Metric, trials: &[&Record]) -> Metric {
     let is_full = trials.iter().any(|trial| trial.marks.contains(&Mark::ClientSaturated));
     let relative = || metric::relative(metric).filter(|_| is_standard(trials.iter().copied()));

@@ -8,15 +8,10 @@ use bench_core::{
 use histogram::{Distribution, Series};
 use schemars::JsonSchema;
 use serde::Serialize;
+use trial::mark::{FULL, LATE_NS};
 use units::{Unit, human};
 
 use crate::output::text::count;
-
-/// Share of the window from which a client's core counts as full.
-const FULL: f64 = 0.95;
-
-/// Lateness of the generator, at p99, that no latency of a WebSocket echo is sensitive to.
-const LATE_NS: u64 = 20_000;
 
 /// What a client saw.
 pub(super) struct Seen<'a> {

@@ -10,7 +10,7 @@ use bench_core::{
     DriveSpec, Kind,
     payload::Class,
     protocol::Measured,
-    spec::{Load, Pacing, PingPong, SocketSpec, Work},
+    spec::{Load, PingPong, SocketSpec, Work},
     tally::Tally,
 };
 use trial::{ClientConversation, Peer, Program, process::Process};
@@ -127,25 +127,21 @@ fn check(program: &Program, case: &Case) -> Result<(), Fault> {
     let deadline = Instant::now() + LIMIT;
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| fault!("no port: {error}"))?;
     let addr = listener.local_addr().map_err(|error| fault!("no port: {error}"))?;
-    let spec = DriveSpec {
-        target: addr.to_string(),
-        threads: 1,
-        pacing: Pacing::default(),
-        tls_cert: None,
-        any_server: None,
-        load: Load {
+    let spec = DriveSpec::plain(
+        addr.to_string(),
+        Load {
             kind: case.kind,
             payload_bytes: case.payload_bytes,
             work: Work::PingPong(PingPong { messages: Some(case.messages), burn_us: 0 }),
             warm_up_ms: 0,
             ..Load::default()
         },
-        socket: SocketSpec {
+        SocketSpec {
             handshake_timeout_ms: LIMIT.as_millis() as u64 / 2,
             flush: program.info.flush_for(SocketSpec::default().flush),
             ..SocketSpec::default()
         },
-    };
+    );
     let manner = case.manner;
     let server = thread::spawn(move || {
         let (stream, _) = listener.accept().map_err(|error| fault!("no connection: {error}"))?;

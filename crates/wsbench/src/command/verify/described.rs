@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bench_core::{
     DriveSpec, RowInfo, ServeSpec, protocol,
-    spec::{Load, Pacing, SocketSpec},
+    spec::{Load, SocketSpec},
 };
 use trial::{Program, program::output_within};
 
@@ -69,15 +69,7 @@ fn unknown_row(program: &Program, command: &str) -> Result<(), Fault> {
 
 /// A load that is not begun: nobody listens at the target.
 fn drive_nothing() -> DriveSpec {
-    DriveSpec {
-        target: "127.0.0.1:1".to_owned(),
-        threads: 1,
-        pacing: Pacing::default(),
-        tls_cert: None,
-        any_server: None,
-        load: Load::default(),
-        socket: SocketSpec::default(),
-    }
+    DriveSpec::plain("127.0.0.1:1", Load::default(), SocketSpec::default())
 }
 
 #[cfg(test)]

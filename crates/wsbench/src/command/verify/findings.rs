@@ -46,7 +46,7 @@ impl Findings {
         }
     }
 
-    /// The same as [`Findings::add`] for a check that this system may not allow, which is no fault of the row.
+    /// The same as [`Findings::add`] for a check that this system may not allow, which is not a fault of the row.
     pub(super) fn add_if_seen(&mut self, name: &str, result: Result<Seen, Fault>) {
         match result {
             Ok(Seen::Unseen(reason)) => self.notes.push(format!("{name} was not checked: {reason}")),

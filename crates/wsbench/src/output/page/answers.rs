@@ -93,7 +93,7 @@ pub(crate) fn answers(cards: &[Card<'_>], curves: &[Curve<'_>], confidence: f64,
     let answers = [
         ("Which has the lowest latency?", or_observed(by(LATENCY), metric::P99)),
         ("Which carries the highest rate?", or_observed(held.chain(by(RATE)).collect(), metric::RATE)),
-        ("Which takes the least CPU time a message?", by(CPU)),
+        ("Which takes the least CPU time per message?", by(CPU)),
         ("Which takes the least memory for a connection?", by(MEMORY)),
         ("Which pushes most punctually?", by(LAG)),
         ("What else?", by(&others)),

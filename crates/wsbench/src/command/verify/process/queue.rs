@@ -91,7 +91,7 @@ impl Stopped {
         let deadline = Instant::now() + STOP_LIMIT;
         while !is_still(process)? {
             if Instant::now() > deadline {
-                return Err(io::Error::other("it goes on in spite of a SIGSTOP"));
+                return Err(io::Error::other("it keeps running after a SIGSTOP"));
             }
             thread::sleep(Duration::from_millis(1));
         }
