@@ -3,7 +3,7 @@
 use bench_core::{
     DriveSpec,
     protocol::{ClientReport, Failures},
-    spec::Workload,
+    spec::{Pacing, Workload},
 };
 use histogram::{Distribution, Series};
 use schemars::JsonSchema;
@@ -138,12 +138,14 @@ impl<'a> Seen<'a> {
     fn limits(&self) -> String {
         let mut text = String::new();
         if let Some(busy) = self.busy {
-            let full = if busy >= FULL && self.workload().is_closed_loop() {
+            let why = if self.spec.load.is_paced() && self.spec.pacing == Pacing::Spin {
+                ": it spins until the next instant"
+            } else if busy >= FULL {
                 ": rate and latency are its own as much as the server's"
             } else {
                 ""
             };
-            text += &format!("the client was {:.0} % busy{full}\n", busy * 100.0);
+            text += &format!("the client was {:.0} % busy{why}\n", busy * 100.0);
         }
         if let Some(lag) = self.generator_lag_ns() {
             let late = if lag > LATE_NS { ": part of the latency is the client's own" } else { "" };
