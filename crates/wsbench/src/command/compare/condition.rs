@@ -2,7 +2,7 @@
 
 use trial::metric::{self, Metric};
 
-/// A change that is worth an exit code when nothing else is asked for: well above the 0.7 % by which two runs of one build
+/// A change that is worth an exit code when nothing else is asked for: well above the 1.1 % by which two runs of one build
 /// were seen to differ, and below what a cost of 3 % looks like when it is seen through the client.
 const DEFAULT_CHANGE: f64 = 0.02;
 
