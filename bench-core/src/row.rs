@@ -74,8 +74,28 @@ pub struct RowInfo {
     /// What it offers beyond these. Names that this version does not know are passed over.
     #[serde(default, deserialize_with = "Feature::known")]
     pub features: Vec<Feature>,
+    /// Who counts messages.
+    #[serde(default, skip_serializing_if = "Accounting::is_both")]
+    pub accounting: Accounting,
     /// The build; absent for runners that are not built from this workspace.
     pub build: Option<BuildInfo>,
+}
+
+/// Who counts messages, so that none can be lost or made up unseen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accounting {
+    /// Both ends, and their counts are compared.
+    #[default]
+    Both,
+    /// The client alone, which verifies every answer: the server is a program that does not count for wsbench.
+    Client,
+}
+
+impl Accounting {
+    fn is_both(&self) -> bool {
+        *self == Accounting::Both
+    }
 }
 
 impl RowInfo {
@@ -96,6 +116,7 @@ impl RowInfo {
             workloads: Workload::ALL.to_vec(),
             flush: vec![Flush::BeforeWait, Flush::Each],
             features: Feature::ALL.to_vec(),
+            accounting: Accounting::Both,
             build: None,
         }
     }
@@ -110,6 +131,14 @@ impl RowInfo {
     pub fn without_services(mut self, names: &[&str]) -> RowInfo {
         self.services.retain(|name| !names.contains(&name.as_str()));
         self
+    }
+
+    /// What has to be known of it where its figures stand, if anything has.
+    pub fn remark(&self) -> Option<String> {
+        let accounting =
+            (self.accounting == Accounting::Client).then(|| "only its client counts messages".to_owned());
+        let remarks: Vec<String> = self.status.iter().cloned().chain(accounting).collect();
+        (!remarks.is_empty()).then(|| remarks.join("; "))
     }
 
     /// The environment that the process must be started with for so many worker threads.

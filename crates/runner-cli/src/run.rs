@@ -142,6 +142,7 @@ fn session(origin: &Origin, scenarios: &[Scenario], pair: &Pair) -> Session {
         baseline: pair.server.clone(),
         unavailable: Default::default(),
         missing: false,
+        started_by: Vec::new(),
         server_cores: 1,
         left_out: Default::default(),
         counts: origin.counts,

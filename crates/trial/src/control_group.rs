@@ -25,12 +25,7 @@ impl ControlGroups {
     /// From the texts of /proc/PID/cgroup and /proc/PID/mountinfo.
     fn new(groups: &str, mounts: &str) -> ControlGroups {
         let folders = |controller: &str| -> Vec<PathBuf> {
-            let Some(path) = path_of(groups, controller) else { return Vec::new() };
-            let Some(mount) = mount_of(mounts, controller) else { return Vec::new() };
-            let relative = path.trim_start_matches('/');
-            // A container may see the path of its host, where nothing is mounted in it: then its root is its own group.
-            let own = [mount.join(relative), mount.clone()].into_iter().find(|folder| folder.is_dir());
-            let Some(own) = own else { return Vec::new() };
+            let Some((mount, own)) = mount_and_own(groups, mounts, controller) else { return Vec::new() };
             own.ancestors().take_while(|folder| folder.starts_with(&mount)).map(Path::to_owned).collect()
         };
         ControlGroups { cpu: folders("cpu"), memory: folders("memory") }
@@ -60,6 +55,23 @@ impl ControlGroups {
         };
         (!limited.is_empty()).then(|| limited.iter().filter_map(periods).sum())
     }
+}
+
+/// The folder of the group that process `pid` (or `self`) is in, in the hierarchy of a controller; `None` where the system
+/// does not tell.
+pub(crate) fn folder_of(pid: &str, controller: &str) -> Option<PathBuf> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mount_and_own(&groups, &mounts, controller).map(|(_, own)| own)
+}
+
+/// Where the hierarchy of a controller is mounted, and the folder of a process's own group in it.
+fn mount_and_own(groups: &str, mounts: &str, controller: &str) -> Option<(PathBuf, PathBuf)> {
+    let mount = mount_of(mounts, controller)?;
+    let relative = path_of(groups, controller)?.trim_start_matches('/');
+    // A container may see the path of its host, where nothing is mounted in it: then its root is its own group.
+    let own = [mount.join(relative), mount.clone()].into_iter().find(|folder| folder.is_dir())?;
+    Some((mount, own))
 }
 
 /// Version 1 has the largest number of pages where there is no limit: from here on a limit means none.

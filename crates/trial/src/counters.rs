@@ -14,7 +14,7 @@ const SYSTEM_CALLS: [&str; 2] = [
     "/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/id",
 ];
 
-/// Counters of one process, from [`attach`](Counters::attach) on. What the machine does not count is absent.
+/// Counters of a server or a client, from [`attach`](Counters::attach) on. What the machine does not count is absent.
 #[derive(Debug, Default)]
 pub struct Counters {
     system_calls: Option<Vec<Counter>>,
@@ -22,12 +22,12 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Begins to count on all threads of process `pid`, and on those that they start.
-    pub fn attach(pid: u32) -> Counters {
-        let threads: Vec<i32> = procfs::process::Process::new(pid as i32)
-            .and_then(|process| process.tasks())
-            .map(|tasks| tasks.flatten().map(|task| task.tid).collect())
-            .unwrap_or_default();
+    /// Begins to count on all threads of some processes, and on those that they start.
+    pub fn attach(processes: &[u32]) -> Counters {
+        let of_process =
+            |pid: &u32| procfs::process::Process::new(*pid as i32).and_then(|process| process.tasks()).ok();
+        let threads: Vec<i32> =
+            processes.iter().filter_map(of_process).flatten().flatten().map(|task| task.tid).collect();
         Counters {
             system_calls: tracepoint().and_then(|event| count(event, &threads)),
             instructions: count(Hardware::INSTRUCTIONS, &threads),
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_grows_and_what_is_not_is_named() {
-        let mut counters = Counters::attach(std::process::id());
+        let mut counters = Counters::attach(&[std::process::id()]);
         let before = (counters.system_calls(), counters.instructions());
         for _ in 0..100 {
             // One system call each time.

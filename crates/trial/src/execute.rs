@@ -59,7 +59,7 @@ pub fn execute(
             let identity = identity.as_ref();
             let drives: Vec<DriveSpec> =
                 setup.scenario.loads().map(|load| setup.drive_spec(load, pacing, identity)).collect();
-            run(&mut stage, &setup.serve_spec(identity), &drives)
+            run(&mut stage, setup.server.info.accounting, &setup.serve_spec(identity), &drives)
         }
         Err(error) => {
             let failure = Failure { step: Step::Listen, message: format!("{error:#}") };

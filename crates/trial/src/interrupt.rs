@@ -3,13 +3,12 @@
 //! A signal concerns the whole process, and so does what is kept here: whoever handles it calls [`interrupt`], and the
 //! thread that waits for a child sees that child end at once, without ever having looked for a signal while it measured.
 
-use std::{
-    process::Child,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicBool, Ordering::SeqCst},
 };
+
+use crate::child::Child;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -42,6 +41,5 @@ pub(super) fn watch(child: &Arc<Mutex<Child>>) {
 }
 
 fn end(child: &Mutex<Child>) {
-    // It fails only when the process is gone already; std never signals a process that was waited for.
-    let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+    child.lock().unwrap_or_else(PoisonError::into_inner).end();
 }

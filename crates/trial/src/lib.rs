@@ -5,11 +5,13 @@
 //! derived from a record, and its [mark]s say which of them should not be compared.
 
 pub mod catalogue;
+mod child;
 pub mod clock;
 mod control_group;
 mod conversation;
 #[cfg(target_os = "linux")]
 pub mod counters;
+pub mod exec;
 pub mod execute;
 pub mod identity;
 pub mod interrupt;
@@ -27,6 +29,8 @@ pub mod sample;
 mod setup;
 mod stage;
 mod summary;
+#[cfg(target_os = "linux")]
+pub mod tree;
 
 pub use conversation::{ClientConversation, ServerConversation};
 pub use execute::execute;

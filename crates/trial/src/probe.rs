@@ -60,6 +60,20 @@ impl From<ProbeError> for String {
 /// # Errors
 /// When the server cannot be reached within `limit`, does not complete the handshake, or answers anything else.
 pub fn echo_nonce(addr: SocketAddr, tls: Option<&Connector>, limit: Duration) -> Result<(), ProbeError> {
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    echo_nonce_of(addr, &format!("{scheme}://{addr}/echo"), tls, limit)
+}
+
+/// The same at another URL.
+///
+/// # Errors
+/// When the server cannot be reached within `limit`, does not complete the handshake, or answers anything else.
+pub fn echo_nonce_of(
+    addr: SocketAddr,
+    url: &str,
+    tls: Option<&Connector>,
+    limit: Duration,
+) -> Result<(), ProbeError> {
     // Distinct from trial to trial and from process to process, so that no stale server can answer for this one.
     static NONCE: AtomicU64 = AtomicU64::new(0);
     let nonce = format!(
@@ -79,9 +93,7 @@ pub fn echo_nonce(addr: SocketAddr, tls: Option<&Connector>, limit: Duration) ->
             Ok(stream)
         })
         .map_err(|error| failed("connecting to", error.to_string()))?;
-    let scheme = if tls.is_some() { "wss" } else { "ws" };
-    let url = format!("{scheme}://{addr}/echo");
-    let session = tls.map(|tls| tls.session(&url, &SocketSpec::default())).transpose();
+    let session = tls.map(|tls| tls.session(url, &SocketSpec::default())).transpose();
     let session = session.map_err(|error| failed("TLS with", error.to_string()))?;
     let (mut socket, _) = tungstenite::client(url, Transport::new(stream, session))
         .map_err(|error| failed("the opening handshake with", error.to_string()))?;

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     path::PathBuf,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -13,9 +13,9 @@ use std::{
 
 use bench_core::{DriveSpec, ServeSpec, protocol::Event, stack::tls::Connector};
 
-#[cfg(target_os = "linux")]
-use crate::counters::Counters;
 use crate::{
+    child::{Child, Kind},
+    exec::url_at,
     interrupt,
     placement::{Cores, spawn_on},
     probe,
@@ -23,6 +23,8 @@ use crate::{
     sample::{MachineSample, MachineSampler, Sample, sample},
     stage::{Ending, Limit, Peer, PeerError, Stage, StageError},
 };
+#[cfg(target_os = "linux")]
+use crate::{counters::Counters, tree};
 
 /// Longest line a runner may print. A report with its histograms takes some ten kilobytes.
 const LONGEST_LINE: u64 = 4 << 20;
@@ -74,8 +76,8 @@ impl<'a> Processes<'a> {
         Processes { server, client, cores, machine, counts, deadline, tls_cert: None }
     }
 
-    fn start(&self, command: Command, cores: &[u32]) -> Result<Process, StageError> {
-        let mut process = Process::start(command, cores, self.deadline)?;
+    fn start(&self, command: Command, kind: Kind, cores: &[u32]) -> Result<Process, StageError> {
+        let mut process = Process::start(command, kind, cores, self.deadline)?;
         process.counts = self.counts;
         Ok(process)
     }
@@ -86,13 +88,12 @@ impl Stage for Processes<'_> {
 
     fn start_server(&mut self, spec: &ServeSpec) -> Result<Process, StageError> {
         self.tls_cert = spec.tls_cert.clone().filter(|_| spec.socket.tls);
-        let command = self.server.command("serve", spec.to_args());
-        self.start(command, &self.cores.server)
+        self.start(self.server.serve(spec), kind_of(self.server), &self.cores.server)
     }
 
     fn start_client(&mut self, spec: &DriveSpec) -> Result<Process, StageError> {
         let command = self.client.command("drive", spec.to_args());
-        self.start(command, &self.cores.client)
+        self.start(command, Kind::Single, &self.cores.client)
     }
 
     fn probe(&mut self, addr: SocketAddr) -> Result<(), StageError> {
@@ -100,7 +101,11 @@ impl Stage for Processes<'_> {
             None => None,
             Some(file) => Some(Connector::from_file(file).map_err(StageError::Certificate)?),
         };
-        Ok(probe::echo_nonce(addr, tls.as_ref(), self.deadline.left())?)
+        let limit = self.deadline.left();
+        match &self.server.exec {
+            None => Ok(probe::echo_nonce(addr, tls.as_ref(), limit)?),
+            Some(exec) => Ok(probe::echo_nonce_of(addr, &url_at(&exec.url, addr), tls.as_ref(), limit)?),
+        }
     }
 
     fn sample_machine(&mut self) -> Option<MachineSample> {
@@ -132,6 +137,7 @@ impl Deadline {
 pub struct Process {
     child: Arc<Mutex<Child>>,
     id: u32,
+    kind: Kind,
     stdin: Option<ChildStdin>,
     lines: mpsc::Receiver<Result<String, PeerError>>,
     stderr: Arc<Mutex<VecDeque<String>>>,
@@ -146,7 +152,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `command` on `cores` (anywhere when there are none); it has to be done by the deadline.
-    fn start(command: Command, cores: &[u32], deadline: Deadline) -> Result<Process, StageError> {
+    fn start(command: Command, kind: Kind, cores: &[u32], deadline: Deadline) -> Result<Process, StageError> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut command = command;
         // The interrupt key of a terminal goes to a whole group: it is wsbench that ends its children, and the trial that
@@ -174,11 +180,12 @@ impl Process {
             }
         });
         let (stdin, id) = (child.stdin.take(), child.id());
-        let child = Arc::new(Mutex::new(child));
+        let child = Arc::new(Mutex::new(Child::new(child, kind)));
         interrupt::watch(&child);
         Ok(Process {
             stdin,
             id,
+            kind,
             child,
             lines,
             stderr: tail,
@@ -195,7 +202,20 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn launch(command: Command, cores: &[u32], limit: Duration) -> Result<Process, StageError> {
-        Process::start(command, cores, Deadline::after(Limit::Trial(limit)))
+        Process::start(command, Kind::Single, cores, Deadline::after(Limit::Trial(limit)))
+    }
+
+    /// Starts the server of a row, in the same way.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_server(
+        program: &Program,
+        spec: &ServeSpec,
+        cores: &[u32],
+        limit: Duration,
+    ) -> Result<Process, StageError> {
+        Process::start(program.serve(spec), kind_of(program), cores, Deadline::after(Limit::Trial(limit)))
     }
 
     /// Gives it so long from now for what it is asked next, instead of what was left of its limit.
@@ -214,10 +234,17 @@ impl Process {
 
     fn end_now(&mut self) {
         self.stdin = None;
-        let mut child = self.child();
-        // Both fail only when the process is gone already.
-        let _ = child.kill();
-        let _ = child.wait();
+        self.child().end_and_wait();
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sample_guarded(&self) -> Option<Sample> {
+        tree::sample_below(self.id)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sample_guarded(&self) -> Option<Sample> {
+        None
     }
 
     fn too_long(&self) -> PeerError {
@@ -268,14 +295,19 @@ impl Peer for Process {
     }
 
     fn sample(&mut self) -> Option<Sample> {
-        let pid = self.id;
+        let cost = match self.kind {
+            Kind::Single => sample(self.id)?,
+            Kind::Guardian => self.sample_guarded()?,
+        };
         #[cfg(target_os = "linux")]
         if self.counts {
-            let counters = self.counters.get_or_insert_with(|| Counters::attach(pid));
+            let (kind, id) = (self.kind, self.id);
+            let processes = || if kind == Kind::Guardian { tree::below(id) } else { vec![id] };
+            let counters = self.counters.get_or_insert_with(|| Counters::attach(&processes()));
             let (system_calls, instructions) = (counters.system_calls(), counters.instructions());
-            return Some(Sample { system_calls, instructions, ..sample(pid)? });
+            return Some(Sample { system_calls, instructions, ..cost });
         }
-        sample(pid)
+        Some(cost)
     }
 
     fn end_input(&mut self) {
@@ -316,6 +348,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end_now();
     }
+}
+
+fn kind_of(server: &Program) -> Kind {
+    if server.exec.is_some() { Kind::Guardian } else { Kind::Single }
 }
 
 fn forward_lines(mut stdout: impl BufRead, lines: &mpsc::SyncSender<Result<String, PeerError>>) {

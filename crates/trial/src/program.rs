@@ -6,11 +6,23 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use bench_core::{RowInfo, protocol};
+use bench_core::{
+    RowInfo, ServeSpec, protocol,
+    row::{Accounting, MAX_THREADS},
+};
 use sha2::{Digest, Sha256};
+
+use crate::exec::{Exec, ExecError};
+
+/// The subcommand of wsbench that guards a server which was started by a command.
+pub const GUARD: &str = "guard";
+
+/// Digits of a checksum that are shown.
+const SHOWN_DIGITS: usize = 8;
 
 /// `describe` starts no runtime and prints one line.
 const DESCRIBE_LIMIT: Duration = Duration::from_secs(10);
@@ -26,8 +38,11 @@ pub struct Program {
     pub prefix: Vec<String>,
     /// What the row says of itself.
     pub info: RowInfo,
-    /// SHA-256 of the executable, in hexadecimal.
+    /// SHA-256 of the executable, in hexadecimal; of a server that is started by a command, of all files that the command
+    /// names.
     pub sha256: String,
+    /// Set where the server is started by a command: then `path` is what guards it.
+    pub exec: Option<Arc<Exec>>,
 }
 
 /// Why a row cannot be measured.
@@ -79,14 +94,57 @@ impl Program {
             row: row.to_owned(),
             path: path.to_owned(),
             prefix: prefix.to_vec(),
-            sha256: sha256(path).map_err(|error| broken(error.to_string()))?,
+            sha256: sha256(&[path.to_owned()]).map_err(|error| broken(error.to_string()))?,
             info,
+            exec: None,
+        })
+    }
+
+    /// A row whose server is started by a command. `guardian` is the executable of wsbench.
+    ///
+    /// # Errors
+    /// When there is no such program, or its file cannot be read.
+    pub fn started_by(exec: Exec, row: &str, guardian: &Path) -> Result<Program, ExecError> {
+        let files = exec.files()?;
+        let sha256 =
+            sha256(&files).map_err(|error| ExecError::Command(format!("{}: {error}", files[0].display())))?;
+        let runtime = files[0].file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // Of the version of a foreign program nothing is known but what it is made of.
+        let version = format!("sha256 {}", &sha256[..SHOWN_DIGITS]);
+        let info = RowInfo {
+            row: row.to_owned(),
+            scheduler: "its own".to_owned(),
+            io_mode: "its own".to_owned(),
+            websocket: "its own".to_owned(),
+            max_threads: if exec.takes_threads() { MAX_THREADS } else { 1 },
+            services: vec!["echo".to_owned()],
+            workloads: Vec::new(),
+            features: Vec::new(),
+            accounting: Accounting::Client,
+            ..RowInfo::new(&runtime, &version)
+        };
+        Ok(Program {
+            row: row.to_owned(),
+            path: guardian.to_owned(),
+            prefix: vec![GUARD.to_owned()],
+            info,
+            sha256,
+            exec: Some(Arc::new(exec)),
         })
     }
 
     /// Worker threads of this row where rows that take several get `several`.
     pub fn threads(&self, several: u32) -> u32 {
         several.min(self.info.max_threads)
+    }
+
+    /// The command that starts this row's server.
+    pub fn serve(&self, spec: &ServeSpec) -> Command {
+        let Some(exec) = &self.exec else { return self.command("serve", spec.to_args()) };
+        let exec = exec.with_threads(spec.threads);
+        let mut command = Command::new(&self.path);
+        command.args(&self.prefix).arg(serde_json::to_string(&exec).expect("texts are JSON"));
+        command
     }
 
     /// The command that starts this row as `serve` or `drive`.
@@ -152,8 +210,13 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<St
     })
 }
 
-fn sha256(path: &Path) -> io::Result<String> {
-    Ok(Sha256::digest(fs::read(path)?).iter().fold(String::new(), |mut hex, byte| {
+/// The checksum of some files, one after the other.
+fn sha256(paths: &[PathBuf]) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    for path in paths {
+        digest.update(fs::read(path)?);
+    }
+    Ok(digest.finalize().iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     }))

@@ -95,6 +95,9 @@ pub struct Session {
     /// Whether a row that was named by hand is among them: then the run is incomplete, however it ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub missing: bool,
+    /// Rows whose servers are started by a command, as they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub started_by: Vec<String>,
     /// Worker threads, and cores, of rows that take several.
     pub server_cores: u32,
     /// Rows that are left out of a scenario, by its name, with what they do not offer.

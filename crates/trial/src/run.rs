@@ -8,24 +8,32 @@ use std::fmt::Display;
 use bench_core::{
     DriveSpec, ServeSpec,
     protocol::{ClientReport, Measured, ServerReport},
+    row::Accounting,
     spec::Role,
     tally::reconcile,
 };
 
 use crate::{
     conversation::{ClientConversation, ServerConversation},
+    exec::url_at,
     outcome::{ClientOutcome, Failure, Outcome, Step},
     stage::{Ending, Peer, PeerError, Stage},
 };
 
 mod soundness;
 
-/// Runs one trial, with a client for each of `drives`. A trial that fails is a result too: see [`Outcome::failure`].
-pub fn run<S: Stage>(stage: &mut S, serve: &ServeSpec, drives: &[DriveSpec]) -> Outcome {
+/// Runs one trial, with a client for each of `drives`, whose target is a URL with `{port}` or empty, for wsbench's own server. A trial that fails is a result too: see [`Outcome::failure`].
+pub fn run<S: Stage>(
+    stage: &mut S,
+    accounting: Accounting,
+    serve: &ServeSpec,
+    drives: &[DriveSpec],
+) -> Outcome {
     let clients = drives.iter().map(|_| ClientOutcome::default()).collect();
     let mut outcome = Outcome { clients, ..Outcome::default() };
     let mut ends = Ends { server: None, clients: Vec::new() };
-    if let Err(Stopped { mut failure, ended }) = steps(stage, serve, drives, &mut outcome, &mut ends) {
+    let stopped = steps(stage, accounting, serve, drives, &mut outcome, &mut ends);
+    if let Err(Stopped { mut failure, ended }) = stopped {
         let clients = ends.clients.iter_mut().map(|client| (Role::Client, client.peer_mut()));
         let server = ends.server.as_mut().map(|server| (Role::Server, server.peer_mut()));
         for (role, peer) in clients.chain(server) {
@@ -66,6 +74,7 @@ struct Ends<P> {
 
 fn steps<S: Stage>(
     stage: &mut S,
+    accounting: Accounting,
     serve: &ServeSpec,
     drives: &[DriveSpec],
     outcome: &mut Outcome,
@@ -78,7 +87,11 @@ fn steps<S: Stage>(
 
     // One after the other: what the first does until it is ready is over when the second starts.
     for drive in drives {
-        let drive = DriveSpec { target: addr.to_string(), ..drive.clone() };
+        let target = match drive.target.is_empty() {
+            true => addr.to_string(),
+            false => url_at(&drive.target, addr),
+        };
+        let drive = DriveSpec { target, ..drive.clone() };
         let client = stage.start_client(&drive).map_err(at(Step::Ready))?;
         ends.clients.push(ClientConversation::with(client));
         let client = ends.clients.last_mut().expect("it was just added");
@@ -108,7 +121,13 @@ fn steps<S: Stage>(
     let report = server.stop().map_err(by(Role::Server, Step::Stop))?;
     let report = outcome.server_report.insert(report);
     server.exit().map_err(by(Role::Server, Step::Stop))?;
-    account(outcome.clients.iter().filter_map(|client| client.report.as_ref()), report)?;
+    match accounting {
+        Accounting::Both => {
+            account(outcome.clients.iter().filter_map(|client| client.report.as_ref()), report)?;
+        }
+        // Each client has verified its answers, and waited for all of them.
+        Accounting::Client => {}
+    }
     Ok(())
 }
 

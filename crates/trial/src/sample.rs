@@ -36,6 +36,30 @@ pub struct Sample {
     /// Open files, connections among them; absent where the system does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
+    /// What this is the cost of, and how it was read.
+    #[serde(default, skip_serializing_if = "Source::is_process")]
+    pub source: Source,
+}
+
+/// What a [`Sample`] is the cost of, and how it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// One process.
+    #[default]
+    Process,
+    /// All processes of a server that was started by a command: CPU time by their control group, which holds what ended
+    /// processes used; memory, threads, switches and files as the sum over those that exist.
+    ControlGroup,
+    /// The same without a control group: CPU time as the sum over the processes that exist, and of what their parents
+    /// inherited from ended ones in ticks of 10 ms.
+    ProcessTree,
+}
+
+impl Source {
+    fn is_process(&self) -> bool {
+        *self == Source::Process
+    }
 }
 
 /// State of the whole machine, as the original Python evaluation read it.
@@ -150,19 +174,26 @@ impl Others {
     }
 }
 
-/// Whether a process ran on one of the cores and is neither this one nor a child of it. The kernel's threads work for
+/// Whether a process ran on one of the cores and is neither this one nor descends from it. The kernel's threads work for
 /// whoever is on the core, most of all for the network traffic of the trial.
 #[cfg(target_os = "linux")]
 fn is_other(pid: i32, cores: &BTreeSet<u32>) -> bool {
+    let stat = |pid| procfs::process::Process::new(pid).and_then(|process| process.stat()).ok();
+    let Some(of_process) = stat(pid) else { return false };
+    let core = of_process.processor.and_then(|core| u32::try_from(core).ok());
+    core.is_some_and(|core| cores.contains(&core)) && !is_ours(pid, |pid| Some(stat(pid)?.ppid))
+}
+
+/// Whether a process is this one, the ancestor of the kernel's threads, or descends from one of them.
+#[cfg(target_os = "linux")]
+fn is_ours(pid: i32, parent: impl Fn(i32) -> Option<i32>) -> bool {
     /// The process that all threads of the kernel descend from.
     const KTHREADD: i32 = 2;
-    let Ok(stat) = procfs::process::Process::new(pid).and_then(|process| process.stat()) else {
-        return false;
-    };
+    /// Longer than any sound line of descent: processes that come and go may look as if they were their own ancestors.
+    const LONGEST_LINE: usize = 64;
     let own = std::process::id() as i32;
-    let on_core =
-        stat.processor.is_some_and(|core| u32::try_from(core).is_ok_and(|core| cores.contains(&core)));
-    on_core && pid != own && stat.ppid != own && pid != KTHREADD && stat.ppid != KTHREADD
+    let line = std::iter::successors(Some(pid), |pid| parent(*pid));
+    line.take(LONGEST_LINE).any(|ancestor| ancestor == own || ancestor == KTHREADD)
 }
 
 /// Reads a process's CPU clock, in nanoseconds.
@@ -231,6 +262,7 @@ pub fn sample(pid: u32) -> Option<Sample> {
         system_calls: None,
         instructions: None,
         open_files: process.fd_count().ok().map(|count| count as u64),
+        source: Source::Process,
     })
 }
 
@@ -268,6 +300,21 @@ mod tests {
                     cpu12 1 1 1 1 1 1 1 40 0 0\nintr 5 5 5 5 5 5 5 5 5\n";
         let of = |cores: &[u32]| stolen_ticks(stat, &cores.iter().copied().collect());
         assert_eq!((of(&[0]), of(&[1]), of(&[2]), of(&[0, 12])), (10, 0, 30, 50));
+    }
+
+    #[test]
+    fn whatever_descends_from_this_process_is_ours() {
+        let own = std::process::id() as i32;
+        let parent = |pid| match pid {
+            50 => Some(51),
+            51 => Some(own),
+            60 => Some(1),
+            70 => Some(2),
+            80 => Some(80),
+            _ => None,
+        };
+        let ours: Vec<bool> = [own, 50, 51, 60, 70, 80].into_iter().map(|pid| is_ours(pid, parent)).collect();
+        assert_eq!(ours, [true, true, true, false, true, false]);
     }
 
     #[test]

@@ -45,11 +45,12 @@ impl Setup<'_> {
     pub(crate) fn drive_spec(&self, load: &Load, pacing: Pacing, identity: Option<&Identity>) -> DriveSpec {
         // The send buffer is the server's. Its address is known once it listens.
         let socket = SocketSpec { send_buffer_bytes: None, ..self.socket(self.client) };
+        let url = self.server.exec.as_ref().map_or("", |exec| &exec.url);
         DriveSpec {
             threads: self.client.threads(self.threads),
             pacing,
             tls_cert: identity.map(Identity::certificate),
-            ..DriveSpec::plain("", load.clone(), socket)
+            ..DriveSpec::plain(url, load.clone(), socket)
         }
     }
 

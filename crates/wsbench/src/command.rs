@@ -5,6 +5,8 @@ pub mod compare;
 pub mod completions;
 pub mod drive;
 pub mod export;
+#[cfg(target_os = "linux")]
+pub mod guard;
 pub mod help;
 pub mod list;
 pub mod man;

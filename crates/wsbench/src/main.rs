@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+#[cfg(target_os = "linux")]
+use wsbench::command::guard::{self, GuardArguments};
 use wsbench::{
     command::{
         check,
@@ -98,6 +100,10 @@ enum Command {
     Completions(CompletionsArguments),
     /// Write man pages
     Man(ManArguments),
+    /// Keep a server that was started by a command: what `run` does with NAME=exec:COMMAND
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Guard(GuardArguments),
 }
 
 fn main() -> ExitCode {
@@ -120,6 +126,8 @@ fn main() -> ExitCode {
         Command::Help(arguments) => help::help(&arguments, Arguments::command()),
         Command::Completions(arguments) => completions::completions(&arguments, Arguments::command()),
         Command::Man(arguments) => man::man(&arguments, Arguments::command()),
+        #[cfg(target_os = "linux")]
+        Command::Guard(arguments) => guard::guard(&arguments),
     };
     match code {
         Ok(code) => ExitCode::from(code),

@@ -8,6 +8,7 @@ use std::{
 use bench_core::{
     payload::Class,
     protocol::Event,
+    row::Accounting,
     socket::Secured,
     spec::{Load, SocketSpec},
     tally::Tally,
@@ -127,7 +128,7 @@ impl Script {
         if self.beside.is_some() {
             drives.push(DriveSpec { load: Load { connections: 7, ..Load::default() }, ..drive });
         }
-        let outcome = super::run(&mut self, &serve, &drives);
+        let outcome = super::run(&mut self, Accounting::Both, &serve, &drives);
         let log = self.log.borrow().clone();
         (outcome, log)
     }

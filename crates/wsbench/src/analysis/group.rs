@@ -114,7 +114,7 @@ pub struct RowFigures {
     pub server: String,
     /// Name of the client's row.
     pub client: String,
-    /// Maintenance status of the compared row.
+    /// What has to be known of the compared row: its maintenance status, and who counts its messages.
     pub status: Option<String>,
     /// Worker threads of the compared row.
     pub workers: u32,

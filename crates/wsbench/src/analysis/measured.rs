@@ -180,7 +180,7 @@ fn row(
         };
         failed += usize::from(trial.error.is_some());
         let end = role.own(&trial.server, &trial.client);
-        (status, workers) = (end.info.status.clone(), end.workers);
+        (status, workers) = (end.info.remark(), end.workers);
         trial.marks.iter().for_each(|mark| *marks.entry(*mark).or_default() += 1);
         // The same other end where it was measured; where every row meets itself, the baseline with itself.
         let (fixed_server, fixed_client) = role.own((baseline, row_of(client)), (row_of(server), baseline));

@@ -236,6 +236,7 @@ pub(crate) mod tests {
             baseline: "tokio".to_owned(),
             unavailable: BTreeMap::new(),
             missing: false,
+            started_by: Vec::new(),
             server_cores: 2,
             left_out: BTreeMap::new(),
             not_possible: BTreeMap::new(),

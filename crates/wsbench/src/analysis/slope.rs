@@ -155,7 +155,7 @@ fn rows(trials: &[&Record], baseline: &str, confidence: f64) -> Vec<RowFigures> 
         RowFigures {
             server: server.to_owned(),
             client: client.to_owned(),
-            status: of_row.and_then(|trial| trial.server.info.status.clone()),
+            status: of_row.and_then(|trial| trial.server.info.remark()),
             workers: of_row.map_or(1, |trial| trial.server.workers),
             marks: BTreeMap::new(),
             failed: 0,

@@ -274,6 +274,7 @@ fn plan(
         baseline: participants.baseline,
         unavailable: participants.unavailable,
         missing: participants.missing,
+        started_by: participants.started_by,
         left_out,
         not_possible,
         server_cores: arguments.rows.server_cores,

@@ -129,7 +129,7 @@ fn run(program: &Program, client: &Program, time: Duration) -> Result<Report, St
 /// Starts the row's server, and says where it listens.
 fn serve(program: &Program, limit: Duration) -> Result<(ServerConversation<Process>, SocketAddr), String> {
     let spec = ServeSpec::on_loopback(1, socket(program));
-    let server = Process::launch(program.command("serve", spec.to_args()), &[], limit)?;
+    let server = Process::launch_server(program, &spec, &[], limit)?;
     let mut server = ServerConversation::with(server);
     let addr = server.listening().map_err(|reason| format!("the server {reason}"))?;
     Ok((server, addr))

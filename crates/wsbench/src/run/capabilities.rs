@@ -123,7 +123,14 @@ mod tests {
     fn program(row: &str, change: impl FnOnce(&mut RowInfo)) -> Program {
         let mut info = RowInfo::new(row, "1");
         change(&mut info);
-        Program { row: row.to_owned(), path: row.into(), prefix: Vec::new(), info, sha256: String::new() }
+        Program {
+            row: row.to_owned(),
+            path: row.into(),
+            prefix: Vec::new(),
+            info,
+            sha256: String::new(),
+            exec: None,
+        }
     }
 
     fn rows() -> Rows {

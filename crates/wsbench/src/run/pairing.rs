@@ -19,7 +19,12 @@ use crate::{
 /// Flags that choose the rows and who meets whom.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PairingArguments {
-    /// Rows: `available`, `all`, names, or ROW@PATH for another build of a row
+    /// Rows: `available`, `all`, names, ROW@PATH for another build of a row, and your own servers: NAME=exec:COMMAND, or
+    /// @FILE
+    ///
+    /// A command is started for every trial, on the server's cores, with the port to listen on in place of {port}:
+    /// `--rows tokio,'mine=exec:./server --port {port}'`. It has to echo every message at /echo. A TOML file says more:
+    /// docs/YOUR-SERVER.md.
     #[arg(long, value_name = "ROWS", value_delimiter = ',', default_value = AVAILABLE)]
     rows: Vec<String>,
     /// Which rows meet which; the profile decides, and otherwise every server meets one fixed client
@@ -51,6 +56,8 @@ pub(crate) struct Participants {
     pub(crate) unavailable: BTreeMap<String, String>,
     /// Whether a row that was named by hand is not available.
     pub(crate) missing: bool,
+    /// Rows whose servers are started by a command, as they were asked for.
+    pub(crate) started_by: Vec<String>,
 }
 
 /// Finds the programs of the rows that were asked for and pairs them.
@@ -93,6 +100,7 @@ fn by_side(arguments: &PairingArguments, finder: &Finder) -> Result<Participants
         baseline,
         unavailable: servers.unavailable.into_iter().chain(clients.unavailable).collect(),
         missing: servers.missing || clients.missing,
+        started_by: servers.started_by,
     })
 }
 
@@ -115,6 +123,7 @@ fn by_pairing(arguments: &PairingArguments, pairing: Pairing, finder: &Finder) -
         baseline,
         unavailable: rows.unavailable,
         missing: rows.missing,
+        started_by: rows.started_by,
     })
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn resume(
         .flat_map(|pair| [&pair.server, &pair.client])
         .map(|name| row_of(name).to_owned())
         .collect();
-    let rows = finder.select(&wanted)?;
+    let rows = finder.select_again(&session.started_by, &wanted)?;
     if let Some((row, reason)) = rows.unavailable.iter().next() {
         return Err(Stop::failed(format!("{row}: not available any more: {reason}")));
     }

@@ -14,6 +14,10 @@ use crate::{
     exit::{Stop, unknown},
 };
 
+mod request;
+
+use request::Request;
+
 /// What `--rows` takes for every row that can be measured here.
 pub const AVAILABLE: &str = "available";
 /// What `--rows` takes for every row.
@@ -61,6 +65,8 @@ pub struct Rows {
     pub unavailable: BTreeMap<String, String>,
     /// Whether one of the latter was named by hand.
     pub missing: bool,
+    /// Those of the first whose servers are started by a command, as they were asked for.
+    pub started_by: Vec<String>,
 }
 
 impl Finder {
@@ -79,21 +85,49 @@ impl Finder {
         Ok(Finder { directory, build })
     }
 
-    /// Resolves `--rows`: `available`, `all`, names of rows, and `ROW@PATH` for another build of a row.
+    /// Resolves `--rows`: `available`, `all`, names of rows, `ROW@PATH` for another build of a row, and `NAME=exec:COMMAND` or
+    /// `@FILE` for a server that is started by a command.
     ///
     /// # Errors
-    /// When a name is unknown, or a program is not a runner or comes from another build.
+    /// When a name is unknown, a program is not a runner or comes from another build, or a command cannot be started.
     pub fn select(&self, wanted: &[String]) -> Result<Rows, Stop> {
         let registry = registry();
+        let names: Vec<&str> = registry.iter().map(|entry| entry.name.as_str()).collect();
         let mut rows = Rows::default();
-        for name in wanted {
-            if name == AVAILABLE || name == ALL {
-                for entry in &registry {
-                    self.add(&mut rows, &entry.name, Named::AsOneOfAll)?;
+        for request in request::parse(wanted, &names)? {
+            match request {
+                Request::All => {
+                    for name in &names {
+                        self.add(&mut rows, name, Named::AsOneOfAll)?;
+                    }
                 }
-            } else {
-                self.add(&mut rows, name, Named::ByHand)?;
+                Request::Named(name) => self.add(&mut rows, &name, Named::ByHand)?,
+                Request::StartedBy { name, exec, text } => {
+                    if rows.programs.iter().any(|program| program.row == name) {
+                        return Err(Stop::usage(format!(
+                            "two rows are called `{name}`: give one another name"
+                        )));
+                    }
+                    let guardian = std::env::current_exe().map_err(|error| {
+                        Stop::failed(format!("this program's own file is unknown: {error}"))
+                    })?;
+                    let program = Program::started_by(exec, &name, &guardian);
+                    rows.programs.push(program.map_err(|error| Stop::usage(format!("{name}: {error}")))?);
+                    rows.started_by.push(text);
+                }
             }
+        }
+        Ok(rows)
+    }
+
+    /// The rows of an earlier run, by the names that they had there and the entries that started servers by a command.
+    ///
+    /// # Errors
+    /// As with [`Finder::select`].
+    pub fn select_again(&self, started_by: &[String], names: &[String]) -> Result<Rows, Stop> {
+        let mut rows = self.select(started_by)?;
+        for name in names {
+            self.add(&mut rows, name, Named::ByHand)?;
         }
         Ok(rows)
     }

@@ -121,6 +121,7 @@ impl Run<'_> {
             baseline,
             unavailable: [("glommio".to_owned(), "io_uring is disabled".to_owned())].into(),
             missing: false,
+            started_by: Vec::new(),
             server_cores: 2,
             counts: false,
             waves: Vec::new(),
@@ -185,6 +186,7 @@ impl Run<'_> {
             open_files: Some(10),
             system_calls: None,
             instructions: None,
+            source: trial::sample::Source::Process,
         };
         let samples =
             |cpu_ns, rss| Edges { ready: Some(sample(0, rss)), measured: Some(sample(cpu_ns, rss)) };

@@ -30,7 +30,7 @@ impl Running {
         let defaults = SocketSpec::default();
         let socket = SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults };
         let spec = ServeSpec::on_loopback(1, socket);
-        let mut process = Process::launch(program.command("serve", spec.to_args()), &[], STEP)?;
+        let mut process = Process::launch_server(program, &spec, &[], STEP)?;
         process.allow(STEP);
         let mut conversation = ServerConversation::with(process);
         match conversation.listening() {
