@@ -233,8 +233,9 @@ impl Process {
     }
 
     fn end_now(&mut self) {
-        self.stdin = None;
         self.child().end_and_wait();
+        // Only now: the end of stdin asks a process to end in good order, and a guardian would take its time.
+        self.stdin = None;
     }
 
     #[cfg(target_os = "linux")]

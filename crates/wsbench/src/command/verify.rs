@@ -14,6 +14,7 @@ use crate::{
 
 mod clients;
 mod described;
+mod endpoint;
 pub mod fault;
 mod findings;
 mod frames;
@@ -34,7 +35,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// Flags of `verify`.
 #[derive(Args, Clone, Debug)]
 pub struct VerifyArguments {
-    /// Rows: `available`, `all`, names, or ROW@PATH
+    /// Rows: `available`, `all`, names, ROW@PATH, or your own server: exec:COMMAND with {port}, or @FILE
     #[arg(value_name = "ROW", default_value = AVAILABLE)]
     rows: Vec<String>,
     /// Folder of the runners; beside wsbench's own executable when not given
@@ -73,7 +74,11 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
 /// Whether a row is sound, and the lines about it.
 fn verify_row(program: &Program) -> (bool, String) {
     let finished = announce_when_slow(&program.row);
-    let described = described::described(program);
+    let described = match program.exec {
+        None => described::described(program),
+        // Nobody asks a command what it is.
+        Some(_) => Findings::default(),
+    };
     let server = server::server(program);
     let drives = program.info.workloads.contains(&Workload::PingPong);
     let client = if drives { clients::client(program) } else { Findings::default() };
@@ -84,12 +89,12 @@ fn verify_row(program: &Program) -> (bool, String) {
     let mut text = String::new();
     if sound {
         let of_client = if drives { format!("client {}", client.checks) } else { "no client".to_owned() };
-        text += &format!(
-            "{row}: all {} checks passed (server {}, {of_client}, description {})\n",
-            parts.iter().map(|findings| findings.checks).sum::<usize>(),
-            server.checks,
-            described.checks
-        );
+        let of_parts = match program.exec {
+            None => format!(" (server {}, {of_client}, description {})", server.checks, described.checks),
+            Some(_) => String::new(),
+        };
+        let all = parts.iter().map(|findings| findings.checks).sum::<usize>();
+        text += &format!("{row}: all {all} checks passed{of_parts}\n");
     }
     for fault in parts.iter().flat_map(|findings| &findings.faults) {
         text += &format!("{row}: FAILED: {fault}\n");

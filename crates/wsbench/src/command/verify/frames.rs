@@ -1,10 +1,11 @@
 //! Checks of a server, frame by frame.
 
-use std::{io, net::SocketAddr, time::Instant};
+use std::{io, time::Instant};
 
 use bench_core::{Kind, spec::SocketSpec};
 
 use super::{
+    endpoint::Endpoint,
     fault::{Fault, fault},
     wire::{
         BINARY, CLOSE, CONTINUATION, FIN, KEY, PING, PONG, TEXT, Wire, close_payload, masked, masked_header,
@@ -43,8 +44,8 @@ fn finish(mut wire: Wire) -> Checked {
 }
 
 /// Sends what no server may accept, and expects a close frame with the right code, or the end of the connection.
-fn refused(addr: SocketAddr, deadline: Instant, code: u16, what: &str, bytes: &[u8]) -> Checked {
-    let mut wire = Wire::open(addr, "/echo", deadline)?;
+fn refused(server: Endpoint<'_>, deadline: Instant, code: u16, what: &str, bytes: &[u8]) -> Checked {
+    let mut wire = Wire::open(server.addr, server.echo, deadline)?;
     match wire.write(bytes) {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(fault!("{what}: {error}")),
         // A server may end the connection before it has read everything.
@@ -70,12 +71,12 @@ fn refused(addr: SocketAddr, deadline: Instant, code: u16, what: &str, bytes: &[
     }
 }
 
-pub fn handshake_forms(addr: SocketAddr, deadline: Instant) -> Checked {
+pub fn handshake_forms(server: Endpoint<'_>, deadline: Instant) -> Checked {
     // As browsers write it, and in any case.
-    let sound = request(addr, "/echo")
+    let sound = request(server.addr, server.echo)
         .replace("Connection: Upgrade", "connection: keep-alive, upgrade")
         .replace("Upgrade: websocket", "upgrade: WebSocket");
-    let mut wire = Wire::connect(addr, deadline)?;
+    let mut wire = Wire::connect(server.addr, deadline)?;
     wire.send(sound.as_bytes())?;
     wire.upgraded()?;
     finish(wire)?;
@@ -85,10 +86,10 @@ pub fn handshake_forms(addr: SocketAddr, deadline: Instant) -> Checked {
         ("version 12", "Version: 13".to_owned(), "Version: 12"),
         ("no upgrade", "Upgrade: websocket\r\n".to_owned(), ""),
         ("a POST", "GET ".to_owned(), "POST "),
-        ("no HTTP at all", request(addr, "/echo"), "nonsense\r\n\r\n"),
+        ("no HTTP at all", request(server.addr, server.echo), "nonsense\r\n\r\n"),
     ] {
-        let mut wire = Wire::connect(addr, deadline)?;
-        wire.send(request(addr, "/echo").replace(&from, to).as_bytes())?;
+        let mut wire = Wire::connect(server.addr, deadline)?;
+        wire.send(request(server.addr, server.echo).replace(&from, to).as_bytes())?;
         match wire.read_head() {
             Ok(head) if head.status() == Some(101) => return Err(fault!("{what}: accepted")),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(fault!("{what}: {error}")),
@@ -98,8 +99,8 @@ pub fn handshake_forms(addr: SocketAddr, deadline: Instant) -> Checked {
     Ok(())
 }
 
-pub fn fragments(addr: SocketAddr, deadline: Instant) -> Checked {
-    let mut wire = Wire::open(addr, "/echo", deadline)?;
+pub fn fragments(server: Endpoint<'_>, deadline: Instant) -> Checked {
+    let mut wire = Wire::open(server.addr, server.echo, deadline)?;
     // The first cut is inside of a character.
     let text = "żółć 🦀 jaźń".as_bytes();
     let (first, rest) = text.split_at(1);
@@ -124,8 +125,8 @@ pub fn fragments(addr: SocketAddr, deadline: Instant) -> Checked {
     finish(wire)
 }
 
-pub fn pings_between_fragments(addr: SocketAddr, deadline: Instant) -> Checked {
-    let mut wire = Wire::open(addr, "/echo", deadline)?;
+pub fn pings_between_fragments(server: Endpoint<'_>, deadline: Instant) -> Checked {
+    let mut wire = Wire::open(server.addr, server.echo, deadline)?;
     for payload in [b"one".to_vec(), Vec::new(), vec![0xff; 125]] {
         wire.send(&masked(TEXT, b"be"))?;
         pinged(&mut wire, &payload)?;
@@ -148,7 +149,7 @@ fn pinged(wire: &mut Wire, payload: &[u8]) -> Checked {
     Ok(())
 }
 
-pub fn closes(addr: SocketAddr, deadline: Instant) -> Checked {
+pub fn closes(server: Endpoint<'_>, deadline: Instant) -> Checked {
     let long = "r".repeat(123);
     let sound = [
         close_payload(1000, "done"),
@@ -159,7 +160,7 @@ pub fn closes(addr: SocketAddr, deadline: Instant) -> Checked {
         Vec::new(),
     ];
     for payload in sound {
-        let mut wire = Wire::open(addr, "/echo", deadline)?;
+        let mut wire = Wire::open(server.addr, server.echo, deadline)?;
         wire.send(&masked(FIN | CLOSE, &payload))?;
         let answer = wire.answer()?;
         let code = payload.get(..2).unwrap_or_default();
@@ -174,17 +175,17 @@ pub fn closes(addr: SocketAddr, deadline: Instant) -> Checked {
     Ok(())
 }
 
-pub fn invalid_closes(addr: SocketAddr, deadline: Instant) -> Checked {
+pub fn invalid_closes(server: Endpoint<'_>, deadline: Instant) -> Checked {
     for code in [0, 999, 1004, 1005, 1006, 1015, 2999] {
         let bytes = masked(FIN | CLOSE, &close_payload(code, ""));
-        refused(addr, deadline, PROTOCOL_ERROR, &format!("a close with the code {code}"), &bytes)?;
+        refused(server, deadline, PROTOCOL_ERROR, &format!("a close with the code {code}"), &bytes)?;
     }
-    refused(addr, deadline, PROTOCOL_ERROR, "a close with half a code", &masked(FIN | CLOSE, &[3]))?;
+    refused(server, deadline, PROTOCOL_ERROR, "a close with half a code", &masked(FIN | CLOSE, &[3]))?;
     let reason = [&1000_u16.to_be_bytes()[..], b"\xce\xba\xff"].concat();
     let bytes = masked(FIN | CLOSE, &reason);
     // Some take it for a broken payload and some for a broken frame, and both are right.
-    refused(addr, deadline, INVALID_PAYLOAD, "a close whose reason is no UTF-8", &bytes)
-        .or_else(|_| refused(addr, deadline, PROTOCOL_ERROR, "a close whose reason is no UTF-8", &bytes))
+    refused(server, deadline, INVALID_PAYLOAD, "a close whose reason is no UTF-8", &bytes)
+        .or_else(|_| refused(server, deadline, PROTOCOL_ERROR, "a close whose reason is no UTF-8", &bytes))
 }
 
 /// The largest message that a server has to accept.
@@ -192,26 +193,26 @@ fn limit() -> usize {
     SocketSpec::default().max_message_bytes as usize
 }
 
-pub fn largest(addr: SocketAddr, deadline: Instant) -> Checked {
-    let mut wire = Wire::open(addr, "/echo", deadline)?;
+pub fn largest(server: Endpoint<'_>, deadline: Instant) -> Checked {
+    let mut wire = Wire::open(server.addr, server.echo, deadline)?;
     let payload: Vec<u8> = (0..limit()).map(|place| (place % 251) as u8).collect();
     wire.send(&masked(FIN | BINARY, &payload))?;
     expect(&mut wire, Kind::Binary, &payload)?;
     finish(wire)
 }
 
-pub fn too_large(addr: SocketAddr, deadline: Instant) -> Checked {
+pub fn too_large(server: Endpoint<'_>, deadline: Instant) -> Checked {
     let payload = vec![b'x'; limit() + 1];
-    refused(addr, deadline, TOO_BIG, "one byte over the limit", &masked(FIN | BINARY, &payload))?;
+    refused(server, deadline, TOO_BIG, "one byte over the limit", &masked(FIN | BINARY, &payload))?;
     let half = &payload[..limit() / 2 + 1];
     let bytes = [masked(BINARY, half), masked(FIN | CONTINUATION, half)].concat();
-    refused(addr, deadline, TOO_BIG, "a message over the limit in two frames below it", &bytes)?;
+    refused(server, deadline, TOO_BIG, "a message over the limit in two frames below it", &bytes)?;
     // A frame that nobody could hold. Its header is enough to refuse it; at the latest, what exceeds the limit is.
     let bytes = [masked_header(FIN | BINARY, 1 << 62), payload].concat();
-    refused(addr, deadline, TOO_BIG, "a frame of 4 EiB, once more than the limit of it was sent", &bytes)
+    refused(server, deadline, TOO_BIG, "a frame of 4 EiB, once more than the limit of it was sent", &bytes)
 }
 
-pub fn invalid_utf8(addr: SocketAddr, deadline: Instant) -> Checked {
+pub fn invalid_utf8(server: Endpoint<'_>, deadline: Instant) -> Checked {
     for (what, text) in [
         ("a byte that no UTF-8 has", &b"valid \xff"[..]),
         ("an overlong form", b"\xc0\xaf"),
@@ -219,29 +220,29 @@ pub fn invalid_utf8(addr: SocketAddr, deadline: Instant) -> Checked {
         ("a code point beyond the last", b"\xf4\x90\x80\x80"),
         ("half a character", b"\xce\xba\xe1\xbd"),
     ] {
-        refused(addr, deadline, INVALID_PAYLOAD, what, &masked(FIN | TEXT, text))?;
+        refused(server, deadline, INVALID_PAYLOAD, what, &masked(FIN | TEXT, text))?;
     }
     let bytes = [masked(TEXT, b"\xce"), masked(FIN | CONTINUATION, b"\xce")].concat();
-    refused(addr, deadline, INVALID_PAYLOAD, "invalid UTF-8 across two frames", &bytes)
+    refused(server, deadline, INVALID_PAYLOAD, "invalid UTF-8 across two frames", &bytes)
 }
 
-pub fn unmasked_frame(addr: SocketAddr, deadline: Instant) -> Checked {
-    refused(addr, deadline, PROTOCOL_ERROR, "an unmasked frame", &unmasked(FIN | TEXT, b"bare"))
+pub fn unmasked_frame(server: Endpoint<'_>, deadline: Instant) -> Checked {
+    refused(server, deadline, PROTOCOL_ERROR, "an unmasked frame", &unmasked(FIN | TEXT, b"bare"))
 }
 
-pub fn reserved(addr: SocketAddr, deadline: Instant) -> Checked {
+pub fn reserved(server: Endpoint<'_>, deadline: Instant) -> Checked {
     for opcode in (0x3..=0x7).chain(0xb..=0xf) {
         let bytes = masked(FIN | opcode, b"x");
-        refused(addr, deadline, PROTOCOL_ERROR, &format!("the reserved opcode {opcode:#x}"), &bytes)?;
+        refused(server, deadline, PROTOCOL_ERROR, &format!("the reserved opcode {opcode:#x}"), &bytes)?;
     }
     for bit in [0x40, 0x20, 0x10] {
         let bytes = masked(FIN | bit | TEXT, b"x");
-        refused(addr, deadline, PROTOCOL_ERROR, &format!("the reserved bit {bit:#x}"), &bytes)?;
+        refused(server, deadline, PROTOCOL_ERROR, &format!("the reserved bit {bit:#x}"), &bytes)?;
     }
     Ok(())
 }
 
-pub fn out_of_sequence(addr: SocketAddr, deadline: Instant) -> Checked {
+pub fn out_of_sequence(server: Endpoint<'_>, deadline: Instant) -> Checked {
     for (what, bytes) in [
         ("a continuation of nothing", masked(FIN | CONTINUATION, b"x")),
         ("a message inside of another", [masked(TEXT, b"x"), masked(FIN | TEXT, b"y")].concat()),
@@ -249,14 +250,14 @@ pub fn out_of_sequence(addr: SocketAddr, deadline: Instant) -> Checked {
         ("a ping of 126 B", masked(FIN | PING, &[b'x'; 126])),
         ("a fragmented close", masked(CLOSE, &close_payload(1000, ""))),
     ] {
-        refused(addr, deadline, PROTOCOL_ERROR, what, &bytes)?;
+        refused(server, deadline, PROTOCOL_ERROR, what, &bytes)?;
     }
     Ok(())
 }
 
-pub fn byte_by_byte(addr: SocketAddr, deadline: Instant) -> Checked {
-    let mut wire = Wire::connect(addr, deadline)?;
-    let request = request(addr, "/echo");
+pub fn byte_by_byte(server: Endpoint<'_>, deadline: Instant) -> Checked {
+    let mut wire = Wire::connect(server.addr, deadline)?;
+    let request = request(server.addr, server.echo);
     wire.send_in_parts(request.as_bytes(), part_of_handshake(request.as_bytes()))?;
     wire.upgraded()?;
     let text = "one byte in each segment: żółć";
@@ -265,8 +266,8 @@ pub fn byte_by_byte(addr: SocketAddr, deadline: Instant) -> Checked {
     finish(wire)
 }
 
-pub fn split_anywhere(addr: SocketAddr, deadline: Instant) -> Checked {
-    let mut wire = Wire::open(addr, "/echo", deadline)?;
+pub fn split_anywhere(server: Endpoint<'_>, deadline: Instant) -> Checked {
+    let mut wire = Wire::open(server.addr, server.echo, deadline)?;
     // Its length takes the form of two bytes.
     let text = "ten bytes ".repeat(20);
     let bytes = masked(FIN | TEXT, text.as_bytes());
@@ -278,8 +279,8 @@ pub fn split_anywhere(addr: SocketAddr, deadline: Instant) -> Checked {
     finish(wire)
 }
 
-pub fn in_one_segment(addr: SocketAddr, deadline: Instant) -> Checked {
-    let mut wire = Wire::open(addr, "/echo", deadline)?;
+pub fn in_one_segment(server: Endpoint<'_>, deadline: Instant) -> Checked {
+    let mut wire = Wire::open(server.addr, server.echo, deadline)?;
     let text = |number: u32| format!("message {number}");
     let bytes: Vec<u8> = (0..100).flat_map(|number| masked(FIN | TEXT, text(number).as_bytes())).collect();
     wire.send(&bytes)?;

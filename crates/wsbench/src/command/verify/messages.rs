@@ -11,7 +11,10 @@ use bench_core::{
 };
 use tungstenite::{Bytes, Error, HandshakeError, Message, WebSocket};
 
-use super::fault::{Fault, fault};
+use super::{
+    endpoint::Endpoint,
+    fault::{Fault, fault},
+};
 
 /// Connects and upgrades.
 pub fn connect(addr: SocketAddr, path: &str, deadline: Instant) -> Result<WebSocket<TcpStream>, Fault> {
@@ -69,9 +72,9 @@ fn expect_same(sent: &Message, answer: &Message) -> Result<(), Fault> {
     Err(fault!("{} was answered by {}", shown(sent), shown(answer)))
 }
 
-pub fn unknown_path(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
+pub fn unknown_path(server: Endpoint<'_>, deadline: Instant) -> Result<(), Fault> {
     for path in ["/no-such-service", "/", "/echo?x=1", "/sink", "/sink?messages=0", "/push?count=x"] {
-        match connect(addr, path, deadline) {
+        match connect(server.addr, path, deadline) {
             Ok(_) => return Err(fault!("{path} was accepted")),
             Err(Fault::Refused { status: 404, .. }) => {}
             Err(reason) => return Err(fault!("{path}: 404 was due: {reason}")),
@@ -80,9 +83,9 @@ pub fn unknown_path(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     Ok(())
 }
 
-pub fn order(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
+pub fn order(server: Endpoint<'_>, deadline: Instant) -> Result<(), Fault> {
     const MESSAGES: u32 = 1_000;
-    let mut socket = connect(addr, "/echo", deadline)?;
+    let mut socket = connect(server.addr, server.echo, deadline)?;
     let message = |number: u32| Message::text(format!("message {number}"));
     for number in 0..MESSAGES {
         socket.write(message(number)).map_err(|error| fault!("sending failed: {error}"))?;
@@ -94,8 +97,8 @@ pub fn order(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     Ok(())
 }
 
-pub fn kinds(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
-    let mut socket = connect(addr, "/echo", deadline)?;
+pub fn kinds(server: Endpoint<'_>, deadline: Instant) -> Result<(), Fault> {
+    let mut socket = connect(server.addr, server.echo, deadline)?;
     for message in [
         Message::text("zażółć gęślą jaźń 漢字 🦀"),
         Message::binary(Bytes::from((0..=255).collect::<Vec<u8>>())),
@@ -105,8 +108,8 @@ pub fn kinds(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     Ok(())
 }
 
-pub fn echo(addr: SocketAddr, deadline: Instant, sizes: &[usize]) -> Result<(), Fault> {
-    let mut socket = connect(addr, "/echo", deadline)?;
+pub fn echo(server: Endpoint<'_>, deadline: Instant, sizes: &[usize]) -> Result<(), Fault> {
+    let mut socket = connect(server.addr, server.echo, deadline)?;
     for size in sizes {
         let bytes: Vec<u8> = (0..*size).map(|place| b'a' + (place % 26) as u8).collect();
         for message in [
@@ -119,16 +122,16 @@ pub fn echo(addr: SocketAddr, deadline: Instant, sizes: &[usize]) -> Result<(), 
     Ok(())
 }
 
-pub fn ping(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
-    let mut socket = connect(addr, "/echo", deadline)?;
+pub fn ping(server: Endpoint<'_>, deadline: Instant) -> Result<(), Fault> {
+    let mut socket = connect(server.addr, server.echo, deadline)?;
     let pong = exchange(&mut socket, Message::Ping(Bytes::from_static(b"are you there")))?;
     expect_same(&Message::Pong(Bytes::from_static(b"are you there")), &pong)?;
     let message = Message::text("after the ping");
     expect_same(&message, &exchange(&mut socket, message.clone())?)
 }
 
-pub fn close(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
-    let mut socket = connect(addr, "/echo", deadline)?;
+pub fn close(server: Endpoint<'_>, deadline: Instant) -> Result<(), Fault> {
+    let mut socket = connect(server.addr, server.echo, deadline)?;
     socket.close(None).map_err(|error| fault!("sending failed: {error}"))?;
     loop {
         match socket.read() {
@@ -140,8 +143,8 @@ pub fn close(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     }
 }
 
-pub fn sink(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
-    let mut socket = connect(addr, "/sink?messages=3", deadline)?;
+pub fn sink(server: Endpoint<'_>, deadline: Instant) -> Result<(), Fault> {
+    let mut socket = connect(server.addr, "/sink?messages=3", deadline)?;
     for _ in 0..2 {
         for message in [Message::text("one"), Message::binary(&b"two"[..]), Message::text("")] {
             socket.send(message).map_err(|error| fault!("sending failed: {error}"))?;
@@ -154,9 +157,9 @@ pub fn sink(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     Ok(())
 }
 
-pub fn push(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
+pub fn push(server: Endpoint<'_>, deadline: Instant) -> Result<(), Fault> {
     const PERIOD_NS: u64 = 2_000_000;
-    let mut socket = connect(addr, "/push?every_us=2000&count=3&payload=40&class=warm_up", deadline)?;
+    let mut socket = connect(server.addr, "/push?every_us=2000&count=3&payload=40&class=warm_up", deadline)?;
     let mut first_ns = None;
     for sequence in 0..3 {
         let message = read(&mut socket)?;
@@ -177,15 +180,15 @@ pub fn push(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
 }
 
 /// Two subscribers, one with a queue of one message, get everything in its order and kind.
-pub fn fan_out(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
+pub fn fan_out(server: Endpoint<'_>, deadline: Instant) -> Result<(), Fault> {
     let mut subscribers = [
-        connect(addr, "/subscribe", deadline)?,
-        connect(addr, "/subscribe?queue=1&when_full=wait", deadline)?,
+        connect(server.addr, "/subscribe", deadline)?,
+        connect(server.addr, "/subscribe?queue=1&when_full=wait", deadline)?,
     ];
     for subscriber in &mut subscribers {
         expect_same(&Message::text(GREETING), &read(subscriber)?)?;
     }
-    let mut publisher = connect(addr, "/publish", deadline)?;
+    let mut publisher = connect(server.addr, "/publish", deadline)?;
     let messages = (0..50).map(|number| match number % 2 {
         0 => Message::text(format!("message {number}")),
         _ => Message::binary(vec![number; 200]),
@@ -206,8 +209,8 @@ pub const COUNTED: u64 = 40;
 /// Size of one of them.
 pub const COUNTED_BYTES: u64 = 24;
 
-pub fn counted(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
-    let mut socket = connect(addr, "/echo", deadline)?;
+pub fn counted(server: Endpoint<'_>, deadline: Instant) -> Result<(), Fault> {
+    let mut socket = connect(server.addr, server.echo, deadline)?;
     for sequence in 0..COUNTED {
         let text = format!("{}-counted-by-both", String::from_utf8_lossy(&header(Class::Measured, sequence)));
         let message = Message::text(text);

@@ -15,6 +15,12 @@ use super::fault::{Fault, fault};
 /// interpreter with its libraries is there within a second, and a server waits two for connections that are still closing.
 const STEP: Duration = Duration::from_secs(5);
 
+/// Longest time until a server answers that a command starts: it may load whatever it needs.
+const COMMAND_START: Duration = Duration::from_secs(30);
+
+/// Longest time until the processes of such a server have ended: its guardian gives them five seconds.
+const COMMAND_STOP: Duration = Duration::from_secs(8);
+
 /// How long an event may take that was only held back: it comes when the process ends.
 const HELD_BACK: Duration = Duration::from_secs(3);
 
@@ -22,6 +28,8 @@ const HELD_BACK: Duration = Duration::from_secs(3);
 pub(super) struct Running {
     conversation: ServerConversation<Process>,
     addr: SocketAddr,
+    /// What it may take to end.
+    stop: Duration,
 }
 
 impl Running {
@@ -30,14 +38,16 @@ impl Running {
         let defaults = SocketSpec::default();
         let socket = SocketSpec { flush: program.info.flush_for(defaults.flush), ..defaults };
         let spec = ServeSpec::on_loopback(1, socket);
-        let mut process = Process::launch_server(program, &spec, &[], STEP)?;
-        process.allow(STEP);
+        let (start, stop) = if program.exec.is_some() { (COMMAND_START, COMMAND_STOP) } else { (STEP, STEP) };
+        let mut process = Process::launch_server(program, &spec, &[], start)?;
+        process.allow(start);
         let mut conversation = ServerConversation::with(process);
         match conversation.listening() {
-            Ok(addr) => Ok(Running { conversation, addr }),
+            Ok(addr) => Ok(Running { conversation, addr, stop }),
             Err(error) => {
                 let process = conversation.peer_mut();
-                let hint = if error.is_too_long() && was_held_back(process) {
+                let speaks = program.exec.is_none();
+                let hint = if speaks && error.is_too_long() && was_held_back(process) {
                     ". The event came when stdin ended: flush stdout after every event"
                 } else {
                     ""
@@ -60,7 +70,7 @@ impl Running {
 
     /// Ends its stdin and waits for its report and its exit.
     pub(super) fn stop(&mut self) -> Result<ServerReport, Fault> {
-        self.conversation.peer_mut().allow(STEP);
+        self.conversation.peer_mut().allow(self.stop);
         let mut stopped = self.conversation.stop();
         if stopped.is_ok() {
             self.conversation.peer_mut().allow(STEP);

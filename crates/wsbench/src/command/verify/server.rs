@@ -8,6 +8,7 @@ use trial::{Program, probe};
 #[cfg(target_os = "linux")]
 use super::process;
 use super::{
+    endpoint::Endpoint,
     fault::{Fault, fault},
     findings::{Findings, LIMIT, TIMED_OUT_CHECKS},
     frames, messages,
@@ -18,7 +19,19 @@ use super::{
 struct Check {
     name: &'static str,
     scope: Scope,
-    run: fn(SocketAddr, Instant) -> Result<(), Fault>,
+    concerns: Concerns,
+    run: Run,
+}
+
+type Run = fn(Endpoint<'_>, Instant) -> Result<(), Fault>;
+
+/// Which servers a check concerns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concerns {
+    /// All: it is about the WebSocket protocol.
+    Every,
+    /// Those of runners: it is about the services and limits that they have in common.
+    Runners,
 }
 
 /// When a check is made.
@@ -32,28 +45,38 @@ enum Scope {
     Service(&'static str),
 }
 
-const fn basic(name: &'static str, run: fn(SocketAddr, Instant) -> Result<(), Fault>) -> Check {
-    Check { name, scope: Scope::Basic, run }
+const fn basic(name: &'static str, run: Run) -> Check {
+    Check { name, scope: Scope::Basic, concerns: Concerns::Every, run }
 }
 
-const fn full(name: &'static str, run: fn(SocketAddr, Instant) -> Result<(), Fault>) -> Check {
-    Check { name, scope: Scope::Full, run }
+const fn full(name: &'static str, run: Run) -> Check {
+    Check { name, scope: Scope::Full, concerns: Concerns::Every, run }
+}
+
+const fn of_runners(check: Check) -> Check {
+    Check { concerns: Concerns::Runners, ..check }
+}
+
+const fn of_service(name: &'static str, service: &'static str, run: Run) -> Check {
+    Check { name, scope: Scope::Service(service), concerns: Concerns::Runners, run }
 }
 
 const CHECKS: &[Check] = &[
-    basic("handshake and nonce echo", |addr, deadline| {
-        Ok(probe::echo_nonce(addr, None, deadline.saturating_duration_since(Instant::now()))?)
+    basic("handshake and nonce echo", |server, deadline| {
+        let url = format!("ws://{}{}", server.addr, server.echo);
+        let limit = deadline.saturating_duration_since(Instant::now());
+        Ok(probe::echo_nonce_of(server.addr, &url, None, limit)?)
     }),
     full("forms of the handshake", frames::handshake_forms),
-    basic("unknown paths are refused", messages::unknown_path),
+    of_runners(basic("unknown paths are refused", messages::unknown_path)),
     basic("order of 1,000 messages", messages::order),
     basic("text and binary", messages::kinds),
-    full("empty message", |addr, deadline| messages::echo(addr, deadline, &[0])),
-    full("forms of the length", |addr, deadline| messages::echo(addr, deadline, &[125, 126, 127])),
-    basic("64 KiB", |addr, deadline| messages::echo(addr, deadline, &[65_535, 65_536])),
-    full("1 MiB", |addr, deadline| messages::echo(addr, deadline, &[1 << 20])),
-    full("the largest message, 16 MiB", frames::largest),
-    full("over 16 MiB is refused", frames::too_large),
+    full("empty message", |server, deadline| messages::echo(server, deadline, &[0])),
+    full("forms of the length", |server, deadline| messages::echo(server, deadline, &[125, 126, 127])),
+    basic("64 KiB", |server, deadline| messages::echo(server, deadline, &[65_535, 65_536])),
+    full("1 MiB", |server, deadline| messages::echo(server, deadline, &[1 << 20])),
+    of_runners(full("the largest message, 16 MiB", frames::largest)),
+    of_runners(full("over 16 MiB is refused", frames::too_large)),
     basic("fragments", frames::fragments),
     basic("ping", messages::ping),
     full("pings between fragments", frames::pings_between_fragments),
@@ -69,9 +92,9 @@ const CHECKS: &[Check] = &[
     full("frames out of sequence are refused", frames::out_of_sequence),
     // After everything that should have done no harm.
     full("counted messages", messages::counted),
-    Check { name: "sink", scope: Scope::Service("sink"), run: messages::sink },
-    Check { name: "push", scope: Scope::Service("push"), run: messages::push },
-    Check { name: "fan-out", scope: Scope::Service("subscribe"), run: messages::fan_out },
+    of_service("sink", "sink", messages::sink),
+    of_service("push", "push", messages::push),
+    of_service("fan-out", "subscribe", messages::fan_out),
 ];
 
 /// Whether the server at `addr` answers as it should, by a part of the checks.
@@ -81,7 +104,7 @@ const CHECKS: &[Check] = &[
 pub fn basics(addr: SocketAddr, deadline: Instant) -> Result<(), Fault> {
     let mut checks = CHECKS.iter().filter(|check| matches!(check.scope, Scope::Basic));
     checks.try_for_each(|Check { name, run, .. }| {
-        run(addr, deadline).map_err(|reason| fault!("{name}: {reason}"))
+        run(addr.into(), deadline).map_err(|reason| fault!("{name}: {reason}"))
     })
 }
 
@@ -95,16 +118,22 @@ pub(super) fn server(program: &Program) -> Findings {
             return findings;
         }
     };
-    let addr = server.addr();
+    let path = program.exec.as_ref().map(|exec| exec.path());
+    let mut endpoint = Endpoint::from(server.addr());
+    endpoint.echo = path.as_deref().unwrap_or(endpoint.echo);
     let offers = |service: &str| program.info.services.iter().any(|own| own == service);
-    let is_due = |check: &&Check| match check.scope {
-        Scope::Basic | Scope::Full => true,
-        Scope::Service(service) => offers(service),
+    let is_due = |check: &&Check| {
+        let concerns_it = program.exec.is_none() || check.concerns == Concerns::Every;
+        concerns_it
+            && match check.scope {
+                Scope::Basic | Scope::Full => true,
+                Scope::Service(service) => offers(service),
+            }
     };
     let mut timed_out = 0;
     for Check { name, run, .. } in CHECKS.iter().filter(is_due) {
         let started = Instant::now();
-        findings.add(name, run(addr, started + LIMIT));
+        findings.add(name, run(endpoint, started + LIMIT));
         timed_out += usize::from(started.elapsed() >= LIMIT);
         if timed_out == TIMED_OUT_CHECKS {
             let reason = format!("{name} was the last: {timed_out} checks took {} s each", LIMIT.as_secs());
@@ -115,6 +144,14 @@ pub(super) fn server(program: &Program) -> Findings {
     }
     let sound = findings.faults.is_empty();
     let stopped = server.stop();
+    if program.exec.is_some() {
+        findings.add("end", stopped.map(drop));
+        findings.notes.push(
+            "its counts, its limits, and its process were not checked: those are checks of runners"
+                .to_owned(),
+        );
+        return findings;
+    }
     let stops = stopped.is_ok();
     let result = stopped.and_then(|report| match report.panics {
         0 if sound => counts(&report),
