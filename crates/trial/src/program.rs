@@ -38,8 +38,8 @@ pub struct Program {
     pub prefix: Vec<String>,
     /// What the row says of itself.
     pub info: RowInfo,
-    /// SHA-256 of the executable, in hexadecimal; of a server that is started by a command, of all files that the command
-    /// names.
+    /// SHA-256 of the executable, in hexadecimal; of a server that is started by a command, of its definition and all files
+    /// that the command names.
     pub sha256: String,
     /// Set where the server is started by a command: then `path` is what guards it.
     pub exec: Option<Arc<Exec>>,
@@ -94,7 +94,7 @@ impl Program {
             row: row.to_owned(),
             path: path.to_owned(),
             prefix: prefix.to_vec(),
-            sha256: sha256(&[path.to_owned()]).map_err(|error| broken(error.to_string()))?,
+            sha256: sha256(&[], &[path.to_owned()]).map_err(|error| broken(error.to_string()))?,
             info,
             exec: None,
         })
@@ -106,8 +106,9 @@ impl Program {
     /// When there is no such program, or its file cannot be read.
     pub fn started_by(exec: Exec, row: &str, guardian: &Path) -> Result<Program, ExecError> {
         let files = exec.files()?;
-        let sha256 =
-            sha256(&files).map_err(|error| ExecError::Command(format!("{}: {error}", files[0].display())))?;
+        let definition = serde_json::to_vec(&exec).expect("texts are JSON");
+        let sha256 = sha256(&definition, &files)
+            .map_err(|error| ExecError::Command(format!("{}: {error}", files[0].display())))?;
         let runtime = files[0].file_name().unwrap_or_default().to_string_lossy().into_owned();
         // Of the version of a foreign program nothing is known but what it is made of.
         let version = format!("sha256 {}", &sha256[..SHOWN_DIGITS]);
@@ -131,6 +132,17 @@ impl Program {
             sha256,
             exec: Some(Arc::new(exec)),
         })
+    }
+
+    /// What `sha256` is the checksum of, in words.
+    pub fn made_of(&self) -> String {
+        match self.exec.as_ref().map(|exec| exec.files().unwrap_or_default()) {
+            None => self.path.display().to_string(),
+            Some(files) => {
+                let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+                format!("the command of `{}` or one of its files ({})", self.row, files.join(", "))
+            }
+        }
     }
 
     /// Worker threads of this row where rows that take several get `several`.
@@ -210,9 +222,10 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<St
     })
 }
 
-/// The checksum of some files, one after the other.
-fn sha256(paths: &[PathBuf]) -> io::Result<String> {
+/// The checksum of some bytes and some files, one after the other.
+fn sha256(bytes: &[u8], paths: &[PathBuf]) -> io::Result<String> {
     let mut digest = Sha256::new();
+    digest.update(bytes);
     for path in paths {
         digest.update(fs::read(path)?);
     }

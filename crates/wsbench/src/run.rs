@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod rates;
 pub(crate) mod replacement;
+pub(crate) mod request;
 pub(crate) mod resources;
 pub(crate) mod resume;
 pub(crate) mod rounds;

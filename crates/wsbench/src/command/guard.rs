@@ -116,8 +116,10 @@ fn keep(exec: &Exec) -> anyhow::Result<u8> {
                 return Ok(EXIT_OK);
             }
             Happened::Ended => {
+                // Before the server is killed, which would end an attempt in a way of its own.
+                let reason = last_attempt.try_iter().last();
                 server.kill();
-                if let Some(reason) = last_attempt.try_iter().last() {
+                if let Some(reason) = reason {
                     eprintln!("the server was not ready: {reason}");
                 }
                 return Ok(EXIT_FAILED);

@@ -9,7 +9,7 @@ use trial::Program;
 use crate::{
     exit::{INCOMPLETE, OK, Stop, VERIFICATION},
     output::print::print,
-    run::rows::{AVAILABLE, Finder},
+    run::{request::AVAILABLE, rows::Finder},
 };
 
 mod clients;

@@ -12,7 +12,8 @@ use crate::{
     output::terminal::say,
     run::{
         capabilities, plan,
-        rows::{AVAILABLE, Finder, Rows, registry},
+        request::AVAILABLE,
+        rows::{Finder, Rows, registry},
     },
 };
 

@@ -112,7 +112,7 @@ fn refuse_changed_programs(
             return Err(Stop::usage(format!(
                 "{}: {} has changed since the run began: results of two builds are not mixed",
                 path.display(),
-                program.path.display()
+                program.made_of()
             )));
         }
     }

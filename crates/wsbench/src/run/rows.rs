@@ -12,16 +12,8 @@ use trial::{DescribeError, Program};
 use crate::{
     analysis::origin::short_build,
     exit::{Stop, unknown},
+    run::request::{self, ALL, AVAILABLE, Request},
 };
-
-mod request;
-
-use request::Request;
-
-/// What `--rows` takes for every row that can be measured here.
-pub const AVAILABLE: &str = "available";
-/// What `--rows` takes for every row.
-pub const ALL: &str = "all";
 
 /// An entry of `runners/rows.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

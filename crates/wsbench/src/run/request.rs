@@ -4,12 +4,16 @@ use std::path::Path;
 
 use trial::exec::{self, Exec};
 
-use super::{ALL, AVAILABLE};
 use crate::exit::Stop;
+
+/// What `--rows` takes for every row that can be measured here.
+pub(crate) const AVAILABLE: &str = "available";
+/// What `--rows` takes for every row.
+pub(crate) const ALL: &str = "all";
 
 /// One entry of `--rows`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// All rows that can be measured here.
     All,
     /// One row by its name.
@@ -32,7 +36,7 @@ const EXEC: &str = "exec:";
 ///
 /// # Errors
 /// When a command or a file cannot be used, or the name of its row is that of another one.
-pub(super) fn parse(wanted: &[String], known: &[&str]) -> Result<Vec<Request>, Stop> {
+pub(crate) fn parse(wanted: &[String], known: &[&str]) -> Result<Vec<Request>, Stop> {
     joined(wanted, known).into_iter().map(|entry| request(entry, known)).collect()
 }
 
