@@ -11,11 +11,16 @@ use bench_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{metric, placement::Placement, summary};
+use crate::{bursts::Bursts, metric, placement::Placement, summary};
 
 /// The catalogue that every program carries, as its TOML text.
-pub const BUILT_IN: &str =
-    concat!(include_str!("catalogue.toml"), "\n", include_str!("catalogue/scalability.toml"));
+pub const BUILT_IN: &str = concat!(
+    include_str!("catalogue.toml"),
+    "\n",
+    include_str!("catalogue/scalability.toml"),
+    "\n",
+    include_str!("catalogue/silence.toml")
+);
 
 /// Most rounds of a run: beyond this no interval gets noticeably narrower.
 pub const MAX_ROUNDS: u32 = 1_000;
@@ -31,6 +36,14 @@ pub enum ScenarioError {
         "a schedule of pushes that is agreed beforehand would begin while the second client connects: nothing can run beside it"
     )]
     NothingBeside,
+    /// Its bursts are too many, or too far apart.
+    #[error("{0}")]
+    Bursts(String),
+    /// It cannot be repeated over the same connections.
+    #[error(
+        "bursts are possible of the workloads ping-pong, window, one-way and paced, without steps and without a second load"
+    )]
+    NoBursts,
     /// There is no such metric.
     #[error("judged by `{0}`, but there is no metric of that name")]
     NotAMetric(String),
@@ -92,6 +105,9 @@ pub struct Scenario {
     /// What a second process of the same client does at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<Load>,
+    /// Where the load comes in bursts, with silence before each: its length or count is that of one burst.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bursts: Option<Bursts>,
     /// Settings of every connection.
     pub socket: SocketSpec,
     /// Worker threads, and cores, of rows that take several, where the scenario decides it and not the run. A row that
@@ -124,6 +140,7 @@ impl Scenario {
             placement: Placement::default(),
             load,
             beside: None,
+            bursts: None,
             socket: SocketSpec::default(),
             server_cores: None,
             judged_by: Vec::new(),
@@ -173,6 +190,16 @@ impl Scenario {
         if agreed && self.beside.is_some() {
             return Err(ScenarioError::NothingBeside);
         }
+        if let Some(bursts) = self.bursts {
+            bursts.validate().map_err(ScenarioError::Bursts)?;
+            let is_repeatable = matches!(
+                self.load.work,
+                Work::PingPong(_) | Work::Window(_) | Work::OneWay(_) | Work::Paced(_)
+            );
+            if !is_repeatable || agreed || self.beside.is_some() || !self.load.steps().is_empty() {
+                return Err(ScenarioError::NoBursts);
+            }
+        }
         if let Some(name) = self.judged_by.iter().find(|name| metric::by_name(name).is_none()) {
             return Err(ScenarioError::NotAMetric(name.clone()));
         }
@@ -212,7 +239,10 @@ impl Scenario {
             .send_buffer_bytes
             .map_or(String::new(), |bytes| format!(" · send buffer {}", units::bytes(bytes)));
         let tls = if self.socket.tls { " · TLS" } else { "" };
-        format!("{}{beside}{send_buffer}{tls}", summary::of_load(&self.load))
+        let bursts = self.bursts.map_or(String::new(), |bursts| {
+            format!(" · {} bursts, {} ms of silence before each", bursts.count, bursts.silence_ms)
+        });
+        format!("{}{bursts}{beside}{send_buffer}{tls}", summary::of_load(&self.load))
     }
 }
 
@@ -287,6 +317,8 @@ struct Entry {
     #[serde(default)]
     beside: Option<LoadFlags>,
     #[serde(default)]
+    bursts: Option<Bursts>,
+    #[serde(default)]
     socket: SocketSpec,
     #[serde(default)]
     server_cores: Option<u32>,
@@ -331,7 +363,7 @@ struct FirstRate {
 impl Entry {
     /// The scenarios that it stands for: one, or one for each rate of its curve.
     fn scenarios(self, name: &str) -> Result<Vec<Scenario>, SpecError> {
-        let Entry { about, placement, load, beside, socket, server_cores, judged_by, curve } = self;
+        let Entry { about, placement, load, beside, bursts, socket, server_cores, judged_by, curve } = self;
         let (rates, finds_rates) = match &curve {
             None => (Vec::new(), false),
             Some(Curve::Given(rates)) => (rates.clone(), false),
@@ -345,6 +377,7 @@ impl Entry {
             placement,
             load: LoadFlags { rate_per_s, ..load }.try_into()?,
             beside: beside.map(Load::try_from).transpose()?,
+            bursts,
             socket,
             server_cores,
             judged_by,

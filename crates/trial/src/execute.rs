@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bench_core::{DriveSpec, drive::push_lead, spec::Load};
+use bench_core::{drive::push_lead, spec::Load};
 
 use crate::{
     catalogue::Scenario,
@@ -10,7 +10,7 @@ use crate::{
     outcome::{Failure, Outcome, Step},
     process::Processes,
     record::{Origin, Position, Record, unix_ms},
-    run::run,
+    run::{Plan, run},
     sample::MachineSampler,
     setup::Setup,
 };
@@ -34,7 +34,8 @@ pub fn expected(scenario: &Scenario) -> Duration {
         PROCESSES / 2 + connecting + Duration::from_millis(load.warm_up_ms)
     });
     let window = scenario.loads().map(Load::expected).max().unwrap_or_default();
-    PROCESSES / 2 + before.sum::<Duration>() + window
+    let windows = scenario.bursts.map_or(window, |bursts| (bursts.silence() + window) * bursts.count);
+    PROCESSES / 2 + before.sum::<Duration>() + windows
 }
 
 /// The limit of a trial of `scenario`, unless the user sets one: far beyond what it takes.
@@ -57,9 +58,14 @@ pub fn execute(
     let outcome = match setup.scenario.socket.tls.then(Identity::make).transpose() {
         Ok(identity) => {
             let identity = identity.as_ref();
-            let drives: Vec<DriveSpec> =
-                setup.scenario.loads().map(|load| setup.drive_spec(load, pacing, identity)).collect();
-            run(&mut stage, setup.server.info.accounting, &setup.serve_spec(identity), &drives)
+            let drives = setup.scenario.loads().map(|load| setup.drive_spec(load, pacing, identity));
+            let plan = Plan {
+                accounting: setup.server.info.accounting,
+                bursts: setup.scenario.bursts,
+                serve: setup.serve_spec(identity),
+                drives: drives.collect(),
+            };
+            run(&mut stage, &plan)
         }
         Err(error) => {
             let failure = Failure { step: Step::Listen, message: format!("{error:#}") };

@@ -4,6 +4,7 @@
 //! [placement], runs them through the steps of a trial and returns a [record]. Its [metric]s are the figures
 //! derived from a record, and its [mark]s say which of them should not be compared.
 
+pub mod bursts;
 pub mod catalogue;
 mod child;
 pub mod clock;
@@ -36,7 +37,7 @@ pub use conversation::{ClientConversation, ServerConversation};
 pub use execute::execute;
 pub use outcome::{ClientOutcome, Edges, Failure, Outcome, Step};
 pub use program::{DescribeError, Program};
-pub use run::run;
+pub use run::{Plan, run};
 pub use sample::{MachineSample, Sample};
 pub use setup::Setup;
 pub use stage::{Due, Ending, Limit, Peer, PeerError, Stage, StageError};

@@ -87,6 +87,11 @@ metrics! {
     P99_BEFORE: "p99_before", "p99 before", Latency, Nanoseconds, false;
     P99_DURING: "p99_during", "p99 during", Latency, Nanoseconds, false;
     P99_AFTER: "p99_after", "p99 after", Latency, Nanoseconds, false;
+    P50_START: "p50_start", "p50 at the start", Latency, Nanoseconds, false;
+    P99_START: "p99_start", "p99 at the start", Latency, Nanoseconds, false;
+    P50_REST: "p50_rest", "p50 after it", Latency, Nanoseconds, false;
+    P99_REST: "p99_rest", "p99 after it", Latency, Nanoseconds, false;
+    SETTLED: "settled", "settled after", Latency, Nanoseconds, false;
     P99_9_BEFORE: "p99_9_before", "p99.9 before", Latency, Nanoseconds, false;
     P99_9_DURING: "p99_9_during", "p99.9 during", Latency, Nanoseconds, false;
     P99_9_AFTER: "p99_9_after", "p99.9 after", Latency, Nanoseconds, false;
@@ -126,6 +131,7 @@ metrics! {
     SERVER_INSTRUCTIONS: "server_instructions_per_message", "server instructions", Cost, Count, false;
     CLIENT_INSTRUCTIONS: "client_instructions_per_message", "client instructions", Cost, Count, false;
     SERVER_SWITCHES: "server_switches_per_message", "server switches", Cost, Count, false;
+    SERVER_SWITCHES_PER_BURST: "server_switches_per_burst", "switches per burst", Cost, Count, false;
     CLIENT_SWITCHES: "client_switches_per_message", "client switches", Cost, Count, false;
     SERVER_RSS: "server_rss", "server memory", Cost, Bytes, false;
     SERVER_RSS_PER_CONNECTION: "server_rss_per_connection", "memory per connection", Cost, Bytes, false;

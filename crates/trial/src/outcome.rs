@@ -6,7 +6,10 @@ use bench_core::protocol::{ClientReport, ServerReport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{MachineSample, Sample};
+use crate::{
+    bursts::Burst,
+    sample::{MachineSample, Sample},
+};
 
 /// Where a trial stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +62,8 @@ pub struct Outcome {
     pub server_samples: Edges<Sample>,
     /// The whole machine at both edges of the measured window.
     pub machine_samples: Edges<MachineSample>,
+    /// The bursts, where the load comes in bursts.
+    pub bursts: Vec<Burst>,
     /// The clients, one for each load, in their order.
     pub clients: Vec<ClientOutcome>,
     /// The server's report.

@@ -108,6 +108,10 @@ impl Stage for Processes<'_> {
         }
     }
 
+    fn pause(&mut self, length: Duration) {
+        thread::sleep(length);
+    }
+
     fn sample_machine(&mut self) -> Option<MachineSample> {
         let cores = self.cores.server.iter().chain(&self.cores.client).copied();
         self.machine.sample(&cores.collect())

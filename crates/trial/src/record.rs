@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bursts::Burst,
     catalogue::Scenario,
     machine::Machine,
     mark::Mark,
@@ -208,6 +209,9 @@ pub struct Record {
     /// and what its limits allow it to hold for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bound_bytes: Option<u64>,
+    /// The bursts, where the load comes in bursts. The samples above are those before the first and after the last one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bursts: Vec<Burst>,
     /// The whole machine at both edges of the measured window.
     pub machine_samples: Edges<MachineSample>,
     /// The machine.
@@ -264,6 +268,13 @@ impl Record {
             Role::Server => self.server_samples,
             Role::Client => self.client_of(MAIN).map_or(Edges::default(), |client| client.samples),
         }
+    }
+
+    /// What the process at an end had used before and after each stretch of work: the window, or every burst of it.
+    pub fn windows(&self, role: Role) -> Vec<(Sample, Sample)> {
+        let of_bursts = self.bursts.iter().map(|burst| role.own(burst.server, burst.client));
+        let whole = self.bursts.is_empty().then(|| self.samples(role));
+        of_bursts.chain(whole).filter_map(|edges| edges.ready.zip(edges.measured)).collect()
     }
 
     fn client_of(&self, load: u32) -> Option<&Client> {

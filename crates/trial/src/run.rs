@@ -3,7 +3,7 @@
 //! The order of steps is written once, in [`run`], over [`Stage`]: the real stage starts processes, and a scripted one
 //! tests the order without any process or clock.
 
-use std::fmt::Display;
+use std::{fmt::Display, time::Instant};
 
 use bench_core::{
     DriveSpec, ServeSpec,
@@ -14,25 +14,34 @@ use bench_core::{
 };
 
 use crate::{
+    bursts::{Burst, Bursts},
     conversation::{ClientConversation, ServerConversation},
     exec::url_at,
-    outcome::{ClientOutcome, Failure, Outcome, Step},
+    outcome::{ClientOutcome, Edges, Failure, Outcome, Step},
     stage::{Ending, Peer, PeerError, Stage},
 };
 
 mod soundness;
 
-/// Runs one trial, with a client for each of `drives`, whose target is a URL with `{port}` or empty, for wsbench's own server. A trial that fails is a result too: see [`Outcome::failure`].
-pub fn run<S: Stage>(
-    stage: &mut S,
-    accounting: Accounting,
-    serve: &ServeSpec,
-    drives: &[DriveSpec],
-) -> Outcome {
-    let clients = drives.iter().map(|_| ClientOutcome::default()).collect();
+/// What a trial does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Who counts messages.
+    pub accounting: Accounting,
+    /// Where the load comes in bursts.
+    pub bursts: Option<Bursts>,
+    /// What the server is started with.
+    pub serve: ServeSpec,
+    /// What each client is started with. The target is empty for wsbench's own server, or a URL with `{port}`.
+    pub drives: Vec<DriveSpec>,
+}
+
+/// Runs one trial. A trial that fails is a result too: see [`Outcome::failure`].
+pub fn run<S: Stage>(stage: &mut S, plan: &Plan) -> Outcome {
+    let clients = plan.drives.iter().map(|_| ClientOutcome::default()).collect();
     let mut outcome = Outcome { clients, ..Outcome::default() };
     let mut ends = Ends { server: None, clients: Vec::new() };
-    let stopped = steps(stage, accounting, serve, drives, &mut outcome, &mut ends);
+    let stopped = steps(stage, plan, &mut outcome, &mut ends);
     if let Err(Stopped { mut failure, ended }) = stopped {
         let clients = ends.clients.iter_mut().map(|client| (Role::Client, client.peer_mut()));
         let server = ends.server.as_mut().map(|server| (Role::Server, server.peer_mut()));
@@ -74,19 +83,17 @@ struct Ends<P> {
 
 fn steps<S: Stage>(
     stage: &mut S,
-    accounting: Accounting,
-    serve: &ServeSpec,
-    drives: &[DriveSpec],
+    plan: &Plan,
     outcome: &mut Outcome,
     ends: &mut Ends<S::Peer>,
 ) -> Result<(), Stopped> {
-    let server = stage.start_server(serve).map_err(at(Step::Listen))?;
+    let server = stage.start_server(&plan.serve).map_err(at(Step::Listen))?;
     let server = ends.server.insert(ServerConversation::with(server));
     let addr = server.listening().map_err(by(Role::Server, Step::Listen))?;
     stage.probe(addr).map_err(at(Step::Probe))?;
 
     // One after the other: what the first does until it is ready is over when the second starts.
-    for drive in drives {
+    for drive in &plan.drives {
         let target = match drive.target.is_empty() {
             true => addr.to_string(),
             false => url_at(&drive.target, addr),
@@ -100,18 +107,13 @@ fn steps<S: Stage>(
 
     let clients = &mut ends.clients;
     outcome.machine_samples.ready = stage.sample_machine();
-    outcome.server_samples.ready = server.peer_mut().sample();
-    for (client, outcome) in clients.iter_mut().zip(&mut outcome.clients) {
-        outcome.samples.ready = client.peer_mut().sample();
-    }
-    let windows = measure(clients)?;
-    outcome.server_samples.measured = server.peer_mut().sample();
-    for (client, outcome) in clients.iter_mut().zip(&mut outcome.clients) {
-        outcome.samples.measured = client.peer_mut().sample();
-    }
+    let windows = match plan.bursts {
+        None => window(server, clients, outcome)?.measured,
+        Some(bursts) => burst_after_burst(stage, bursts, server, clients, outcome)?,
+    };
     outcome.machine_samples.measured = stage.sample_machine();
 
-    for (place, (client, drive)) in clients.iter_mut().zip(drives).enumerate() {
+    for (place, (client, drive)) in clients.iter_mut().zip(&plan.drives).enumerate() {
         let report = client.finish().map_err(by(Role::Client, Step::Finish))?;
         let report = outcome.clients[place].report.insert(report);
         soundness::client(report, windows[place], drive.socket.tls).map_err(at(Step::Finish))?;
@@ -121,7 +123,7 @@ fn steps<S: Stage>(
     let report = server.stop().map_err(by(Role::Server, Step::Stop))?;
     let report = outcome.server_report.insert(report);
     server.exit().map_err(by(Role::Server, Step::Stop))?;
-    match accounting {
+    match plan.accounting {
         Accounting::Both => {
             account(outcome.clients.iter().filter_map(|client| client.report.as_ref()), report)?;
         }
@@ -131,12 +133,70 @@ fn steps<S: Stage>(
     Ok(())
 }
 
-/// Lets all clients measure at once, and gives what each says of its window.
-fn measure<P: Peer>(clients: &mut [ClientConversation<P>]) -> Result<Vec<Measured>, Stopped> {
+/// A measured window.
+struct Window {
+    /// What each client says of it.
+    measured: Vec<Measured>,
+    /// Between these two, the clients may have been at work.
+    began: Instant,
+    ended: Instant,
+}
+
+/// Lets all clients measure at once, and reads the costs before and after it.
+fn window<P: Peer>(
+    server: &mut ServerConversation<P>,
+    clients: &mut [ClientConversation<P>],
+    outcome: &mut Outcome,
+) -> Result<Window, Stopped> {
     let failed = || by(Role::Client, Step::Measure);
+    outcome.server_samples.ready = server.peer_mut().sample();
+    for (client, outcome) in clients.iter_mut().zip(&mut outcome.clients) {
+        outcome.samples.ready = client.peer_mut().sample();
+    }
+    let began = Instant::now();
     // Said to all before anything else is done, so that their windows begin together.
     clients.iter_mut().try_for_each(|client| client.go(None)).map_err(failed())?;
-    clients.iter_mut().map(|client| client.measured().map_err(failed())).collect()
+    let measured: Result<Vec<Measured>, _> = clients.iter_mut().map(|client| client.measured()).collect();
+    let window = Window { measured: measured.map_err(failed())?, began, ended: Instant::now() };
+    outcome.server_samples.measured = server.peer_mut().sample();
+    for (client, outcome) in clients.iter_mut().zip(&mut outcome.clients) {
+        outcome.samples.measured = client.peer_mut().sample();
+    }
+    Ok(window)
+}
+
+/// One window for each burst, after its silence; gives what each client says of all of them together.
+fn burst_after_burst<S: Stage>(
+    stage: &mut S,
+    bursts: Bursts,
+    server: &mut ServerConversation<S::Peer>,
+    clients: &mut [ClientConversation<S::Peer>],
+    outcome: &mut Outcome,
+) -> Result<Vec<Measured>, Stopped> {
+    let mut all = vec![Measured::default(); clients.len()];
+    let mut quiet_since = Instant::now();
+    for _ in 0..bursts.count {
+        if bursts.silence_ms > 0 {
+            stage.pause(bursts.silence());
+        }
+        let Window { measured, began, ended } = window(server, clients, outcome)?;
+        for (all, measured) in all.iter_mut().zip(&measured) {
+            all.units += measured.units;
+            all.elapsed_ns += measured.elapsed_ns;
+        }
+        outcome.bursts.push(Burst {
+            silence_ns: began.saturating_duration_since(quiet_since).as_nanos() as u64,
+            measured: measured.first().copied().unwrap_or_default(),
+            server: outcome.server_samples,
+            client: outcome.clients.first().map_or(Edges::default(), |client| client.samples),
+        });
+        quiet_since = ended;
+    }
+    if let Some(first) = outcome.bursts.first() {
+        outcome.server_samples.ready = first.server.ready;
+        outcome.clients.iter_mut().for_each(|client| client.samples.ready = first.client.ready);
+    }
+    Ok(all)
 }
 
 /// Compares what all clients counted together with what the server counted.

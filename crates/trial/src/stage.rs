@@ -212,6 +212,9 @@ pub trait Stage {
     /// When the server does not answer, or wrongly.
     fn probe(&mut self, addr: SocketAddr) -> Result<(), StageError>;
 
+    /// Does nothing for so long.
+    fn pause(&mut self, length: Duration);
+
     /// Reads the whole machine's state.
     fn sample_machine(&mut self) -> Option<MachineSample>;
 }

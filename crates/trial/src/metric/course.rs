@@ -10,8 +10,8 @@ use histogram::{Distribution, Series, quantile_of_all};
 
 use super::{
     BESIDE_RATE, CAPACITY, HANDSHAKE_P50, HANDSHAKE_P99, HANDSHAKE_RATE, LAG_DRIFT, Metric, OVERLOAD_KEPT,
-    OVERLOAD_OFFERED, P99_9_AFTER, P99_9_BEFORE, P99_9_DURING, P99_AFTER, P99_BEFORE, P99_DURING, RECOVERY,
-    REFUSED, TIMED_OUT, quantiles::quantiles_of,
+    OVERLOAD_OFFERED, P50_REST, P50_START, P99_9_AFTER, P99_9_BEFORE, P99_9_DURING, P99_AFTER, P99_BEFORE,
+    P99_DURING, P99_REST, P99_START, RECOVERY, REFUSED, SETTLED, TIMED_OUT, quantiles::quantiles_of,
 };
 use crate::record::Record;
 
@@ -40,6 +40,9 @@ pub(super) fn figures(record: &Record, report: &ClientReport) -> Vec<(Metric, f6
     }
     if let Some(stall) = load.stall().filter(|_| load.slice_ms > 0) {
         figures.extend(around_stall(load, report, stall));
+    }
+    if record.scenario.bursts.is_some() && load.slice_ms > 0 {
+        figures.extend(around_silence(load, report));
     }
     figures.extend(report.capacity_per_s.map(|capacity| (CAPACITY, capacity as f64)));
     figures.extend(overload(load, report));
@@ -83,6 +86,31 @@ fn around(
 ) -> Vec<(Metric, f64)> {
     let start_ns = beside.delay_ms * 1_000_000;
     parts(load, report, start_ns, start_ns + its_report.elapsed_ns)
+}
+
+/// The latency in the first slice of the bursts, and in the others, and how long after the start of a burst it is what it
+/// remains.
+fn around_silence(load: &Load, report: &ClientReport) -> Vec<(Metric, f64)> {
+    let Some((first, rest)) = report.slices.split_first().filter(|(_, rest)| !rest.is_empty()) else {
+        return Vec::new();
+    };
+    let of = |slices: &[Distribution], metrics: [(Metric, f64); 2]| {
+        metrics.map(|(metric, q)| Some((metric, quantile_of_all(slices, q)? as f64)))
+    };
+    let start = of(std::slice::from_ref(first), [(P50_START, 0.5), (P99_START, 0.99)]);
+    let after = of(rest, [(P50_REST, 0.5), (P99_REST, 0.99)]);
+    let settled = settled(&report.slices).map(|slices| (SETTLED, slices as f64 * load.slice_ms as f64 * 1e6));
+    start.into_iter().chain(after).flatten().chain(settled).collect()
+}
+
+/// Slices before the first of several in a row whose median is near that of the second half.
+fn settled(slices: &[Distribution]) -> Option<usize> {
+    let bound = quantile_of_all(&slices[slices.len() / 2..], 0.5)? as f64 * RECOVERED;
+    let near = |slice: &Distribution| {
+        quantile_of_all(std::slice::from_ref(slice), 0.5).is_some_and(|median| median as f64 <= bound)
+    };
+    let near: Vec<bool> = slices.iter().map(near).collect();
+    near.windows(IN_A_ROW.min(near.len())).position(|row| row.iter().all(|near| *near))
 }
 
 /// The latency before, between and after two instants of the window. A slice that holds one of them is *during*.

@@ -17,8 +17,8 @@ use super::{
     MEMORY_BOUND, MEMORY_OF_BOUND, Metric, NOT_SENT, P50, P95, P99, P99_9, P99_99, RATE, RATE_PER_CORE,
     SEND_RATE, SERVER_CPU, SERVER_CPU_PER_BYTE, SERVER_CPU_RELATIVE, SERVER_CPU_SHARE, SERVER_FILES_GROWTH,
     SERVER_INSTRUCTIONS, SERVER_INVOLUNTARY, SERVER_RSS, SERVER_RSS_GROWTH, SERVER_RSS_PEAK, SERVER_SWITCHES,
-    SERVER_SYSTEM_CALLS, SERVER_SYSTEM_CPU, SERVER_THREADS, SERVER_USER_CPU, SERVER_VOLUNTARY,
-    TCP_CONNECT_P50, THROUGHPUT, TOTAL_TIME, UPGRADE_P50, course, quantiles::quantiles_of,
+    SERVER_SWITCHES_PER_BURST, SERVER_SYSTEM_CALLS, SERVER_SYSTEM_CPU, SERVER_THREADS, SERVER_USER_CPU,
+    SERVER_VOLUNTARY, TCP_CONNECT_P50, THROUGHPUT, TOTAL_TIME, UPGRADE_P50, course, quantiles::quantiles_of,
 };
 use crate::{record::Record, sample::Sample};
 
@@ -179,16 +179,28 @@ const OF_BOTH_ENDS: &[(Metric, Metric, Used)] = &[
     }),
 ];
 
+/// What an end has used in all windows of a trial together.
+fn used_in_all(windows: &[(Sample, Sample)], used: Used) -> Option<f64> {
+    (!windows.is_empty())
+        .then(|| windows.iter().map(|(before, after)| used(before, after)).sum::<Option<f64>>())?
+}
+
 /// How a figure follows from the server at the two edges of the window.
 type OfServer = fn(&Record, &ClientReport, &Sample, &Sample) -> Option<f64>;
 
 const OF_SERVER: &[(Metric, OfServer)] = &[
-    (SERVER_CPU_PER_BYTE, |record, report, before, after| {
-        let cpu_ns = per_unit(record, report, grown(before.cpu_ns, after.cpu_ns))?;
+    (SERVER_CPU_PER_BYTE, |record, report, _, _| {
+        let cpu_ns = per_unit(record, report, server_cpu_ns(record)?)?;
         Some(cpu_ns / record.scenario.load.payload_bytes as f64)
     }),
-    (SERVER_CPU_SHARE, |_, report, before, after| {
-        Some(grown(before.cpu_ns, after.cpu_ns) / report.elapsed_ns as f64 * 100.0)
+    (SERVER_CPU_SHARE, |record, report, _, _| {
+        Some(server_cpu_ns(record)? / report.elapsed_ns as f64 * 100.0)
+    }),
+    (SERVER_SWITCHES_PER_BURST, |record, _, _, _| {
+        let switched = used_in_all(&record.windows(Role::Server), |before, after| {
+            Some(grown(switches(before), switches(after)))
+        });
+        (!record.bursts.is_empty()).then(|| Some(switched? / record.bursts.len() as f64))?
     }),
     (SERVER_RSS, |_, _, _, after| Some(after.rss_bytes as f64)),
     (SERVER_RSS_GROWTH, |_, _, before, after| Some(after.rss_bytes as f64 - before.rss_bytes as f64)),
@@ -201,35 +213,30 @@ const OF_SERVER: &[(Metric, OfServer)] = &[
     (SERVER_THREADS, |_, _, _, after| Some(after.threads as f64)),
 ];
 
+fn server_cpu_ns(record: &Record) -> Option<f64> {
+    used_in_all(&record.windows(Role::Server), |before, after| Some(grown(before.cpu_ns, after.cpu_ns)))
+}
+
 fn of_server(record: &Record, report: &ClientReport) -> Vec<(Metric, f64)> {
     let samples = record.samples(Role::Server);
-    samples
-        .both()
-        .into_iter()
-        .flat_map(|(before, after)| {
-            let of_both = OF_BOTH_ENDS.iter().filter_map(|(metric, _, used)| {
-                Some((*metric, per_unit(record, report, used(before, after)?)?))
-            });
-            let own = OF_SERVER
-                .iter()
-                .filter_map(|(metric, value)| Some((*metric, value(record, report, before, after)?)));
-            of_both.chain(own)
-        })
-        .collect()
+    let Some((before, after)) = samples.both() else { return Vec::new() };
+    let windows = record.windows(Role::Server);
+    let of_both = OF_BOTH_ENDS.iter().filter_map(|(metric, _, used)| {
+        Some((*metric, per_unit(record, report, used_in_all(&windows, *used)?)?))
+    });
+    let own =
+        OF_SERVER.iter().filter_map(|(metric, value)| Some((*metric, value(record, report, before, after)?)));
+    of_both.chain(own).collect()
 }
 
 fn of_client(record: &Record, report: &ClientReport) -> Vec<(Metric, f64)> {
     let samples = record.samples(Role::Client);
-    samples
-        .both()
-        .into_iter()
-        .flat_map(|(before, after)| {
-            let of_both = OF_BOTH_ENDS.iter().filter_map(|(_, metric, used)| {
-                Some((*metric, per_unit(record, report, used(before, after)?)?))
-            });
-            of_both.chain([(CLIENT_RSS_PEAK, after.peak_rss_bytes as f64)])
-        })
-        .collect()
+    let Some((_, after)) = samples.both() else { return Vec::new() };
+    let windows = record.windows(Role::Client);
+    let of_both = OF_BOTH_ENDS.iter().filter_map(|(_, metric, used)| {
+        Some((*metric, per_unit(record, report, used_in_all(&windows, *used)?)?))
+    });
+    of_both.chain([(CLIENT_RSS_PEAK, after.peak_rss_bytes as f64)]).collect()
 }
 
 fn grown(before: u64, after: u64) -> f64 {

@@ -55,6 +55,7 @@ impl Record {
             dropped: server.dropped_messages,
             disconnected: server.disconnected,
             memory_bound_bytes: memory_bound(setup, outcome.server_samples.ready.as_ref()),
+            bursts: outcome.bursts,
             machine_samples: outcome.machine_samples,
             machine: origin.machine.clone(),
             build: origin.build.clone(),

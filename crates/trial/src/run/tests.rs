@@ -16,6 +16,7 @@ use bench_core::{
 
 use super::*;
 use crate::{
+    bursts::Bursts,
     probe::ProbeError,
     sample::{MachineSample, Sample},
     stage::{Limit, StageError},
@@ -101,6 +102,7 @@ struct Script {
     client_exit: i32,
     /// Whether all processes have been ended by a signal when they are asked.
     killed: bool,
+    bursts: Option<Bursts>,
     log: Log,
 }
 
@@ -117,6 +119,7 @@ impl Script {
             answers_probe: true,
             client_exit: 0,
             killed: false,
+            bursts: None,
             log: Log::default(),
         }
     }
@@ -128,7 +131,8 @@ impl Script {
         if self.beside.is_some() {
             drives.push(DriveSpec { load: Load { connections: 7, ..Load::default() }, ..drive });
         }
-        let outcome = super::run(&mut self, Accounting::Both, &serve, &drives);
+        let plan = Plan { accounting: Accounting::Both, bursts: self.bursts, serve, drives };
+        let outcome = super::run(&mut self, &plan);
         let log = self.log.borrow().clone();
         (outcome, log)
     }
@@ -160,6 +164,10 @@ impl Stage for Script {
         self.log.borrow_mut().push("probe".to_owned());
         let failed = ProbeError::Failed { what: "connecting to", addr, reason: "refused".to_owned() };
         if self.answers_probe { Ok(()) } else { Err(failed.into()) }
+    }
+
+    fn pause(&mut self, length: Duration) {
+        self.log.borrow_mut().push(format!("{length:?} of silence"));
     }
 
     fn sample_machine(&mut self) -> Option<MachineSample> {

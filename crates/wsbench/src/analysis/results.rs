@@ -283,6 +283,7 @@ pub(crate) mod tests {
             dropped: 0,
             disconnected: 0,
             memory_bound_bytes: None,
+            bursts: Vec::new(),
             machine_samples: Edges::default(),
             machine: machine(),
             build: build(),

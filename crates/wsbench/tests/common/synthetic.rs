@@ -248,6 +248,7 @@ impl Run<'_> {
             dropped: 0,
             disconnected: 0,
             memory_bound_bytes: None,
+            bursts: Vec::new(),
             machine_samples: Edges { ready: Some(machine_sample), measured: Some(machine_sample) },
             machine: machine(),
             build: build(),
