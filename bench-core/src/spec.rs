@@ -38,6 +38,8 @@ pub use work::{
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use clap::{FromArgMatches, Parser};
 
     use super::*;
@@ -48,10 +50,10 @@ mod tests {
         flags: DriveFlags,
     }
 
-    fn drive(args: &[String]) -> DriveSpec {
+    fn drive<A: Clone + Into<OsString>>(args: &[A]) -> DriveSpec {
         let command = <Drive as clap::CommandFactory>::command();
-        let matches =
-            command.try_get_matches_from(std::iter::once("drive".to_owned()).chain(args.iter().cloned()));
+        let args = args.iter().cloned().map(Into::into);
+        let matches = command.try_get_matches_from(std::iter::once("drive".into()).chain(args));
         Drive::from_arg_matches(&matches.unwrap()).unwrap().flags.try_into().unwrap()
     }
 
@@ -113,7 +115,7 @@ mod tests {
             "connecting",
             "answer-timeout",
         ] {
-            assert!(!defaults.to_args().contains(&format!("--{flag}")), "{flag}");
+            assert!(!defaults.to_args().contains(&format!("--{flag}").into()), "{flag}");
         }
         assert_eq!(defaults.socket, SocketSpec::default());
     }
@@ -249,6 +251,26 @@ mod tests {
         assert_eq!(stalled(100, 1), [99]);
         assert_eq!(stalled(10, 20), [4, 9]);
         assert_eq!(stalled(100, 50).len(), 50);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn paths_that_are_not_utf_8_stay_as_they_are() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let path = std::path::PathBuf::from(OsString::from_vec(b"t\xff/c.pem".to_vec()));
+        let socket = SocketSpec { tls: true, ..SocketSpec::default() };
+        let client = DriveSpec {
+            tls_cert: Some(path.clone()),
+            ..DriveSpec::plain("127.0.0.1:9", Load::default(), socket.clone())
+        };
+        assert_eq!(drive(&client.to_args()), client);
+        let server = ServeSpec {
+            tls_cert: Some(path.clone()),
+            tls_key: Some(path.clone()),
+            ..ServeSpec::on_loopback(1, socket)
+        };
+        assert_eq!(server.to_args().iter().filter(|arg| **arg == path).count(), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a client does, and where.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
@@ -150,7 +150,7 @@ impl DriveSpec {
     }
 
     /// The flags of `drive` that say the same.
-    pub fn to_args(&self) -> Vec<String> {
+    pub fn to_args(&self) -> Vec<OsString> {
         let mut args = flags(&[("target", self.target.clone()), ("threads", self.threads.to_string())]);
         if self.load.is_paced() {
             args.extend(flags(&[("pacing", flag_value(self.pacing))]));

@@ -1,6 +1,6 @@
 //! Values of flags: their ranges, and how they are written again.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::ValueEnum;
 
@@ -19,14 +19,15 @@ pub(super) fn in_range(
     Err(SpecError::OutOfRange { what, value, least, most, unit })
 }
 
-pub(super) fn flags(pairs: &[(&str, String)]) -> Vec<String> {
-    pairs.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()]).collect()
+pub(super) fn flags(pairs: &[(&str, String)]) -> Vec<OsString> {
+    pairs.iter().flat_map(|(name, value)| [format!("--{name}").into(), value.into()]).collect()
 }
 
 pub(super) fn flag_value<V: ValueEnum>(value: V) -> String {
     value.to_possible_value().map_or_else(String::new, |possible| possible.get_name().to_owned())
 }
 
-pub(super) fn file(flag: &str, path: Option<&PathBuf>) -> Vec<String> {
-    path.map_or_else(Vec::new, |path| flags(&[(flag, path.display().to_string())]))
+/// The path as it is: it need not be UTF-8.
+pub(super) fn file(flag: &str, path: Option<&PathBuf>) -> Vec<OsString> {
+    path.map_or_else(Vec::new, |path| vec![format!("--{flag}").into(), path.into()])
 }

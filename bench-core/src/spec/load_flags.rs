@@ -1,5 +1,7 @@
 //! A load as flags, TOML and JSON have it: one flat list.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -340,7 +342,7 @@ impl LoadFlags {
 
     /// The flags of `drive` that say the same. A runner need not know a flag that no load of its own needs: what has its
     /// default is not said.
-    pub(super) fn to_args(&self) -> Vec<String> {
+    pub(super) fn to_args(&self) -> Vec<OsString> {
         let always = [
             ("workload", self.workload.name()),
             ("connections", self.connections.to_string()),
@@ -374,7 +376,7 @@ impl LoadFlags {
             where_needed.into_iter().filter(|(needed, ..)| *needed).map(|(_, name, value)| (name, value));
         let mut args = flags(&always.into_iter().chain(needed).collect::<Vec<_>>());
         let switches = [(self.count_refusals, "--count-refusals"), (self.touch, "--touch")];
-        args.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
+        args.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into()));
         args
     }
 }

@@ -1,6 +1,6 @@
 //! What a server does.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use schemars::JsonSchema;
@@ -50,7 +50,7 @@ impl ServeSpec {
     }
 
     /// The flags of `serve` that say the same.
-    pub fn to_args(&self) -> Vec<String> {
+    pub fn to_args(&self) -> Vec<OsString> {
         let mut args = flags(&[
             ("listen", self.listen.to_string()),
             ("threads", self.threads.to_string()),

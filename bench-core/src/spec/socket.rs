@@ -1,6 +1,6 @@
 //! Settings of a connection.
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
@@ -105,7 +105,7 @@ impl SocketSpec {
         Duration::from_millis(self.close_timeout_ms)
     }
 
-    pub(super) fn to_args(&self) -> Vec<String> {
+    pub(super) fn to_args(&self) -> Vec<OsString> {
         let mut args = flags(&[
             ("read-buffer", self.read_buffer_bytes.to_string()),
             ("write-buffer", self.write_buffer_bytes.to_string()),
@@ -120,7 +120,7 @@ impl SocketSpec {
             args.extend(flags(&[("send-buffer", bytes.to_string())]));
         }
         if self.tls {
-            args.push("--tls".to_owned());
+            args.push("--tls".into());
         }
         args
     }

@@ -1,6 +1,7 @@
 //! The program behind a row.
 
 use std::{
+    ffi::OsString,
     fmt::Write,
     fs,
     io::{self, Read},
@@ -160,9 +161,9 @@ impl Program {
     }
 
     /// The command that starts this row as `serve` or `drive`.
-    pub fn command(&self, subcommand: &str, args: Vec<String>) -> Command {
-        let threads =
-            args.iter().skip_while(|arg| *arg != "--threads").nth(1).and_then(|count| count.parse().ok());
+    pub fn command(&self, subcommand: &str, args: Vec<OsString>) -> Command {
+        let count = args.iter().skip_while(|arg| *arg != "--threads").nth(1);
+        let threads = count.and_then(|count| count.to_str()?.parse().ok());
         let mut command = Command::new(&self.path);
         command.args(&self.prefix).args([subcommand, "--row", &self.info.row]).args(args);
         command.envs(self.info.environment_for(threads.unwrap_or(1)));
