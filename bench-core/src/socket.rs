@@ -75,8 +75,11 @@ pub type SocketResult<T> = Result<T, SocketError>;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The transport failed.
-    #[error("{0}")]
-    Io(#[from] io::Error),
+    #[error(transparent)]
+    Io(io::Error),
+    /// TLS failed, or the peer's certificate is not trusted.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// The peer ended the connection without a closing handshake.
     #[error("the connection ended without a closing handshake")]
     NotClosed,
@@ -94,4 +97,40 @@ pub enum SocketError {
         /// The limit in milliseconds.
         limit_ms: u64,
     },
+}
+
+/// Why TLS failed, in words: what a stream under TLS puts into an [`io::Error`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct TlsFailure(pub(crate) String);
+
+impl From<io::Error> for SocketError {
+    fn from(error: io::Error) -> SocketError {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(TlsFailure(reason)) => SocketError::Tls(reason.clone()),
+            None => SocketError::Io(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn an_error_with_its_causes_says_everything_once() {
+        let chain = |error: io::Error| {
+            let result: Result<(), SocketError> = Err(error.into());
+            format!("{:#}", result.context("connection 0").unwrap_err())
+        };
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(chain(io::Error::from_raw_os_error(111)), format!("connection 0: {refused}"));
+        let failure = TlsFailure("received fatal alert: ProtocolVersion".to_owned());
+        assert_eq!(
+            chain(io::Error::new(io::ErrorKind::InvalidData, failure)),
+            "connection 0: TLS: received fatal alert: ProtocolVersion"
+        );
+    }
 }

@@ -121,6 +121,6 @@ fn refusal(error: &SocketError) -> Option<Refusal> {
             }
             _ => None,
         },
-        SocketError::NotClosed | SocketError::Protocol(_) => None,
+        SocketError::NotClosed | SocketError::Protocol(_) | SocketError::Tls(_) => None,
     }
 }

@@ -141,7 +141,7 @@ impl ConnectionTally {
         }
         self.ended = match result {
             Ok(()) => Ended::InOrder,
-            Err(SocketError::Io(_)) => Ended::Transport,
+            Err(SocketError::Io(_) | SocketError::Tls(_)) => Ended::Transport,
             Err(SocketError::TimedOut { .. }) => Ended::Idle,
             Err(_) => Ended::InProtocol,
         };

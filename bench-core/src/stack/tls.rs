@@ -14,7 +14,8 @@ use std::{
 use anyhow::Context;
 use async_tungstenite::tungstenite::http::Uri;
 use rustls::{
-    ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
+    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
+    ServerConnection,
     client::Resumption,
     crypto::{
         CryptoProvider,
@@ -25,7 +26,15 @@ use rustls::{
     version::TLS13,
 };
 
-use crate::{SocketError, socket::Secured, spec::SocketSpec, stack::write_behind::Held};
+use crate::{
+    SocketError,
+    socket::{Secured, TlsFailure},
+    spec::SocketSpec,
+    stack::write_behind::Held,
+};
+
+/// What the error says where a server's certificate is not trusted.
+pub const UNTRUSTED: &str = "the server's certificate is signed by nobody that is trusted";
 
 /// A process is one end of one trial, so that it has one certificate, for all its connections.
 static ACCEPTOR: OnceLock<Acceptor> = OnceLock::new();
@@ -101,7 +110,9 @@ impl Connector {
     pub fn session(&self, url: &str, spec: &SocketSpec) -> Result<Session, SocketError> {
         let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
         let name = host.and_then(|host| ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok());
-        let name = name.ok_or_else(|| SocketError::Handshake(format!("`{url}` names no host for TLS")))?;
+        let name = name.ok_or_else(|| {
+            SocketError::Tls(format!("`{url}` names no host that a certificate could name"))
+        })?;
         let session = ClientConnection::new(self.0.clone(), name).map_err(refused)?;
         Ok(Session::new(session.into(), spec))
     }
@@ -109,12 +120,12 @@ impl Connector {
 
 /// The acceptor of this process.
 pub(crate) fn acceptor() -> Result<&'static Acceptor, SocketError> {
-    ACCEPTOR.get().ok_or_else(|| SocketError::Handshake("this server has no certificate for TLS".to_owned()))
+    ACCEPTOR.get().ok_or_else(|| SocketError::Tls("this server has no certificate".to_owned()))
 }
 
 /// The connector of this process.
 pub(crate) fn connector() -> Result<&'static Connector, SocketError> {
-    CONNECTOR.get().ok_or_else(|| SocketError::Handshake("this client trusts no certificate".to_owned()))
+    CONNECTOR.get().ok_or_else(|| SocketError::Tls("this client trusts no certificate".to_owned()))
 }
 
 fn read_certificate(path: &Path) -> anyhow::Result<CertificateDer<'static>> {
@@ -132,7 +143,14 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn refused(error: rustls::Error) -> SocketError {
-    SocketError::Handshake(error.to_string())
+    SocketError::Tls(in_words(&error))
+}
+
+fn in_words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => UNTRUSTED.to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// One end of a TLS connection, between plain text and a stream of std's traits; one that does not block says so by
@@ -182,7 +200,8 @@ impl Session {
             if let Err(error) = self.tls.process_new_packets() {
                 // The alert that tells the peer why; if it does not leave, the connection ends all the same.
                 let _ = self.flush(stream);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                let failure = TlsFailure(in_words(&error));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, failure));
             }
         }
     }

@@ -197,7 +197,7 @@ pub fn config(spec: &SocketSpec) -> WebSocketConfig {
 /// Turns a failed opening handshake into a [`SocketError`].
 pub fn handshake_error(error: Error) -> SocketError {
     match error {
-        Error::Io(error) => SocketError::Io(error),
+        Error::Io(error) => error.into(),
         Error::Http(response) => {
             let reason = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             SocketError::Handshake(format!("answered by {} {reason}", response.status()))
@@ -209,7 +209,7 @@ pub fn handshake_error(error: Error) -> SocketError {
 /// Turns an error of an established connection into a [`SocketError`].
 pub fn socket_error(error: Error) -> SocketError {
     match error {
-        Error::Io(error) => SocketError::Io(error),
+        Error::Io(error) => error.into(),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => SocketError::NotClosed,
         other => SocketError::Protocol(other.to_string()),
     }

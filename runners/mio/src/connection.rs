@@ -182,7 +182,7 @@ impl<S: Read + Write> Connection<S> {
             // tungstenite hands over the answer to a close without a flush.
             match socket.get_mut().flush() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                flushed => self.end(flushed.map_err(SocketError::Io)),
+                flushed => self.end(flushed.map_err(SocketError::from)),
             }
         }
         self.waits_for()

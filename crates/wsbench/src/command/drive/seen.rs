@@ -163,7 +163,10 @@ impl<'a> Seen<'a> {
         let all = count(self.spec.load.connections as usize, "connection");
         let mut text = format!("{failed_connections} of {all} failed:\n");
         for failure in failures {
-            text += &format!("{:>7}  {} ({})\n", failure.connections, failure.kind, failure.first);
+            // Where the kind is the whole error, only its connection is new.
+            let first = failure.first.strip_suffix(&failure.kind).unwrap_or(&failure.first);
+            let first = first.trim_end_matches(": ");
+            text += &format!("{:>7}  {} ({first})\n", failure.connections, failure.kind);
         }
         // A client that does not tell kinds apart quotes the first errors.
         for error in errors.iter().filter(|_| failures.is_empty()) {
