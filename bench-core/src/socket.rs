@@ -99,7 +99,7 @@ pub enum SocketError {
     },
 }
 
-/// Why TLS failed, in words: what a stream under TLS puts into an [`io::Error`].
+/// Why TLS failed, in words. A stream under TLS wraps it in an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct TlsFailure(pub(crate) String);

@@ -24,7 +24,10 @@ use crate::{
     service::Service,
     socket::Secured,
     spec::{Flush, SocketSpec},
-    stack::websocket::{config, handshake_error, is_data, request_not_seen, service_of, socket_error},
+    stack::{
+        upgrade::Handshake,
+        websocket::{config, handshake_error, is_data, request_not_seen, service_of, socket_error},
+    },
 };
 
 mod stream;
@@ -86,12 +89,22 @@ pub async fn upgrade<S: OwnedStream>(
     spec: &SocketSpec,
 ) -> Result<WebSocket<S>, SocketError> {
     let mut stream = Transport::connect(stream, url, spec)?;
-    let begun = tungstenite::client::client_with_config(url, Memory::new(spec), Some(config(spec)));
-    let (protocol, _) = match begun {
-        Ok(done) => done,
-        Err(HandshakeError::Interrupted(handshake)) => shake_hands(handshake, &mut stream).await?,
-        Err(HandshakeError::Failure(error)) => return Err(handshake_error(error)),
+    let mut handshake = Handshake::to(url)?;
+    let mut memory = Memory::new(spec);
+    memory.write_all(handshake.request())?;
+    memory.send(&mut stream).await?;
+    let tail = loop {
+        match memory.read(handshake.room()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => memory.receive(&mut stream).await?,
+            result => {
+                if let Some(tail) = handshake.received(result?)? {
+                    break tail;
+                }
+            }
+        }
     };
+    let protocol =
+        tungstenite::WebSocket::from_partially_read(memory, tail, Role::Client, Some(config(spec)));
     Ok(WebSocket { protocol, role: Role::Client, stream, flush: spec.flush })
 }
 

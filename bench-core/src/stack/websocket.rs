@@ -9,19 +9,19 @@ use async_tungstenite::{
         error::ProtocolError,
         handshake::server::{ErrorResponse, Request, Response},
         http::StatusCode,
-        protocol::WebSocketConfig,
+        protocol::{Role, WebSocketConfig},
     },
 };
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite, SinkExt, StreamExt};
-use futures_lite::AsyncWriteExt;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     Kind, Socket, SocketError,
     service::Service,
     socket::Secured,
     spec::{Flush, SocketSpec},
-    stack::{transport::Transport, write_behind::WriteBehind},
+    stack::{transport::Transport, upgrade::Handshake, write_behind::WriteBehind},
 };
 
 /// A WebSocket connection of async-tungstenite.
@@ -65,10 +65,17 @@ pub async fn upgrade<S>(stream: S, url: &str, spec: &SocketSpec) -> Result<WebSo
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let stream = WriteBehind::new(Transport::connect(stream, url, spec)?, spec);
-    let (stream, _) = async_tungstenite::client_async_with_config(url, stream, Some(config(spec)))
-        .await
-        .map_err(handshake_error)?;
+    let mut stream = WriteBehind::new(Transport::connect(stream, url, spec)?, spec);
+    let mut handshake = Handshake::to(url)?;
+    stream.write_all(handshake.request()).await?;
+    stream.flush().await?;
+    let tail = loop {
+        let count = stream.read(handshake.room()).await?;
+        if let Some(tail) = handshake.received(count)? {
+            break tail;
+        }
+    };
+    let stream = WebSocketStream::from_partially_read(stream, tail, Role::Client, Some(config(spec))).await;
     Ok(WebSocket { stream, flush: spec.flush })
 }
 

@@ -8,8 +8,7 @@ use std::{
 
 use bench_core::{
     payload::{Class, header},
-    spec::SocketSpec,
-    stack::{tls::Connector, transport::Transport},
+    stack::{blocking, tls::Connector, upgrade::Additions},
 };
 use tungstenite::Message;
 
@@ -61,16 +60,17 @@ impl From<ProbeError> for String {
 /// When the server cannot be reached within `limit`, does not complete the handshake, or answers anything else.
 pub fn echo_nonce(addr: SocketAddr, tls: Option<&Connector>, limit: Duration) -> Result<(), ProbeError> {
     let scheme = if tls.is_some() { "wss" } else { "ws" };
-    echo_nonce_of(addr, &format!("{scheme}://{addr}/echo"), tls, limit)
+    echo_nonce_of(addr, &format!("{scheme}://{addr}/echo"), &Additions::default(), tls, limit)
 }
 
-/// The same at another URL.
+/// The same at another URL, with what the client adds to its request.
 ///
 /// # Errors
 /// When the server cannot be reached within `limit`, does not complete the handshake, or answers anything else.
 pub fn echo_nonce_of(
     addr: SocketAddr,
     url: &str,
+    additions: &Additions,
     tls: Option<&Connector>,
     limit: Duration,
 ) -> Result<(), ProbeError> {
@@ -93,9 +93,7 @@ pub fn echo_nonce_of(
             Ok(stream)
         })
         .map_err(|error| failed("connecting to", error.to_string()))?;
-    let session = tls.map(|tls| tls.session(url, &SocketSpec::default())).transpose();
-    let session = session.map_err(|error| failed("TLS with", error.to_string()))?;
-    let (mut socket, _) = tungstenite::client(url, Transport::new(stream, session))
+    let mut socket = blocking::open(stream, url, additions, tls)
         .map_err(|error| failed("the opening handshake with", error.to_string()))?;
     let answer = socket
         .send(Message::text(nonce.as_str()))

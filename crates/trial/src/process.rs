@@ -104,7 +104,7 @@ impl Stage for Processes<'_> {
         let limit = self.deadline.left();
         match &self.server.exec {
             None => Ok(probe::echo_nonce(addr, tls.as_ref(), limit)?),
-            Some(exec) => Ok(probe::echo_nonce_of(addr, &url_at(&exec.url, addr), tls.as_ref(), limit)?),
+            Some(exec) => Ok(probe::echo_nonce_of(addr, &url_at(&exec.url, addr), &Additions::default(), tls.as_ref(), limit)?),
         }
     }
 

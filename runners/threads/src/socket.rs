@@ -13,6 +13,7 @@ use bench_core::{
     spec::{Flush, SocketSpec},
     stack::{
         transport::Transport,
+        upgrade::{Handshake, shake_hands},
         websocket::{config, handshake_error, is_data, request_not_seen, service_of, socket_error},
         write_behind::WriteBehind,
     },
@@ -23,6 +24,7 @@ use tungstenite::{
         HandshakeRole,
         server::{Request, Response},
     },
+    protocol::Role,
 };
 
 /// A WebSocket connection whose operations block the calling thread.
@@ -55,9 +57,15 @@ pub fn accept(stream: TcpStream, spec: &SocketSpec) -> Result<(Service, Blocking
 /// Runs the client's half of the opening handshake for `url`.
 pub fn upgrade(stream: TcpStream, url: &str, spec: &SocketSpec) -> Result<BlockingSocket, SocketError> {
     let limit = spec.handshake_timeout();
-    let stream = WriteBehind::new(Transport::connect(Timed::until(stream, limit), url, spec)?, spec);
-    let (socket, _) = tungstenite::client::client_with_config(url, stream, Some(config(spec)))
-        .map_err(|error| failed(error, limit))?;
+    let mut stream = WriteBehind::new(Transport::connect(Timed::until(stream, limit), url, spec)?, spec);
+    let tail = shake_hands(&mut stream, Handshake::to(url)?).map_err(|error| match error {
+        // What the kernel says when its limit on a read or write has run out.
+        SocketError::Io(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            timed_out("the opening handshake", limit)
+        }
+        error => error,
+    })?;
+    let socket = WebSocket::from_partially_read(stream, tail, Role::Client, Some(config(spec)));
     BlockingSocket::new(socket, spec, None)
 }
 

@@ -17,20 +17,22 @@ use bench_core::{
     service::Service,
     spec::{Feature, Flush, SocketSpec},
     stack::{
+        upgrade::Handshake,
         websocket::{self, handshake_error, request_not_seen, service_of, socket_error},
         write_behind::{Held, polled},
     },
 };
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
 };
 use tokio_tungstenite::{
-    WebSocketStream, accept_hdr_async_with_config, client_async_with_config,
+    WebSocketStream, accept_hdr_async_with_config,
     tungstenite::{
         Message,
         handshake::server::{Request, Response},
+        protocol::Role,
     },
 };
 
@@ -99,10 +101,18 @@ impl Network for TokioNative {
     }
 
     async fn client_handshake(stream: TcpStream, url: &str, spec: &SocketSpec) -> SocketResult<NativeSocket> {
-        let stream = NativeStream { inner: stream, held: Held::new(spec) };
-        let (stream, _) = client_async_with_config(url, stream, Some(websocket::config(spec)))
-            .await
-            .map_err(handshake_error)?;
+        let mut stream = NativeStream { inner: stream, held: Held::new(spec) };
+        let mut handshake = Handshake::to(url)?;
+        stream.write_all(handshake.request()).await?;
+        stream.flush().await?;
+        let tail = loop {
+            let count = stream.read(handshake.room()).await?;
+            if let Some(tail) = handshake.received(count)? {
+                break tail;
+            }
+        };
+        let config = Some(websocket::config(spec));
+        let stream = WebSocketStream::from_partially_read(stream, tail, Role::Client, config).await;
         Ok(NativeSocket { stream, flush: spec.flush })
     }
 }

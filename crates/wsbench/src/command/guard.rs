@@ -191,7 +191,7 @@ fn probe_until_ready(
                 TcpStream::connect_timeout(addr, ATTEMPT_LIMIT).map(drop).map_err(|e| e.to_string())
             }
             Ready::Echo => {
-                probe::echo_nonce_of(*addr, &exec.url, None, ATTEMPT_LIMIT).map_err(|e| e.to_string())
+                probe::echo_nonce_of(*addr, &exec.url, &Additions::default(), None, ATTEMPT_LIMIT).map_err(|e| e.to_string())
             }
         };
         let Err(reason) = attempt else {

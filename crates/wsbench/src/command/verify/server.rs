@@ -65,7 +65,7 @@ const CHECKS: &[Check] = &[
     basic("handshake and nonce echo", |server, deadline| {
         let url = format!("ws://{}{}", server.addr, server.echo);
         let limit = deadline.saturating_duration_since(Instant::now());
-        Ok(probe::echo_nonce_of(server.addr, &url, None, limit)?)
+        Ok(probe::echo_nonce_of(server.addr, &url, &Additions::default(), None, limit)?)
     }),
     full("forms of the handshake", frames::handshake_forms),
     of_runners(basic("unknown paths are refused", messages::unknown_path)),
