@@ -159,18 +159,22 @@ impl<R: Runtime> Client<R> {
                     client.connections.push(connection);
                 }
             }
-            Some(AnyServer { connecting, skip, .. }) => client.open_many(connecting, skip).await,
+            Some(any_server) => client.open_many(any_server).await,
         }
         Ok(client)
     }
 
-    /// Opens all connections, so many at once. Those that fail stay without a socket, and with their error.
-    async fn open_many(&mut self, connecting: u32, skip: u32) {
-        let pass = Pass::new(self.load.clone(), Class::WarmUp, Instant::now(), Stop::After(0), None);
-        let open = |index| {
+    /// Opens all connections, so many at once, and none before its turn. Those that fail stay without a socket, and with
+    /// their error.
+    async fn open_many(&mut self, any_server: AnyServer) {
+        let AnyServer { connecting, connect_rate, skip, .. } = any_server;
+        let start = Instant::now();
+        let pass = Pass::new(self.load.clone(), Class::WarmUp, start, Stop::After(0), None);
+        let open = |index: u32| {
             let connection = Connection::closed(index, Push::default());
             let part = Part::Open { path: "/echo".to_owned(), skip };
-            self.runtime.spawn(Task { part, gives_up: None, ..self.task(&pass, connection, None) })
+            let begins = connect_rate.map(|rate| start + Duration::from_secs(index.into()) / rate);
+            self.runtime.spawn(Task { part, begins, gives_up: None, ..self.task(&pass, connection, None) })
         };
         let opening = stream::iter(0..self.load.all_connections()).map(open);
         let opened: Vec<_> = opening.buffer_unordered(connecting as usize).collect().await;

@@ -17,6 +17,8 @@ mod serve;
 mod socket;
 mod step;
 mod target;
+mod tls;
+mod user;
 mod validate;
 mod work;
 
@@ -33,6 +35,8 @@ pub use serve::ServeSpec;
 pub use socket::{Flush, SocketSpec};
 pub use step::Step;
 pub use target::{Scheme, Target};
+pub use tls::{ClientTls, Negotiation, ServerName, Trust, server_name};
+pub use user::{take_user, without_password};
 pub use work::{
     Broadcast, Connect, ConnectPace, Idle, Offer, OneWay, Paced, PingPong, Pushes, Refusals, Schedule,
     StallPlan, Window, Work, Workload,
@@ -90,7 +94,10 @@ mod tests {
             "--workload push --timers 7 --every 250us --schedule staggered --messages 5",
             "--workload broadcast --rate 5 --queue 3 --when-full drop --stall-percent 10 --stall-after 1s --stall-for 2s",
             "--tls --tls-cert /some/where.pem --send-buffer 64KiB",
-            "--connecting 64 --answer-timeout 5s --skip 1",
+            "--connecting 64 --answer-timeout 5s --skip 1 --connect-rate 100",
+            "--header X-Token:a --header Host:other --subprotocol v2 --subprotocol v1",
+            "--tls --tls-insecure --tls-negotiate usual",
+            "--tls --tls-cert some.pem --tls-server-name ::1",
         ] {
             let others = drive(
                 &format!("--target 127.0.0.1:9 {others}")
@@ -116,6 +123,13 @@ mod tests {
             "queue",
             "connecting",
             "answer-timeout",
+            "connect-rate",
+            "header",
+            "subprotocol",
+            "tls-cert",
+            "tls-insecure",
+            "tls-server-name",
+            "tls-negotiate",
         ] {
             assert!(!defaults.to_args().contains(&format!("--{flag}").into()), "{flag}");
         }
@@ -255,6 +269,34 @@ mod tests {
         assert_eq!(stalled(100, 50).len(), 50);
     }
 
+    #[test]
+    fn a_user_leaves_the_target_for_a_header() {
+        let spec = drive(&["--target", "ws://me:secret@127.0.0.1:9/"]);
+        assert_eq!(spec.target, "ws://127.0.0.1:9/");
+        assert_eq!(spec.headers[0].to_string(), "Authorization: Basic bWU6c2VjcmV0");
+        assert!(spec.validate().is_ok() && !format!("{spec:?}").contains("bWU6"));
+        let twice = drive(&["--target", "me:x@127.0.0.1:9", "--header", "Authorization: y"]);
+        assert!(twice.validate().unwrap_err().to_string().contains("a user in the URL"));
+    }
+
+    #[test]
+    fn a_client_says_what_its_row_has_to_offer() {
+        let needs = |flags: &str| {
+            let flags: Vec<&str> = flags.split_whitespace().collect();
+            drive(&[&["--target", "127.0.0.1:9"], flags.as_slice()].concat())
+                .needs()
+                .into_iter()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(needs("--tls --tls-cert x"), [Feature::Tls]);
+        assert_eq!(needs("--tls --tls-cert x --tls-negotiate usual"), [Feature::Handshake, Feature::Tls]);
+        assert_eq!(needs("--tls --tls-insecure"), [Feature::Handshake, Feature::Tls]);
+        assert_eq!(needs("--header A:b"), [Feature::Handshake]);
+        assert_eq!(needs("--subprotocol a"), [Feature::Handshake]);
+        assert_eq!(needs("--connecting 1 --answer-timeout 1s"), [Feature::AnyServer]);
+        assert_eq!(needs("--workload idle --touch"), [Feature::Touch]);
+    }
+
     #[cfg(unix)]
     #[test]
     fn paths_that_are_not_utf_8_stay_as_they_are() {
@@ -263,7 +305,7 @@ mod tests {
         let path = std::path::PathBuf::from(OsString::from_vec(b"t\xff/c.pem".to_vec()));
         let socket = SocketSpec { tls: true, ..SocketSpec::default() };
         let client = DriveSpec {
-            tls_cert: Some(path.clone()),
+            tls: Some(ClientTls::of_trial(&path)),
             ..DriveSpec::plain("127.0.0.1:9", Load::default(), socket.clone())
         };
         assert_eq!(drive(&client.to_args()), client);

@@ -1,6 +1,6 @@
 //! What a client does, and where.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, time::Duration};
 
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
@@ -9,12 +9,17 @@ use units::parse_millis;
 
 use super::{
     error::SpecError,
-    flags::{file, flag_value, flags, in_range},
-    limits::MAX_DURATION_MS,
+    feature::Feature,
+    flags::{flag_value, flags, in_range},
+    header::{self, Header},
+    limits::{MAX_DURATION_MS, MAX_RATE},
     load::Load,
     load_flags::LoadFlags,
+    role::Role,
     socket::SocketSpec,
     target::{Scheme, Target},
+    tls::{ClientTls, ClientTlsFlags},
+    user::take_user,
 };
 
 /// What a paced client waits with for the instants at which it sends.
@@ -42,6 +47,8 @@ impl Pacing {
 pub struct AnyServer {
     /// Connections that may be opening at once.
     pub connecting: u32,
+    /// Most connections that are begun in a second; as many as there can be when not given.
+    pub connect_rate: Option<u32>,
     /// How long after the end of the window an answer may still come, in milliseconds.
     pub answer_timeout_ms: u64,
     /// Messages that the server sends on its own once a connection is open: they are read and left out.
@@ -65,8 +72,12 @@ pub struct DriveSpec {
     pub threads: u32,
     /// What a load with intended instants waits with.
     pub pacing: Pacing,
-    /// Certificate that is trusted under TLS, and no other: a file in PEM.
-    pub tls_cert: Option<PathBuf>,
+    /// Headers that it adds to the request of the opening handshake.
+    pub headers: Vec<Header>,
+    /// Subprotocols that it offers there, the most wanted first.
+    pub subprotocols: Vec<String>,
+    /// Whom it trusts under TLS, and what it negotiates; needed where the connections are under TLS.
+    pub tls: Option<ClientTls>,
     /// Set where the server is not wsbench's own.
     pub any_server: Option<AnyServer>,
     /// What to do there.
@@ -88,12 +99,21 @@ pub struct DriveFlags {
     /// What a load with intended instants waits with
     #[arg(long, value_enum, default_value_t)]
     pub pacing: Pacing,
-    /// Certificate that is trusted under TLS, and no other: a file in PEM
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert: Option<PathBuf>,
+    /// Header that is added to the request of the opening handshake
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<Header>,
+    /// Subprotocol that is offered there
+    #[arg(long = "subprotocol", value_name = "NAME", value_parser = header::subprotocol)]
+    pub subprotocols: Vec<String>,
+    /// Whom it trusts under TLS.
+    #[command(flatten)]
+    pub tls: ClientTlsFlags,
     /// Connections that may be opening at once, to a server that is not wsbench's own
     #[arg(long, value_name = "N", requires = "answer_timeout_ms")]
     pub connecting: Option<u32>,
+    /// Most connections to such a server that are begun in a second
+    #[arg(long, value_name = "N", requires = "connecting")]
+    pub connect_rate: Option<u32>,
     /// How long after the end of the window such a server may still answer
     #[arg(long = "answer-timeout", value_name = "TIME", value_parser = parse_millis, requires = "connecting")]
     pub answer_timeout_ms: Option<u64>,
@@ -116,8 +136,11 @@ impl TryFrom<DriveFlags> for DriveSpec {
             target,
             threads,
             pacing,
-            tls_cert,
+            mut headers,
+            subprotocols,
+            tls,
             connecting,
+            connect_rate,
             answer_timeout_ms,
             skip,
             load,
@@ -125,10 +148,14 @@ impl TryFrom<DriveFlags> for DriveSpec {
         } = flags;
         let any_server = connecting.zip(answer_timeout_ms).map(|(connecting, answer_timeout_ms)| AnyServer {
             connecting,
+            connect_rate,
             answer_timeout_ms,
             skip,
         });
-        Ok(DriveSpec { target, threads, pacing, tls_cert, any_server, load: load.try_into()?, socket })
+        let (target, user) = take_user(&target)?;
+        headers.extend(user);
+        let (tls, load) = (tls.into(), load.try_into()?);
+        Ok(DriveSpec { target, threads, pacing, headers, subprotocols, tls, any_server, load, socket })
     }
 }
 
@@ -142,7 +169,9 @@ impl DriveSpec {
             target: target.into(),
             threads: 1,
             pacing: Pacing::default(),
-            tls_cert: None,
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            tls: None,
             any_server: None,
             load,
             socket,
@@ -155,17 +184,34 @@ impl DriveSpec {
         if self.load.is_paced() {
             args.extend(flags(&[("pacing", flag_value(self.pacing))]));
         }
-        args.extend(file("tls-cert", self.tls_cert.as_ref()));
-        if let Some(AnyServer { connecting, answer_timeout_ms, skip }) = self.any_server {
+        let headers = self.headers.iter().map(|header| ("header", header.to_string()));
+        let subprotocols = self.subprotocols.iter().map(|name| ("subprotocol", name.clone()));
+        args.extend(flags(&headers.chain(subprotocols).collect::<Vec<_>>()));
+        args.extend(self.tls.iter().flat_map(ClientTls::to_args));
+        if let Some(AnyServer { connecting, connect_rate, answer_timeout_ms, skip }) = self.any_server {
             args.extend(flags(&[
                 ("connecting", connecting.to_string()),
                 ("answer-timeout", format!("{answer_timeout_ms}ms")),
                 ("skip", skip.to_string()),
             ]));
+            args.extend(
+                connect_rate.into_iter().flat_map(|rate| flags(&[("connect-rate", rate.to_string())])),
+            );
         }
         args.extend(LoadFlags::from(self.load.clone()).to_args());
         args.extend(self.socket.to_args());
         args
+    }
+
+    /// Features that the client's row has to offer for this.
+    pub fn needs(&self) -> BTreeSet<Feature> {
+        let is_special = self.tls.as_ref().is_some_and(ClientTls::is_special);
+        let says_more = !self.headers.is_empty() || !self.subprotocols.is_empty();
+        let mut needed = self.load.needs(Role::Client);
+        needed.extend(self.socket.tls.then_some(Feature::Tls));
+        needed.extend((is_special || says_more).then_some(Feature::Handshake));
+        needed.extend(self.any_server.map(|_| Feature::AnyServer));
+        needed
     }
 
     /// Checks the values.
@@ -174,15 +220,17 @@ impl DriveSpec {
     /// One line with the value, the range and the reason.
     pub fn validate(&self) -> Result<(), SpecError> {
         in_range("threads", self.threads.into(), 1, 1024, "")?;
-        if let Some(AnyServer { connecting, answer_timeout_ms, .. }) = self.any_server {
+        if let Some(AnyServer { connecting, connect_rate, answer_timeout_ms, .. }) = self.any_server {
             in_range("connecting", connecting.into(), 1, MAX_CONNECTING, " at once")?;
+            in_range("connect rate", connect_rate.unwrap_or(1).into(), 1, MAX_RATE, " per second")?;
             in_range("answer timeout", answer_timeout_ms, 1, MAX_DURATION_MS, " ms")?;
         }
         self.load.validate(&self.socket)?;
+        header::validate(&self.headers, &self.subprotocols)?;
         let target = Target::parse(&self.target).map_err(|error| SpecError::Misfit(format!("{error:#}")))?;
-        match (self.socket.tls, &self.tls_cert) {
+        match (self.socket.tls, &self.tls) {
             (true, None) => {
-                SpecError::misfit("a client under TLS needs the certificate that it trusts: --tls-cert")
+                SpecError::misfit("a client under TLS needs the certificates that it trusts: --tls-cert")
             }
             (false, _) if target.scheme == Some(Scheme::Wss) => {
                 SpecError::misfit(format!("`{}` asks for TLS: give --tls as well", self.target))

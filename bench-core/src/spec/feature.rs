@@ -20,6 +20,8 @@ pub enum Feature {
     Counts,
     /// Echoes on a connection that is opened and closed, and refusals that are counted, of a client.
     Exchanges,
+    /// Headers and subprotocols of the opening handshake, and TLS with servers that are not wsbench's own, of a client.
+    Handshake,
     /// The send buffer of a server.
     SendBuffer,
     /// The pacing `sleep` of a client.
@@ -46,6 +48,7 @@ impl Feature {
         Feature::ConnectRate,
         Feature::Counts,
         Feature::Exchanges,
+        Feature::Handshake,
         Feature::SendBuffer,
         Feature::Sleep,
         Feature::Slices,

@@ -104,6 +104,27 @@ pub fn subprotocol(name: &str) -> Result<String, SpecError> {
     Ok(name.to_owned())
 }
 
+/// Refuses what a request may hold only once.
+pub(super) fn validate(headers: &[Header], subprotocols: &[String]) -> Result<(), SpecError> {
+    for name in ["Host", "Origin", "Authorization"] {
+        if headers.iter().filter(|header| header.is(name)).count() > 1 {
+            let user = if name == "Authorization" { " (a user in the URL counts as one)" } else { "" };
+            return SpecError::misfit(format!(
+                "the header {name} is given twice{user}: leave one of them out"
+            ));
+        }
+    }
+    for (place, name) in subprotocols.iter().enumerate() {
+        subprotocol(name)?;
+        if subprotocols[..place].contains(name) {
+            return SpecError::misfit(format!(
+                "the subprotocol `{name}` is given twice: leave one of them out"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a text is a token of HTTP (RFC 9110, section 5.6.2).
 fn is_token(text: &str) -> bool {
     let is_one = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -143,9 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn subprotocols_are_tokens() {
+    fn subprotocols_are_tokens_and_differ() {
         assert_eq!(subprotocol("graphql-transport-ws"), Ok("graphql-transport-ws".to_owned()));
         assert!(subprotocol("a, b").unwrap_err().to_string().contains("--subprotocol for each"));
         assert!(subprotocol("").is_err() && subprotocol("a/b").is_err());
+        let twice = validate(&[], &["a".to_owned(), "b".to_owned(), "a".to_owned()]).unwrap_err();
+        assert!(twice.to_string().contains("`a` is given twice"), "{twice}");
+        let header = |text: &str| text.parse::<Header>().unwrap();
+        let users = [header("authorization: x"), header("Authorization: y")];
+        assert!(validate(&users, &[]).unwrap_err().to_string().contains("a user in the URL"));
+        assert_eq!(validate(&[header("X: 1"), header("X: 2")], &[]), Ok(()));
     }
 }

@@ -65,7 +65,7 @@ pub struct SocketSpec {
     #[arg(long = "send-buffer", value_name = "BYTES", value_parser = parse_bytes)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_buffer_bytes: Option<u64>,
-    /// Under TLS: 1.3, with TLS13_AES_128_GCM_SHA256 and X25519, and no resumed sessions
+    /// Under TLS, without resumed sessions. Trials have 1.3 with TLS13_AES_128_GCM_SHA256 and X25519
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tls: bool,

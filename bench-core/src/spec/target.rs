@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use anyhow::{Context, bail, ensure};
 use async_tungstenite::tungstenite::http::Uri;
 
+use super::user::without_password;
+
 /// Where a client connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -43,7 +45,11 @@ impl Target {
     /// # Errors
     /// When the text has another form or the host does not resolve.
     pub fn parse(text: &str) -> anyhow::Result<Target> {
-        let form = || format!("`{text}` is not a target: use HOST:PORT or ws://HOST:PORT/PATH");
+        let form = || {
+            let text = without_password(text);
+            format!("`{text}` is not a target: use HOST:PORT or ws://HOST:PORT/PATH")
+        };
+        ensure!(without_password(text) == text, "{}, without a user", form());
         let scheme = match text.split_once("://") {
             None => None,
             Some(("ws", _)) => Some(Scheme::Ws),
@@ -56,7 +62,6 @@ impl Target {
         };
         let uri: Uri = text.parse().with_context(form)?;
         let authority = uri.authority().with_context(form)?;
-        ensure!(!authority.as_str().contains('@'), "{}, without a user", form());
         let (host, port) = (authority.host(), authority.port_u16().unwrap_or(scheme.port()));
         let addrs = resolve(&format!("{host}:{port}")).with_context(form)?;
         let port = if port == scheme.port() { String::new() } else { format!(":{port}") };

@@ -1,8 +1,9 @@
-//! TLS by rustls, with the same settings at both ends of every row: TLS 1.3, one cipher suite, one key exchange, no
-//! resumed sessions.
+//! TLS by rustls, in a trial with the same settings at both ends of every row: TLS 1.3, one cipher suite, one key exchange,
+//! no resumed sessions.
 //!
 //! What is negotiated would otherwise depend on the processor and on who was connected before, and be a part of what is
-//! measured that no table names.
+//! measured that no table names. A server that is not wsbench's own may want something else, so a client may also offer
+//! what is usual.
 
 use std::{
     fs, io,
@@ -14,9 +15,9 @@ use std::{
 use anyhow::Context;
 use async_tungstenite::tungstenite::http::Uri;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
-    ServerConnection,
-    client::Resumption,
+    CertificateError, ClientConfig, ClientConnection, Connection, DEFAULT_VERSIONS, ServerConfig,
+    ServerConnection, SupportedProtocolVersion,
+    client::{Resumption, danger::ServerCertVerifier},
     crypto::{
         CryptoProvider,
         ring::{self, cipher_suite::TLS13_AES_128_GCM_SHA256, kx_group::X25519},
@@ -29,12 +30,19 @@ use rustls::{
 use crate::{
     SocketError,
     socket::{Secured, TlsFailure},
-    spec::SocketSpec,
+    spec::{ClientTls, Negotiation, SocketSpec, Trust},
     stack::write_behind::Held,
 };
 
+mod trust;
+
+use trust::{Everybody, Trusted};
+
 /// What the error says where a server's certificate is not trusted.
 pub const UNTRUSTED: &str = "the server's certificate is signed by nobody that is trusted";
+
+/// What a trial speaks.
+const FIXED_VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// A process is one end of one trial, so that it has one certificate, for all its connections.
 static ACCEPTOR: OnceLock<Acceptor> = OnceLock::new();
@@ -55,7 +63,7 @@ impl Acceptor {
         let key = PrivateKeyDer::from_pem_slice(&text)
             .with_context(|| format!("{} holds no private key in PEM", key.display()))?;
         let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])?
+            .with_protocol_versions(FIXED_VERSIONS)?
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -80,22 +88,42 @@ impl Acceptor {
 
 /// What a client needs for its end.
 #[derive(Clone, Debug)]
-pub struct Connector(Arc<ClientConfig>);
+pub struct Connector {
+    config: Arc<ClientConfig>,
+    /// Stands in for the host of a URL.
+    server_name: Option<ServerName<'static>>,
+}
 
 impl Connector {
-    /// One that trusts the certificate of this PEM file and no other.
+    /// One that trusts whom it is told to, and negotiates what it is told to.
     ///
     /// # Errors
-    /// When the file cannot be read or holds something else.
-    pub fn from_file(certificate: &Path) -> anyhow::Result<Connector> {
-        let mut trusted = RootCertStore::empty();
-        trusted.add(read_certificate(certificate)?)?;
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])?
-            .with_root_certificates(trusted)
+    /// When the file of certificates cannot be read or holds none that can be used.
+    pub fn new(tls: &ClientTls) -> anyhow::Result<Connector> {
+        let (provider, versions) = match tls.negotiation {
+            Negotiation::Fixed => (provider(), FIXED_VERSIONS),
+            Negotiation::Usual => (Arc::new(ring::default_provider()), DEFAULT_VERSIONS),
+        };
+        let verifier: Arc<dyn ServerCertVerifier> = match &tls.trust {
+            Trust::Certificates(file) => Arc::new(Trusted::read(file, &provider)?),
+            Trust::Everybody => Arc::new(Everybody::new(&provider)),
+        };
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            // It is said so where a verifier is not rustls' own; `Trusted` leaves the work to that.
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         config.resumption = Resumption::disabled();
-        Ok(Connector(Arc::new(config)))
+        Ok(Connector { config: Arc::new(config), server_name: tls.server_name.clone() })
+    }
+
+    /// One that trusts the certificates of this PEM file and no others, with the settings of a trial.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no certificate.
+    pub fn from_file(certificates: &Path) -> anyhow::Result<Connector> {
+        Connector::new(&ClientTls::of_trial(certificates))
     }
 
     /// Makes this the connector of the process. A second one is ignored.
@@ -103,19 +131,25 @@ impl Connector {
         CONNECTOR.get_or_init(|| self);
     }
 
-    /// A session with the host of `url`, which the certificate has to name.
+    /// A session with the host of `url`, which the certificate has to name unless this has a name of its own.
     ///
     /// # Errors
     /// When the URL has no host that a certificate could name.
     pub fn session(&self, url: &str, spec: &SocketSpec) -> Result<Session, SocketError> {
-        let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
-        let name = host.and_then(|host| ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok());
-        let name = name.ok_or_else(|| {
-            SocketError::Tls(format!("`{url}` names no host that a certificate could name"))
-        })?;
-        let session = ClientConnection::new(self.0.clone(), name).map_err(refused)?;
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => host(url).ok_or_else(|| {
+                SocketError::Tls(format!("`{url}` names no host that a certificate could name"))
+            })?,
+        };
+        let session = ClientConnection::new(self.config.clone(), name).map_err(refused)?;
         Ok(Session::new(session.into(), spec))
     }
+}
+
+fn host(url: &str) -> Option<ServerName<'static>> {
+    let uri: Uri = url.parse().ok()?;
+    ServerName::try_from(uri.host()?.trim_matches(['[', ']']).to_owned()).ok()
 }
 
 /// The acceptor of this process.

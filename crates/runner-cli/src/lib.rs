@@ -16,7 +16,10 @@ use bench_core::{
     protocol::{Control, EXIT_FAILED, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, Event, PARENT, Ready, emit},
     row::BuildInfo,
     spec::DriveFlags,
-    stack::tls::{Acceptor, Connector},
+    stack::{
+        tls::{Acceptor, Connector},
+        upgrade::Additions,
+    },
 };
 use clap::{Args, Parser, Subcommand};
 
@@ -223,11 +226,13 @@ fn prepare_server(spec: &ServeSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sound values, and the certificate that a client trusts under TLS.
+/// Sound values, what a client adds to its opening handshakes, and whom it trusts under TLS.
 fn prepare_client(spec: &DriveSpec) -> anyhow::Result<()> {
     spec.validate()?;
-    if let (true, Some(certificate)) = (spec.socket.tls, &spec.tls_cert) {
-        Connector::from_file(certificate)?.install();
+    let (headers, subprotocols) = (spec.headers.clone(), spec.subprotocols.clone());
+    Additions { headers, subprotocols }.install();
+    if let (true, Some(tls)) = (spec.socket.tls, &spec.tls) {
+        Connector::new(tls)?.install();
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use bench_core::{
     DriveSpec, ServeSpec,
-    spec::{Load, Pacing, SocketSpec},
+    spec::{ClientTls, Load, Pacing, SocketSpec},
 };
 
 use crate::{
@@ -49,7 +49,7 @@ impl Setup<'_> {
         DriveSpec {
             threads: self.client.threads(self.threads),
             pacing,
-            tls_cert: identity.map(Identity::certificate),
+            tls: identity.map(|identity| ClientTls::of_trial(identity.certificate())),
             ..DriveSpec::plain(url, load.clone(), socket)
         }
     }

@@ -7,7 +7,7 @@ use bench_core::{
     payload::Class,
     protocol::ClientReport,
     row::BuildInfo,
-    spec::{AnyServer, Feature, LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload},
+    spec::{AnyServer, ClientTls, Feature, LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload},
 };
 use clap::{Args, ValueEnum};
 use indicatif::HumanDuration;
@@ -145,7 +145,7 @@ fn spec(arguments: DriveArguments, target: &Target, program: &Program) -> Result
         (None, true) => format!("wss://{}/", arguments.url),
     };
     let DriveArguments { connecting, answer_timeout, skip, .. } = arguments;
-    let any_server = AnyServer { connecting, answer_timeout_ms: answer_timeout, skip };
+    let any_server = AnyServer { connecting, connect_rate: None, answer_timeout_ms: answer_timeout, skip };
     let can = program.info.features.contains(&Feature::AnyServer);
     if !can {
         say(&format!(
@@ -158,7 +158,9 @@ fn spec(arguments: DriveArguments, target: &Target, program: &Program) -> Result
         target: url,
         threads: 1,
         pacing: arguments.pacing,
-        tls_cert: arguments.tls_cert,
+        headers: Vec::new(),
+        subprotocols: Vec::new(),
+        tls: arguments.tls_cert.map(ClientTls::of_trial),
         any_server: can.then_some(any_server),
         load: arguments.load.try_into().map_err(Stop::usage)?,
         socket: SocketSpec { tls, ..arguments.socket },
