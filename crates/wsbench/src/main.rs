@@ -91,6 +91,18 @@ enum Command {
     /// first minute. Exit code 3 where it does not.
     Soak(SoakArguments),
     /// Run one client workload against any echo server
+    ///
+    /// The server has to answer every message with itself. `--header`, `--origin`, `--subprotocol` and a user in the URL say
+    /// what it wants to hear when a client connects. Under `wss://` the client offers TLS 1.2 and 1.3 with the usual cipher
+    /// suites and trusts the system's certificates; `--tls-ca` names others, such as a self-signed one of the server itself.
+    ///
+    /// 64 connections may be opening at once (`--connecting`). `--connect-rate` begins no more than that many per second, for a
+    /// server that limits them.
+    #[command(after_help = "Examples:\n  wsbench drive ws://127.0.0.1:9001/ --connections 10\n  \
+                            wsbench drive ws://127.0.0.1:9001/chat --subprotocol v2 --header 'Authorization: Bearer TOKEN'\n  \
+                            wsbench drive wss://localhost:8443/ --tls-ca server.pem --rate 1000 --connections 100\n  \
+                            wsbench drive wss://127.0.0.1:8443/ --tls-ca server.pem --tls-server-name localhost\n  \
+                            wsbench drive wss://user:password@echo.example.com/ --allow-remote --connect-rate 50")]
     Drive(DriveArguments),
     /// Print a JSON Schema
     Schema(SchemaArguments),

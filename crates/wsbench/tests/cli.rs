@@ -31,7 +31,7 @@ fn bad_input_ends_with_2_and_one_clear_line_before_anything_runs() {
         ("verify tokyo", "Did you mean `tokio`?"),
         ("drive ws://192.0.2.1:80/", "--allow-remote"),
         ("drive nonsense", "is not a target"),
-        ("drive wss://127.0.0.1:1/", "TLS"),
+        ("drive ws://127.0.0.1:1/ --insecure", "TLS"),
         ("drive ws://127.0.0.1:1/ --workload push", "needs wsbench's own server"),
     ] {
         let (code, stdout, stderr) = run(&mut wsbench(arguments));

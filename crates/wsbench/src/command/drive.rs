@@ -7,7 +7,8 @@ use bench_core::{
     payload::Class,
     protocol::ClientReport,
     row::BuildInfo,
-    spec::{AnyServer, ClientTls, Feature, LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload},
+    spec::{AnyServer, Feature, LoadFlags, Pacing, Scheme, SocketSpec, Target, Workload, take_user},
+    stack::tls::UNTRUSTED,
 };
 use clap::{Args, ValueEnum};
 use indicatif::HumanDuration;
@@ -20,8 +21,10 @@ use crate::{
     run::{resources, rows::Finder},
 };
 
+mod reach;
 mod seen;
 
+use reach::{Reach, ReachFlags};
 use seen::Seen;
 pub use seen::schema;
 
@@ -44,13 +47,14 @@ enum Layout {
 /// Flags of `drive`.
 #[derive(Args, Clone, Debug)]
 pub struct DriveArguments {
-    /// The server: ws://HOST:PORT/PATH, or wss://… with --tls-cert. It has to answer every message with itself
+    /// The server: ws://HOST:PORT/PATH, or wss://… for TLS. It has to answer every message with itself. A user in it,
+    /// ws://USER:PASSWORD@HOST/, is sent as Basic authorization
     url: String,
-    /// Certificate that is trusted under TLS, and no other: a file in PEM
-    #[arg(long, value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
+    /// What the client says and accepts when it connects.
+    #[command(flatten)]
+    reach: ReachFlags,
     /// Row of the client
-    #[arg(long, value_name = "ROW", default_value = "tokio")]
+    #[arg(long = "client-row", visible_alias = "row", value_name = "ROW", default_value = "tokio")]
     row: String,
     /// What a paced load waits with
     #[arg(long, value_enum, default_value = "spin")]
@@ -58,6 +62,9 @@ pub struct DriveArguments {
     /// Connections that may be opening at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     connecting: u32,
+    /// Most connections to begin per second; as many as --connecting allows when not given
+    #[arg(long, value_name = "N")]
+    connect_rate: Option<u32>,
     /// How long after the end of the load an answer may still come
     #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "5s")]
     answer_timeout: u64,
@@ -86,6 +93,9 @@ pub struct DriveArguments {
 /// # Errors
 /// When the target is not a WebSocket address or not on this machine, or the load is impossible.
 pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
+    let mut arguments = arguments;
+    let (url, user) = take_user(&arguments.url).map_err(Stop::usage)?;
+    arguments.url = url;
     let target = Target::parse(&arguments.url).map_err(|error| Stop::usage(format!("{error:#}")))?;
     if !target.is_own() && !arguments.allow_remote {
         return Err(Stop::usage(format!(
@@ -93,7 +103,6 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
             target.authority
         )));
     }
-    let mut arguments = arguments;
     // A rate says what is wanted.
     if arguments.load.rate_per_s.is_some() && arguments.load.workload == Workload::default() {
         arguments.load.workload = Workload::Paced;
@@ -107,7 +116,9 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
     }
     let program = Finder::new(arguments.runner_dir.clone(), build)?.find(&arguments.row)?;
     let layout = arguments.format;
-    let spec = spec(arguments, &target, &program)?;
+    let tls = arguments.socket.tls || target.scheme == Some(Scheme::Wss);
+    let reach = arguments.reach.clone().read(user, tls)?;
+    let spec = spec(arguments, &target, &program, &reach)?;
     resources::open_files([("this load", spec.load.connections)])?;
     let expected = spec.load.expected() + Duration::from_millis(spec.load.warm_up_ms);
     if expected > SLOW {
@@ -137,17 +148,22 @@ pub fn drive(arguments: DriveArguments, build: BuildInfo) -> Result<u8, Stop> {
 }
 
 /// What the client is started with.
-fn spec(arguments: DriveArguments, target: &Target, program: &Program) -> Result<DriveSpec, Stop> {
-    let tls = arguments.socket.tls || target.scheme == Some(Scheme::Wss);
+fn spec(
+    arguments: DriveArguments,
+    target: &Target,
+    program: &Program,
+    reach: &Reach,
+) -> Result<DriveSpec, Stop> {
+    let tls = reach.tls.is_some();
     let url = match (target.scheme, tls) {
         (Some(_), _) => arguments.url,
         (None, false) => format!("ws://{}/", arguments.url),
         (None, true) => format!("wss://{}/", arguments.url),
     };
-    let DriveArguments { connecting, answer_timeout, skip, .. } = arguments;
-    let any_server = AnyServer { connecting, connect_rate: None, answer_timeout_ms: answer_timeout, skip };
+    let DriveArguments { connecting, connect_rate, answer_timeout, skip, .. } = arguments;
+    let any_server = AnyServer { connecting, connect_rate, answer_timeout_ms: answer_timeout, skip };
     let can = program.info.features.contains(&Feature::AnyServer);
-    if !can {
+    if !can && connect_rate.is_none() {
         say(&format!(
             "note: the row {} opens one connection after the other, does not read while it waits, and ends with the first \
              failure; tokio does better",
@@ -158,14 +174,23 @@ fn spec(arguments: DriveArguments, target: &Target, program: &Program) -> Result
         target: url,
         threads: 1,
         pacing: arguments.pacing,
-        headers: Vec::new(),
-        subprotocols: Vec::new(),
-        tls: arguments.tls_cert.map(ClientTls::of_trial),
-        any_server: can.then_some(any_server),
+        headers: reach.headers.clone(),
+        subprotocols: reach.subprotocols.clone(),
+        tls: reach.tls.clone(),
+        // Without it a row opens one connection after the other, but not at a rate.
+        any_server: (can || connect_rate.is_some()).then_some(any_server),
         load: arguments.load.try_into().map_err(Stop::usage)?,
         socket: SocketSpec { tls, ..arguments.socket },
     };
     spec.validate().map_err(Stop::usage)?;
+    if let Some(feature) = spec.needs().into_iter().find(|needed| !program.info.features.contains(needed)) {
+        return Err(Stop::usage(format!(
+            "the row `{}` does not offer the feature `{}`, which this load needs: give another one with --client-row, such \
+             as tokio",
+            program.row,
+            feature.name()
+        )));
+    }
     Ok(spec)
 }
 
@@ -176,7 +201,10 @@ fn limit(spec: &DriveSpec) -> Duration {
         .map_or((1, Duration::ZERO), |any| (any.connecting, Duration::from_millis(any.answer_timeout_ms)));
     let connecting = spec.socket.handshake_timeout() * spec.load.connections.div_ceil(at_once);
     let phases = spec.load.expected() * 3 + Duration::from_millis(spec.load.warm_up_ms) + answer_timeout * 2;
-    connecting + phases + spec.socket.close_timeout() + SLACK
+    let at_rate = spec.any_server.and_then(|any| any.connect_rate);
+    let waiting =
+        at_rate.map_or(Duration::ZERO, |rate| Duration::from_secs(spec.load.connections.into()) / rate);
+    connecting + waiting + phases + spec.socket.close_timeout() + SLACK
 }
 
 /// Lets the client go through its load; returns what it saw, and the CPU time that it used in the window.
@@ -198,7 +226,11 @@ fn nothing_measured(report: &ClientReport, workload: Workload) -> Option<String>
     let answers = |class| report.tally.class(class).received_messages;
     let has_answers = answers(Class::WarmUp) + answers(Class::Measured) > 0;
     let first = report.failures.first().filter(|_| workload != Workload::Idle && !has_answers)?;
-    Some(format!("no connection got an answer; {} of them: {}", first.connections, first.first))
+    let hint = match first.kind.ends_with(UNTRUSTED) {
+        true => ": name its certificate, or that of its authority, with --tls-ca",
+        false => "",
+    };
+    Some(format!("no connection got an answer; {} of them: {}{hint}", first.connections, first.first))
 }
 
 /// The exit code: wrong answers are worse than connections that failed.

@@ -3,6 +3,7 @@
 use bench_core::{
     DriveSpec,
     protocol::{ClientReport, Failures},
+    socket::Secured,
     spec::{Pacing, Workload},
 };
 use histogram::{Distribution, Series};
@@ -34,7 +35,7 @@ impl<'a> Seen<'a> {
             Workload::Idle => self.held(),
             _ => self.round_trips() + &self.latency(),
         };
-        figures + &self.limits() + &self.failures()
+        figures + &self.secured() + &self.limits() + &self.failures()
     }
 
     /// For programs.
@@ -64,6 +65,7 @@ impl<'a> Seen<'a> {
             not_sent,
             latency,
             generator_lag_p99_ns: self.generator_lag_ns(),
+            tls: self.report.tls.as_ref(),
             client_busy_percent: self.busy.map(|busy| busy * 100.0),
             failed_connections,
             failures: &self.report.failures,
@@ -134,6 +136,13 @@ impl<'a> Seen<'a> {
         text
     }
 
+    /// What TLS has negotiated.
+    fn secured(&self) -> String {
+        self.report.tls.as_ref().map_or_else(String::new, |tls| {
+            format!("{} with {}, key exchange by {}\n", tls.protocol, tls.cipher_suite, tls.key_exchange)
+        })
+    }
+
     /// What the client itself was the limit of.
     fn limits(&self) -> String {
         let mut text = String::new();
@@ -193,6 +202,8 @@ struct Flat<'a> {
     latency: Option<Latency>,
     /// Paced: how late the client sent, at p99.
     generator_lag_p99_ns: Option<u64>,
+    /// What was negotiated under TLS.
+    tls: Option<&'a Secured>,
     /// CPU time of the client in percent of one core.
     client_busy_percent: Option<f64>,
     failed_connections: u64,
