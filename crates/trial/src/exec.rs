@@ -11,6 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bench_core::{
+    spec::{ClientTls, Header, SpecError, server_name, subprotocol},
+    stack::upgrade::Additions,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +49,26 @@ pub struct Exec {
     /// The signal that asks its processes to end. Those that are left after five seconds are killed.
     #[serde(default)]
     pub stop: StopSignal,
+    /// Headers that clients add to the request of their opening handshake.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Subprotocols that clients offer, in order of preference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subprotocols: Vec<String>,
+    /// Whom clients trust, where the server is under TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ExecTls>,
+}
+
+/// Whom the clients of a server under TLS trust. They negotiate what they do with every row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecTls {
+    /// A file in PEM with the server's certificate, or that of the authority that has signed it.
+    pub ca: PathBuf,
+    /// The name that the certificate has to bear; the URL's host when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
 }
 
 fn default_url() -> String {
@@ -95,6 +119,9 @@ pub enum ExecError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A header, a subprotocol, or the name of the server under TLS.
+    #[error(transparent)]
+    Handshake(#[from] SpecError),
     /// There is no such program.
     #[error("there is no program `{0}`: give its path, or a name that is in PATH")]
     NoProgram(String),
@@ -115,6 +142,9 @@ impl Exec {
             environment: BTreeMap::new(),
             directory: None,
             stop: StopSignal::default(),
+            headers: BTreeMap::new(),
+            subprotocols: Vec::new(),
+            tls: None,
         };
         exec.check()?;
         Ok(exec)
@@ -131,8 +161,14 @@ impl Exec {
         if !self.texts().any(|text| text.contains(PORT)) {
             return Err(ExecError::NoPort);
         }
+        self.additions()?;
+        self.client_tls()?;
         let url = |reason| Err(ExecError::Url { url: self.url.clone(), reason });
         match self.url.split_once("://") {
+            Some(("wss", _)) if self.tls.is_none() => url("needs the table `tls`, which says whom to trust"),
+            Some(("ws", _)) if self.tls.is_some() => {
+                url("is without TLS: leave out the table `tls`, or use wss://")
+            }
             Some(("ws" | "wss", rest)) => match rest.split_once(PORT) {
                 Some((host, _)) if is_loopback(host) => Ok(()),
                 Some(_) => url("has to name this machine: 127.0.0.1, [::1] or localhost"),
@@ -198,6 +234,35 @@ impl Exec {
             environment: self.environment.iter().map(|(name, text)| (name.clone(), fill(text))).collect(),
             ..self.clone()
         }
+    }
+
+    /// What clients add to the request of their opening handshake.
+    ///
+    /// # Errors
+    /// When a header or a subprotocol is not one.
+    pub fn additions(&self) -> Result<Additions, SpecError> {
+        let headers: Result<Vec<Header>, SpecError> =
+            self.headers.iter().map(|(name, value)| Header::new(name, value)).collect();
+        let subprotocols: Result<Vec<String>, SpecError> =
+            self.subprotocols.iter().map(|name| subprotocol(name)).collect();
+        Ok(Additions { headers: headers?, subprotocols: subprotocols? })
+    }
+
+    /// Whom clients trust, where the server is under TLS.
+    ///
+    /// # Errors
+    /// When the name of the server is neither that of a host nor an address.
+    pub fn client_tls(&self) -> Result<Option<ClientTls>, SpecError> {
+        let Some(tls) = &self.tls else { return Ok(None) };
+        let name = tls.server_name.as_deref().map(server_name).transpose()?;
+        let ca = self.directory.clone().unwrap_or_default().join(&tls.ca);
+        Ok(Some(ClientTls { server_name: name, ..ClientTls::of_trial(ca) }))
+    }
+
+    /// Whether clients have to know more than they do for the servers of runners.
+    pub fn needs_special_handshake(&self) -> bool {
+        let named = self.tls.as_ref().is_some_and(|tls| tls.server_name.is_some());
+        named || !self.headers.is_empty() || !self.subprotocols.is_empty()
     }
 
     /// The addresses at which the server may listen: all that its host stands for.

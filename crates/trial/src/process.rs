@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bench_core::{DriveSpec, ServeSpec, protocol::Event, stack::tls::Connector};
+use bench_core::{DriveSpec, ServeSpec, protocol::Event, spec::SpecError, stack::tls::Connector};
 
 use crate::{
     child::{Child, Kind},
@@ -97,14 +97,19 @@ impl Stage for Processes<'_> {
     }
 
     fn probe(&mut self, addr: SocketAddr) -> Result<(), StageError> {
-        let tls = match &self.tls_cert {
-            None => None,
-            Some(file) => Some(Connector::from_file(file).map_err(StageError::Certificate)?),
-        };
         let limit = self.deadline.left();
         match &self.server.exec {
-            None => Ok(probe::echo_nonce(addr, tls.as_ref(), limit)?),
-            Some(exec) => Ok(probe::echo_nonce_of(addr, &url_at(&exec.url, addr), &Additions::default(), tls.as_ref(), limit)?),
+            None => {
+                let tls = self.tls_cert.as_ref().map(|file| Connector::from_file(file)).transpose();
+                Ok(probe::echo_nonce(addr, tls.map_err(StageError::Certificate)?.as_ref(), limit)?)
+            }
+            Some(exec) => {
+                let read = |error: SpecError| StageError::Certificate(error.into());
+                let tls = exec.client_tls().map_err(read)?.map(|tls| Connector::new(&tls)).transpose();
+                let (tls, additions) =
+                    (tls.map_err(StageError::Certificate)?, exec.additions().map_err(read)?);
+                Ok(probe::echo_nonce_of(addr, &url_at(&exec.url, addr), &additions, tls.as_ref(), limit)?)
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use std::{
 use bench_core::{
     RowInfo, ServeSpec, protocol,
     row::{Accounting, MAX_THREADS},
+    spec::Feature,
 };
 use sha2::{Digest, Sha256};
 
@@ -21,6 +22,9 @@ use crate::exec::{Exec, ExecError};
 
 /// The subcommand of wsbench that guards a server which was started by a command.
 pub const GUARD: &str = "guard";
+
+/// The environment variable from which it takes the server, in JSON.
+pub const EXEC: &str = "WSBENCH_EXEC";
 
 /// Digits of a checksum that are shown.
 const SHOWN_DIGITS: usize = 8;
@@ -121,7 +125,7 @@ impl Program {
             max_threads: if exec.takes_threads() { MAX_THREADS } else { 1 },
             services: vec!["echo".to_owned()],
             workloads: Vec::new(),
-            features: Vec::new(),
+            features: exec.tls.iter().map(|_| Feature::Tls).collect(),
             accounting: Accounting::Client,
             ..RowInfo::new(&runtime, &version)
         };
@@ -156,7 +160,8 @@ impl Program {
         let Some(exec) = &self.exec else { return self.command("serve", spec.to_args()) };
         let exec = exec.with_threads(spec.threads);
         let mut command = Command::new(&self.path);
-        command.args(&self.prefix).arg(serde_json::to_string(&exec).expect("texts are JSON"));
+        // Not as an argument, which every user of the machine could read.
+        command.args(&self.prefix).env(EXEC, serde_json::to_string(&exec).expect("texts are JSON"));
         command
     }
 

@@ -3,6 +3,7 @@
 use bench_core::{
     DriveSpec, ServeSpec,
     spec::{ClientTls, Load, Pacing, SocketSpec},
+    stack::upgrade::Additions,
 };
 
 use crate::{
@@ -45,13 +46,17 @@ impl Setup<'_> {
     pub(crate) fn drive_spec(&self, load: &Load, pacing: Pacing, identity: Option<&Identity>) -> DriveSpec {
         // The send buffer is the server's. Its address is known once it listens.
         let socket = SocketSpec { send_buffer_bytes: None, ..self.socket(self.client) };
-        let url = self.server.exec.as_ref().map_or("", |exec| &exec.url);
-        DriveSpec {
+        let spec = DriveSpec {
             threads: self.client.threads(self.threads),
             pacing,
             tls: identity.map(|identity| ClientTls::of_trial(identity.certificate())),
-            ..DriveSpec::plain(url, load.clone(), socket)
-        }
+            ..DriveSpec::plain("", load.clone(), socket)
+        };
+        let Some(exec) = &self.server.exec else { return spec };
+        // Both were read when the row was made.
+        let Additions { headers, subprotocols } = exec.additions().unwrap_or_default();
+        let tls = exec.client_tls().unwrap_or_default();
+        DriveSpec { target: exec.url.clone(), headers, subprotocols, tls, ..spec }
     }
 
     /// What the client of a paced load waits with. Where clients are compared, their runtimes' timers are part of it; on

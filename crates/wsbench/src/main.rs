@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(target_os = "linux")]
-use wsbench::command::guard::{self, GuardArguments};
+use wsbench::command::guard;
 use wsbench::{
     command::{
         check,
@@ -115,7 +115,7 @@ enum Command {
     /// Keep a server that was started by a command: what `run` does with NAME=exec:COMMAND
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
-    Guard(GuardArguments),
+    Guard,
 }
 
 fn main() -> ExitCode {
@@ -139,7 +139,7 @@ fn main() -> ExitCode {
         Command::Completions(arguments) => completions::completions(&arguments, Arguments::command()),
         Command::Man(arguments) => man::man(&arguments, Arguments::command()),
         #[cfg(target_os = "linux")]
-        Command::Guard(arguments) => guard::guard(&arguments),
+        Command::Guard => guard::guard(),
     };
     match code {
         Ok(code) => ExitCode::from(code),

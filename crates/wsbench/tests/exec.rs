@@ -58,6 +58,8 @@ fn main() -> ExitCode {
         ("a_server_that_starts_late_is_waited_for", python, || costs("late", &[])),
         ("a_server_that_does_not_work_is_a_failed_trial", python, failed_trials),
         ("a_file_describes_a_server", python, file),
+        ("clients_send_what_a_server_asks_for", python, asks_for_headers),
+        ("a_server_under_tls_is_a_row_of_scenarios_under_tls", python, under_tls),
         ("a_run_is_resumed_with_the_same_server_and_no_other", python, resumed),
         ("what_cannot_be_started_is_refused", true, refused),
         ("the_commands_of_the_documentation_work", node, documented),
@@ -266,6 +268,50 @@ fn file() -> Result<(), Failed> {
     )?;
     let trials = measured(&format!("@{}", path.display()), "--messages 20 --connections 2")?;
     assert_eq!(of_row(&trials, "chat").report().unwrap().units, 40);
+    Ok(())
+}
+
+fn asks_for_headers() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    own_server(directory.path());
+    let path = directory.path().join("mine.toml");
+    let definition =
+        "command = ['python3', 'server.py', '{port}', 'asks']\nsubprotocols = ['chat', 'echo']\n";
+    fs::write(&path, format!("{definition}[headers]\nAuthorization = 'Bearer secret'\n"))?;
+    let trials = measured(&format!("@{}", path.display()), "--messages 20")?;
+    let record = serde_json::to_string(of_row(&trials, "mine"))?;
+    assert!(!record.contains("secret"), "{record}");
+    fs::write(&path, format!("{definition}[headers]\nUpgrade = 'x'\n"))?;
+    let (code, _, stderr) = run(wsbench("run --rows").arg(format!("@{}", path.display())));
+    assert!(code == 2 && stderr.contains("the header Upgrade belongs to the WebSocket protocol"), "{stderr}");
+    Ok(())
+}
+
+fn under_tls() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    own_server(directory.path());
+    let made = rcgen::generate_simple_self_signed(["echo.example".to_owned()])?;
+    fs::write(directory.path().join("certificate.pem"), made.cert.pem())?;
+    fs::write(directory.path().join("key.pem"), made.signing_key.serialize_pem())?;
+    let path = directory.path().join("mine.toml");
+    fs::write(
+        &path,
+        "command = ['python3', 'server.py', '{port}', 'tls']\nurl = 'wss://127.0.0.1:{port}/echo'\n\
+         tls = { ca = 'certificate.pem', server_name = 'echo.example' }\n",
+    )?;
+    let out = directory.path().join("out.ndjson");
+    let mut command = wsbench("run --scenarios rtt-24,tls-rtt-24 --rounds 1 --rows");
+    let (code, stdout, stderr) =
+        run(command.arg(format!("tokio,@{}", path.display())).arg("--out").arg(&out));
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(
+        stderr.contains("mine: left out of rtt-24: it does not offer connections without TLS"),
+        "{stderr}"
+    );
+    let trials = trials(&out);
+    let own: Vec<&Record> = trials.iter().filter(|trial| trial.server.row == "mine").collect();
+    assert_eq!(own.len(), 1, "the scenario under TLS");
+    assert_eq!(own[0].report().unwrap().tls.as_ref().unwrap().protocol, "TLSv1_3");
     Ok(())
 }
 

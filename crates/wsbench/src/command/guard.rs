@@ -15,8 +15,10 @@ use std::{
 };
 
 use anyhow::Context;
-use bench_core::protocol::{EXIT_FAILED, EXIT_OK, Event, ServerReport, emit};
-use clap::Args;
+use bench_core::{
+    protocol::{EXIT_FAILED, EXIT_OK, Event, ServerReport, emit},
+    stack::{tls::Connector, upgrade::Additions},
+};
 use nix::{
     sys::{
         prctl::{set_child_subreaper, set_pdeathsig},
@@ -33,6 +35,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use trial::{
     exec::{Exec, Ready, StopSignal},
     probe,
+    program::EXEC,
     tree::{self, Group},
 };
 
@@ -51,19 +54,13 @@ const RETRY: Duration = Duration::from_millis(10);
 /// Longest time for one attempt.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Flags of `guard`.
-#[derive(Args, Clone, Debug)]
-pub struct GuardArguments {
-    /// The server, in JSON
-    exec: String,
-}
-
 /// Starts the server, and keeps it until stdin ends.
 ///
 /// # Errors
 /// When the definition is not one, or the command cannot be started.
-pub fn guard(arguments: &GuardArguments) -> Result<u8, Stop> {
-    let exec: Exec = serde_json::from_str(&arguments.exec).map_err(Stop::usage)?;
+pub fn guard() -> Result<u8, Stop> {
+    let text = std::env::var(EXEC).map_err(|_| Stop::usage(format!("{EXEC} says what to guard")))?;
+    let exec: Exec = serde_json::from_str(&text).map_err(Stop::usage)?;
     keep(&exec).map_err(|error| Stop::failed(format!("{error:#}")))
 }
 
@@ -93,8 +90,8 @@ fn keep(exec: &Exec) -> anyhow::Result<u8> {
     let mut server = Server { group, status: None };
     server.start(&exec)?;
     let (attempts, last_attempt) = mpsc::channel();
-    let probing = exec.clone();
-    thread::spawn(move || probe_until_ready(&probing, port, &sender, &attempts));
+    let attempt = Attempt::of(&exec)?;
+    thread::spawn(move || attempt.until_ready(port, &sender, &attempts));
     for event in &happened {
         match event {
             Happened::Ready(addr) => emit(&Event::Listening { addr, pid: std::process::id() })?,
@@ -177,31 +174,45 @@ fn free_port() -> io::Result<u16> {
     bind(0)
 }
 
-/// Tries until the server is ready, and tells what the attempts failed with.
-fn probe_until_ready(
-    exec: &Exec,
-    port: u16,
-    ready: &mpsc::Sender<Happened>,
-    attempts: &mpsc::Sender<String>,
-) {
-    let addrs = exec.addresses(port);
-    for addr in addrs.iter().cycle() {
-        let attempt = match exec.ready {
+/// How to find out whether the server is ready.
+struct Attempt {
+    exec: Exec,
+    additions: Additions,
+    tls: Option<Connector>,
+}
+
+impl Attempt {
+    fn of(exec: &Exec) -> anyhow::Result<Attempt> {
+        let tls = exec.client_tls()?.map(|tls| Connector::new(&tls)).transpose()?;
+        Ok(Attempt { exec: exec.clone(), additions: exec.additions()?, tls })
+    }
+
+    /// Tries until the server is ready, and tells what the attempts failed with.
+    fn until_ready(&self, port: u16, ready: &mpsc::Sender<Happened>, failed: &mpsc::Sender<String>) {
+        for addr in self.exec.addresses(port).iter().cycle() {
+            let Err(reason) = self.once(*addr) else {
+                // Nobody waits for it where the guardian is about to end.
+                let _ = ready.send(Happened::Ready(*addr));
+                return;
+            };
+            if failed.send(reason).is_err() {
+                return;
+            }
+            thread::sleep(RETRY);
+        }
+    }
+
+    fn once(&self, addr: SocketAddr) -> Result<(), String> {
+        match self.exec.ready {
             Ready::Port => {
-                TcpStream::connect_timeout(addr, ATTEMPT_LIMIT).map(drop).map_err(|e| e.to_string())
+                let connected = TcpStream::connect_timeout(&addr, ATTEMPT_LIMIT);
+                connected.map(drop).map_err(|error| error.to_string())
             }
             Ready::Echo => {
-                probe::echo_nonce_of(*addr, &exec.url, &Additions::default(), None, ATTEMPT_LIMIT).map_err(|e| e.to_string())
+                let (url, tls) = (&self.exec.url, self.tls.as_ref());
+                Ok(probe::echo_nonce_of(addr, url, &self.additions, tls, ATTEMPT_LIMIT)?)
             }
-        };
-        let Err(reason) = attempt else {
-            let _ = ready.send(Happened::Ready(*addr));
-            return;
-        };
-        if attempts.send(reason).is_err() {
-            return;
         }
-        thread::sleep(RETRY);
     }
 }
 
@@ -226,7 +237,7 @@ struct Server {
 impl Server {
     fn start(&mut self, exec: &Exec) -> anyhow::Result<()> {
         let mut command = Command::new(exec.program()?);
-        command.args(&exec.command[1..]).envs(&exec.environment).stdin(Stdio::null());
+        command.args(&exec.command[1..]).env_remove(EXEC).envs(&exec.environment).stdin(Stdio::null());
         if let Some(folder) = &exec.directory {
             command.current_dir(folder);
         }

@@ -52,7 +52,16 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
     let rows = finder.select(&arguments.rows)?;
     let mut text = String::new();
     let mut failed = false;
+    let mut is_incomplete = rows.missing;
     for program in &rows.programs {
+        if program.exec.as_ref().is_some_and(|exec| exec.tls.is_some() || exec.needs_special_handshake()) {
+            is_incomplete = true;
+            text += &format!(
+                "{}: not verified: the checks have no TLS, no headers and no subprotocols\n",
+                program.row
+            );
+            continue;
+        }
         let (sound, lines) = verify_row(program);
         failed |= !sound;
         text += &lines;
@@ -64,7 +73,7 @@ pub fn verify(arguments: &VerifyArguments, build: BuildInfo) -> Result<u8, Stop>
     if rows.programs.is_empty() {
         return Err(Stop::failed("no row can be verified"));
     }
-    Ok(match (failed, rows.missing) {
+    Ok(match (failed, is_incomplete) {
         (true, _) => VERIFICATION,
         (false, true) => INCOMPLETE,
         (false, false) => OK,

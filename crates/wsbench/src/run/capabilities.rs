@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bench_core::spec::Role;
+use bench_core::spec::{Feature, Role};
 use clap::ValueEnum;
 use trial::{
     Program,
@@ -39,6 +39,9 @@ pub fn leave_out_servers_only(rows: &mut Rows, pairing: Pairing, wanted: &[Strin
     Ok(())
 }
 
+/// What a server under TLS does not have.
+const WITHOUT_TLS: &str = "connections without TLS";
+
 /// The rows that are left out of a scenario, by its name, with what they do not offer.
 ///
 /// # Errors
@@ -50,6 +53,9 @@ pub fn left_out(
     pairs: &[Pair],
 ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Stop> {
     let mut left_out: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for pair in pairs {
+        refuse_client_without_handshake(find(programs, &pair.server)?, find(programs, &pair.client)?)?;
+    }
     for scenario in scenarios {
         for pair in pairs {
             for (name, role) in [(&pair.server, Role::Server), (&pair.client, Role::Client)] {
@@ -72,6 +78,18 @@ pub fn left_out(
         }
     }
     Ok(left_out)
+}
+
+/// A server that is started by a command may ask for headers that not every client can send.
+fn refuse_client_without_handshake(server: &Program, client: &Program) -> Result<(), Stop> {
+    let is_special = server.exec.as_ref().is_some_and(|exec| exec.needs_special_handshake());
+    if is_special && !client.info.features.contains(&Feature::Handshake) {
+        return Err(Stop::usage(format!(
+            "the row `{}` needs headers, subprotocols or a server name, and the client `{}` cannot send them: take another              client with --reference",
+            server.row, client.row
+        )));
+    }
+    Ok(())
 }
 
 fn find<'a>(programs: &'a [Program], name: &str) -> Result<&'a Program, Stop> {
@@ -104,9 +122,17 @@ fn lacks(program: &Program, role: Role, scenario: &Scenario) -> Option<MissingCa
         let needs = scenario.needs(role);
         needs.into_iter().find(|needed| !info.features.contains(needed))
     };
+    // The server of a command is under TLS or it is not.
+    let of_tls = || match (role, &program.exec) {
+        (Role::Server, Some(exec)) if exec.tls.is_some() && !scenario.socket.tls => {
+            Some(MissingCapability::Feature(WITHOUT_TLS.to_owned()))
+        }
+        _ => None,
+    };
     let of_cores = || scenario.server_cores.filter(|cores| role == Role::Server && *cores > info.max_threads);
     of_load
         .or_else(|| feature().map(|feature| MissingCapability::Feature(feature.name())))
+        .or_else(of_tls)
         .or_else(|| of_cores().map(MissingCapability::Workers))
 }
 

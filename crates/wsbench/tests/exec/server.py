@@ -12,6 +12,8 @@ deaf       it does not end when it is asked to
 wrong      it answers every message with another one
 late       it answers handshakes with 503 at first
 greedy     at the path /chat only, and with a variable of the environment
+asks       with a header and a subprotocol only
+tls        under TLS, with the certificate beside it
 """
 
 import asyncio
@@ -19,6 +21,7 @@ import base64
 import hashlib
 import os
 import signal
+import ssl
 import struct
 import subprocess
 import sys
@@ -51,12 +54,16 @@ async def shake_hands(reader, writer):
     if peculiarity == "greedy" and not (head.startswith(b"GET /chat?a=b ") and os.environ.get("GREED") == sys.argv[1]):
         writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         raise ConnectionError
+    if peculiarity == "asks" and not (b"Authorization: Bearer secret" in head and b"chat, echo" in head):
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        raise ConnectionError
     lines = (line.partition(b":") for line in head.split(b"\r\n"))
     key = next(value.strip() for name, _, value in lines if name.lower() == b"sec-websocket-key")
     accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
     writer.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n"
+        + (b"Sec-WebSocket-Protocol: echo\r\n" if peculiarity == "asks" else b"") + b"\r\n"
     )
 
 
@@ -120,7 +127,12 @@ async def serve(reader, writer):
 
 
 async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]), backlog=4096, reuse_port=True)
+    context = None
+    if peculiarity == "tls":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain("certificate.pem", "key.pem")
+    port = int(sys.argv[1])
+    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=4096, reuse_port=True, ssl=context)
     await server.serve_forever()
 
 

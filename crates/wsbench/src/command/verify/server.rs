@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use bench_core::{payload::Class, protocol::ServerReport, tally::Tally};
+use bench_core::{payload::Class, protocol::ServerReport, stack::upgrade::Additions, tally::Tally};
 use trial::{Program, probe};
 
 #[cfg(target_os = "linux")]
