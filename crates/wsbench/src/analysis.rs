@@ -15,6 +15,7 @@ pub mod rank_sum;
 pub mod results;
 pub(crate) mod rounds;
 pub(crate) mod slope;
+pub(crate) mod states;
 pub mod statistics;
 pub mod summary;
 pub(crate) mod twin;

@@ -13,6 +13,7 @@ use super::{
     alike::Pool,
     group::{Figure, Group, JudgedMetric, RowFigures, sort},
     planned::judged_metrics,
+    states,
     twin::{is_twin, name_of, row_of},
     verdict::{Judgement, Sample, Values, judge},
 };
@@ -24,6 +25,8 @@ type Blocks<'a> = BTreeMap<(String, u32), Vec<(&'a Record, BTreeMap<&'static str
 pub(crate) fn group(pool: Pool<'_>, confidence: f64) -> Group {
     let sessions = pool.sessions();
     let Pool { trials, baseline, apart } = pool;
+    let of_states = states::by_state(&trials, baseline);
+    let trials: Vec<&Record> = of_states.as_ref().map_or(trials, |split| split.iter().collect());
     let first = trials[0];
 
     let mut blocks = Blocks::new();
