@@ -14,6 +14,7 @@ use histogram::Recorder;
 
 use crate::{
     ClientConnection, ClientTask, DriveSpec, Runtime, Socket,
+    interrupt::Interrupt,
     pacer::Pacer,
     panics::panics,
     payload::{Class, PayloadSource},
@@ -24,8 +25,10 @@ use crate::{
     workload::{Progress, Script, Stop, WorkloadError, broadcast},
 };
 
+mod announced;
 mod connect;
 mod connection;
+mod cut;
 mod finish;
 mod open;
 mod pass;
@@ -34,8 +37,10 @@ mod task;
 mod tests;
 mod waits;
 
+use announced::announced;
 pub use connection::Connection;
 use connection::PUBLISHER;
+use cut::Cut;
 use open::Opened;
 pub use open::Opener;
 use pass::Pass;
@@ -79,7 +84,7 @@ pub async fn drive<R: Runtime>(
     if control.reflects() {
         return reflect(&runtime, spec).await;
     }
-    let mut client = Client::connect(runtime, spec).await?;
+    let mut client = Client::connect(runtime, spec, &control).await?;
     client.warm_up().await?;
     client.ensure_sound()?;
 
@@ -127,10 +132,12 @@ struct Client<R: Runtime> {
     pacers: Vec<Arc<Pacer>>,
     panicked: u64,
     any_server: Option<AnyServer>,
+    /// What ends everything early, where the server is not wsbench's own.
+    interrupt: Interrupt,
 }
 
 impl<R: Runtime> Client<R> {
-    async fn connect(runtime: R, spec: &DriveSpec) -> anyhow::Result<Client<R>> {
+    async fn connect(runtime: R, spec: &DriveSpec, control: &Control) -> anyhow::Result<Client<R>> {
         let load = spec.load.clone();
         let mut client = Client {
             opener: opener(&runtime, spec)?,
@@ -146,6 +153,7 @@ impl<R: Runtime> Client<R> {
             },
             panicked: 0,
             any_server: spec.any_server,
+            interrupt: control.interrupt().clone(),
             load,
         };
         let lead = push_lead(&client.load);
@@ -159,14 +167,14 @@ impl<R: Runtime> Client<R> {
                     client.connections.push(connection);
                 }
             }
-            Some(any_server) => client.open_many(any_server).await,
+            Some(any_server) => client.open_many(any_server, control).await?,
         }
         Ok(client)
     }
 
     /// Opens all connections, so many at once, and none before its turn. Those that fail stay without a socket, and with
     /// their error.
-    async fn open_many(&mut self, any_server: AnyServer) {
+    async fn open_many(&mut self, any_server: AnyServer, control: &Control) -> anyhow::Result<()> {
         let AnyServer { connecting, connect_rate, skip, .. } = any_server;
         let start = Instant::now();
         let pass = Pass::new(self.load.clone(), Class::WarmUp, start, Stop::After(0), None);
@@ -174,12 +182,15 @@ impl<R: Runtime> Client<R> {
             let connection = Connection::closed(index, Push::default());
             let part = Part::Open { path: "/echo".to_owned(), skip };
             let begins = connect_rate.map(|rate| start + Duration::from_secs(index.into()) / rate);
-            self.runtime.spawn(Task { part, begins, gives_up: None, ..self.task(&pass, connection, None) })
+            let cut = Cut { at: None, raised: self.interrupt.raised(index) };
+            self.runtime.spawn(Task { part, begins, cut: Some(cut), ..self.task(&pass, connection, None) })
         };
-        let opening = stream::iter(0..self.load.all_connections()).map(open);
-        let opened: Vec<_> = opening.buffer_unordered(connecting as usize).collect().await;
+        let wanted = (0..self.load.all_connections()).take_while(|_| !self.interrupt.came());
+        let opening = stream::iter(wanted).map(open).buffer_unordered(connecting as usize);
+        let opened = announced(opening, &self.runtime, control).await?;
         self.panicked += opened.iter().filter(|connection| connection.is_none()).count() as u64;
         self.connections = opened.into_iter().flatten().collect();
+        Ok(())
     }
 
     async fn open(&self, index: u32) -> anyhow::Result<ClientConnection<R>> {
@@ -263,7 +274,7 @@ impl<R: Runtime> Client<R> {
                     self.capacity_per_s = Some((units as f64 / seconds) as u64);
                 }
                 ensure!(
-                    self.capacity_per_s.is_some_and(|rate| rate > 0),
+                    self.interrupt.came() || self.capacity_per_s.is_some_and(|rate| rate > 0),
                     "no message came back in the warm-up: there is no capacity to take shares of"
                 );
             }
@@ -376,22 +387,22 @@ impl<R: Runtime> Client<R> {
             opener: self.opener.clone(),
             waits: self.waits(pass.is_paced(), index),
             begins: pass.begins(),
-            gives_up: self.gives_up(pass),
+            cut: self.cut(pass, index),
             part: pass.part(index),
             script,
             connection,
         }
     }
 
-    /// When connections that still wait for an answer are given up.
-    fn gives_up(&self, pass: &Pass) -> Option<Instant> {
+    /// What may end the part of a connection before it is done: it waits for an answer for too long, or `stop`.
+    fn cut(&self, pass: &Pass, index: u32) -> Option<Cut> {
         let any_server = self.any_server?;
         let end = match pass.stop {
             Stop::At(end) => end,
             // As long as the same work would take at one message a second.
             Stop::After(count) => Instant::now() + Duration::from_secs(count),
         };
-        Some(end + any_server.answer_timeout())
+        Some(Cut { at: Some(end + any_server.answer_timeout()), raised: self.interrupt.raised(index) })
     }
 
     /// What a connection waits with: its worker's pacer, where the load has intended instants and a pacer.

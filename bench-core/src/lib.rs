@@ -25,6 +25,7 @@
 //! | for tests | [`testkit`]: connections in memory |
 
 pub mod drive;
+mod interrupt;
 pub mod net;
 pub mod network;
 pub mod pacer;

@@ -20,6 +20,8 @@ use futures::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::interrupt::Interrupt;
+
 mod client_report;
 mod server_report;
 
@@ -56,6 +58,8 @@ pub enum Event {
     },
     /// `serve`: stdin has ended, all connections are closed.
     Served(ServerReport),
+    /// `drive`, of a server that is not wsbench's own: how far connecting is. At most once a second, and once when it is over.
+    Connecting(Connecting),
     /// `drive`: connected, warmed up, drained; waits for `go`.
     Ready,
     /// `drive`: the measured window is over, drained, connections held; waits for `finish` or another `go`.
@@ -70,11 +74,21 @@ impl Event {
         match self {
             Event::Listening { .. } => "listening",
             Event::Served(_) => "served",
+            Event::Connecting(_) => "connecting",
             Event::Ready => "ready",
             Event::Measured(_) => "measured",
             Event::Drove(_) => "drove",
         }
     }
+}
+
+/// How far a client is that opens its connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connecting {
+    /// Connections that are open.
+    pub open: u32,
+    /// Connections that could not be opened.
+    pub failed: u32,
 }
 
 /// The measured window in short.
@@ -95,6 +109,10 @@ pub enum Command {
     Finish,
 }
 
+/// The line of stdin that is no command to wait for: what is being done ends now. Only a client of a server that is not
+/// wsbench's own heeds it.
+pub const STOP: &str = "stop";
+
 impl Command {
     fn parse(line: &str) -> anyhow::Result<Command> {
         let mut words = line.split_whitespace();
@@ -105,7 +123,7 @@ impl Command {
                 Command::Go(Some(count.with_context(|| format!("`{line}`: go takes a count over 0"))?))
             }
             (Some("finish"), None) => Command::Finish,
-            _ => anyhow::bail!("`{line}` is not a command: go, go N and finish are"),
+            _ => anyhow::bail!("`{line}` is not a command: go, go N, stop and finish are"),
         };
         Ok(command)
     }
@@ -178,6 +196,8 @@ impl Future for StdinEnds {
 #[derive(Debug)]
 pub struct Control {
     commands: mpsc::Receiver<anyhow::Result<Command>>,
+    /// Raised by `stop`.
+    interrupt: Interrupt,
     reflects: bool,
 }
 
@@ -186,29 +206,52 @@ impl Control {
     /// gone.
     pub fn listen() -> Control {
         let (sender, commands) = mpsc::channel();
+        let interrupt = Interrupt::default();
+        let stops = interrupt.clone();
         thread::spawn(move || {
+            let mut is_last = false;
             for line in io::stdin().lock().lines().map_while(Result::ok) {
+                // Also after the last command: closing may be what takes so long.
+                if line.trim() == STOP {
+                    stops.raise();
+                    continue;
+                }
                 let command = Command::parse(&line);
-                let last = !matches!(command, Ok(Command::Go(_)));
-                if sender.send(command).is_err() || last {
+                is_last |= !matches!(command, Ok(Command::Go(_)));
+                if sender.send(command).is_err() {
                     return;
                 }
             }
-            eprintln!("stdin ended before `finish`: stopping");
-            std::process::exit(1);
+            if !is_last {
+                eprintln!("stdin ended before `finish`: stopping");
+                std::process::exit(1);
+            }
         });
-        Control { commands, reflects: false }
+        Control { commands, interrupt, reflects: false }
     }
 
     /// For a client that is told nothing: it answers the server's messages until the server closes.
     pub fn reflecting() -> Control {
         let (_, commands) = mpsc::channel();
-        Control { commands, reflects: true }
+        Control { commands, interrupt: Interrupt::default(), reflects: true }
     }
 
     /// Whether the client only answers what the server sends.
     pub(crate) fn reflects(&self) -> bool {
         self.reflects
+    }
+
+    /// What `stop` raises.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    /// Announces how far connecting is.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub fn connecting(&self, connecting: Connecting) -> anyhow::Result<()> {
+        emit(&Event::Connecting(connecting))
     }
 
     /// Announces that the client is connected, warmed up and drained, and waits for the next command.
@@ -243,7 +286,7 @@ mod tests {
         assert_eq!(Command::parse("go").unwrap(), Command::Go(None));
         assert_eq!(Command::parse("go 12").unwrap(), Command::Go(Some(12)));
         assert_eq!(Command::parse("finish").unwrap(), Command::Finish);
-        for wrong in ["", "go 0", "go x", "finish now", "stop"] {
+        for wrong in ["", "go 0", "go x", "finish now", "halt"] {
             assert!(Command::parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -258,6 +301,7 @@ mod tests {
         let events = [
             Event::Listening { addr: ([127, 0, 0, 1], 9).into(), pid: 1 },
             Event::Served(ServerReport::default()),
+            Event::Connecting(Connecting { open: 1, failed: 0 }),
             Event::Ready,
             event,
             Event::Drove(ClientReport::default()),

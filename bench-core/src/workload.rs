@@ -22,7 +22,7 @@ pub mod broadcast;
 mod paced;
 
 pub use broadcast::Audience;
-pub use paced::{Pace, Stretch, paced};
+pub use paced::{Pace, Stretch, cut_short, paced};
 
 /// What is common to everything that one connection does in a pass: the warm-up or the measured window.
 #[derive(Clone, Debug)]
@@ -118,6 +118,11 @@ impl Progress {
     /// Forgets what the warm-up has done, but for the messages that both ends have counted.
     pub(crate) fn forget(&mut self) {
         *self = Progress { tally: self.tally, sequences: self.sequences, ..Progress::default() };
+    }
+
+    /// Messages of a load with a rate that are over: answered, or given up.
+    pub(crate) fn handled(&self) -> u64 {
+        self.units + self.not_sent
     }
 
     fn take_sequence(&mut self, class: Class) -> u64 {

@@ -7,11 +7,12 @@ use histogram::Recorder;
 use super::{
     Client,
     connection::Connection,
+    cut::Cut,
     pass::{self, Pass},
     task::{Part, Task},
 };
 use crate::{
-    Runtime,
+    ClientConnection, Runtime,
     panics::panics,
     payload::Class,
     protocol::{ClientReport, Counts, Failures, Measured, StepReport},
@@ -21,9 +22,13 @@ use crate::{
 /// Errors that are quoted; the rest is counted.
 const ERRORS_QUOTED: usize = 5;
 
+/// How long closing may take once a client was told to stop: whoever told it waits for the report.
+const HASTY_CLOSE: Duration = Duration::from_secs(1);
+
 impl<R: Runtime> Client<R> {
     /// Closes all connections and reports.
     pub(super) async fn finish(mut self, total: Measured, recorders: &[Recorder]) -> ClientReport {
+        let open = self.connections.iter().filter(|connection| connection.socket.is_some()).count() as u64;
         self.close().await;
         let mut drove = ClientReport {
             units: total.units,
@@ -40,6 +45,7 @@ impl<R: Runtime> Client<R> {
             ),
             panics: panics(),
             failed_connections: self.panicked,
+            open_connections: self.any_server.map(|_| open),
             ..ClientReport::default()
         };
         drove.failures = failures(&self.connections);
@@ -64,7 +70,9 @@ impl<R: Runtime> Client<R> {
 
     /// Closes all connections at once, in one limit for all.
     async fn close(&mut self) {
-        let until = Instant::now() + self.opener.spec.close_timeout();
+        let is_interrupted = self.interrupt.came();
+        let limit = self.opener.spec.close_timeout();
+        let until = Instant::now() + if is_interrupted { limit.min(HASTY_CLOSE) } else { limit };
         let pass = Pass::new(self.load.clone(), Class::Measured, Instant::now(), Stop::After(0), None);
         let mut connections = std::mem::take(&mut self.connections);
         // The publisher first: the server's end of a subscriber listens to it no sooner than when nothing more can come.
@@ -76,13 +84,17 @@ impl<R: Runtime> Client<R> {
             let (open, closed): (Vec<_>, Vec<_>) =
                 part.into_iter().partition(|connection| connection.socket.is_some());
             done.extend(closed);
-            let close = |connection| {
+            let close = |connection: ClientConnection<R>| {
+                let is_cut = self.any_server.is_some() && !is_interrupted;
+                let cut = is_cut.then(|| Cut { at: None, raised: self.interrupt.raised(connection.index) });
                 let task = self.task(&pass, connection, None);
-                self.runtime.spawn(Task { part: Part::Close { until }, begins: None, gives_up: None, ..task })
+                self.runtime.spawn(Task { part: Part::Close { until }, begins: None, cut, ..task })
             };
             let closing: Vec<_> = open.into_iter().map(close).collect();
             for task in closing {
                 match task.await {
+                    // With a message on its way there is no telling when the server comes to the close.
+                    Some(connection) if is_interrupted => done.push(Connection { error: None, ..connection }),
                     Some(connection) => done.push(connection),
                     None => panicked += 1,
                 }

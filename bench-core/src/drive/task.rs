@@ -2,7 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{connect, connection::Connection, open::Opener, waits::Waits};
+use super::{
+    connect,
+    connection::Connection,
+    cut::{Cut, Early},
+    open::Opener,
+    waits::Waits,
+};
 use crate::{
     Network, Socket, Timer,
     spec::{Connect, WhenFull},
@@ -17,8 +23,8 @@ pub struct Task<N: Network, T> {
     pub(super) waits: Waits<T>,
     /// When it begins; absent: at once, whatever the time is.
     pub(super) begins: Option<Instant>,
-    /// When a connection that still waits for an answer is given up; absent: never, because the trial has a limit.
-    pub(super) gives_up: Option<Instant>,
+    /// What may end it before it is done; absent: nothing, because the trial has a limit.
+    pub(super) cut: Option<Cut>,
     pub(super) part: Part,
     pub(super) script: Script,
     pub(super) connection: Connection<N::Socket>,
@@ -54,9 +60,9 @@ pub(super) enum Exchange {
 impl<N: Network, T: Timer + Clone> Task<N, T> {
     /// Runs the phase to its end. An error ends this connection only, and stays with it.
     pub async fn run(mut self) -> Connection<N::Socket> {
-        let result = match self.gives_up {
+        let result = match self.cut.take() {
             None => self.work().await,
-            Some(at) => self.work_until(at).await,
+            Some(cut) => self.work_until(cut).await,
         };
         self.connection.finished = Instant::now();
         if let Err(error) = result {
@@ -66,14 +72,21 @@ impl<N: Network, T: Timer + Clone> Task<N, T> {
         self.connection
     }
 
-    /// Works, and gives up at an instant. What it waits for then is lost, and the connection with it.
-    async fn work_until(&mut self, at: Instant) -> Result<(), WorkloadError> {
+    /// Works, and ends early where it has to. What it waits for when it is given up is lost, and the connection with it.
+    async fn work_until(&mut self, cut: Cut) -> Result<(), WorkloadError> {
         let timer = self.opener.timer.clone();
-        let gives_up = async {
-            timer.sleep_until(at).await;
-            Err(WorkloadError::Unanswered)
-        };
-        futures_lite::future::or(self.work(), gives_up).await
+        let before = self.connection.progress.handled();
+        let work = async { Ok(self.work().await) };
+        match futures_lite::future::or(work, async { Err(cut.comes(&timer).await) }).await {
+            Ok(result) => result,
+            Err(Early::GivenUp) => Err(WorkloadError::Unanswered),
+            Err(Early::Interrupted) => {
+                if let Part::Exchange(Exchange::Paced { pace, .. }) = &self.part {
+                    workload::cut_short(pace, before, &self.script, &mut self.connection.progress);
+                }
+                Ok(())
+            }
+        }
     }
 
     async fn work(&mut self) -> Result<(), WorkloadError> {

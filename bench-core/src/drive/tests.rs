@@ -8,14 +8,14 @@ use std::{
 use futures_lite::future::{block_on, or, zip};
 use histogram::Series;
 
-use super::{connection::Connection, open::Opener, pass::Pass, task::Task, waits::Waits, *};
+use super::{connection::Connection, cut::Cut, open::Opener, pass::Pass, task::Task, waits::Waits, *};
 use crate::{
     Network, ServeSpec, ServerContext, Timer, net,
     protocol::ServerReport,
     serve_connection,
-    spec::{Connect, ConnectPace, Refusals, SocketSpec},
+    spec::{Connect, ConnectPace, Paced, Refusals, SocketSpec},
     tally::reconcile,
-    testkit::{Memory, MemoryListener, MemoryMessage, MemorySocket},
+    testkit::{Memory, MemoryListener, MemoryMessage, MemorySocket, pair},
 };
 
 #[derive(Clone)]
@@ -80,7 +80,7 @@ impl Server {
             opener,
             waits: Waits::Timer(timer),
             begins: None,
-            gives_up: None,
+            cut: None,
             part: pass.part(0),
             script,
             connection,
@@ -205,4 +205,47 @@ fn idle_connections_send_nothing() {
     assert!(connection.error.is_none());
     assert_eq!((connection.progress.units, connection.progress.tally), (0, Default::default()));
     assert!(Recorder::merge(&[recorder]).is_empty());
+}
+
+/// What a connection has done that gets two answers and no more, and is interrupted after a while.
+fn interrupted(work: Work) -> (Connection<MemorySocket>, Recorder, Duration) {
+    let server = Server::start();
+    let (mut task, recorder) = server.task(work, in_ms(60_000));
+    let interrupt = Interrupt::default();
+    task.cut = Some(Cut { at: None, raised: interrupt.raised(0) });
+    let (client, mut silent) = pair();
+    task.connection.socket = Some(client);
+    let start = Instant::now();
+    let serving = async {
+        for _ in 0..2 {
+            let message = silent.recv().await.unwrap().unwrap();
+            silent.feed(message).await.unwrap();
+        }
+        silent.recv().await.unwrap().unwrap();
+        Spinning(Arc::default()).sleep_until(start + Duration::from_millis(50)).await;
+        interrupt.raise();
+    };
+    let (connection, ()) = block_on(zip(task.run(), serving));
+    (connection, recorder, start.elapsed())
+}
+
+#[test]
+fn who_waits_for_an_answer_when_it_is_interrupted_has_not_failed() {
+    let (connection, recorder, _) = interrupted(Work::PingPong(PingPong::default()));
+    assert!(connection.error.is_none() && connection.socket.is_some());
+    assert_eq!(connection.progress.units, 2);
+    assert_eq!(Recorder::merge(&[recorder])[&Series::RoundTrip].count, 2);
+}
+
+#[test]
+fn what_was_due_when_it_was_interrupted_has_waited_so_long() {
+    let (connection, recorder, took) = interrupted(Work::Paced(Paced::at(200)));
+    assert!(connection.error.is_none() && connection.socket.is_some());
+    let progress = &connection.progress;
+    let latency = &Recorder::merge(&[recorder])[&Series::FromIntended];
+    // One every 5 ms: the third was on its way for 40 ms at least, and so many behind it were due.
+    assert_eq!(progress.units, 2);
+    assert_eq!(latency.count, progress.units + 1 + progress.not_sent);
+    assert!(progress.not_sent >= 7 && progress.not_sent <= took.as_millis() as u64 / 5, "{progress:?}");
+    assert!(latency.max_ns >= 39_000_000, "{latency:?}");
 }

@@ -57,6 +57,9 @@ pub struct ClientReport {
     /// The same by kind of error, the most frequent first; empty from clients that do not tell kinds apart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failures>,
+    /// Connections that were open at the end of the measured window, of a server that is not wsbench's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_connections: Option<u64>,
     /// Panics in the process.
     pub panics: u64,
 }

@@ -141,6 +141,18 @@ pub async fn paced<S: Socket, T: Timer>(
     Ok(())
 }
 
+/// What a connection that was interrupted is still owed, where `before` messages were over when its part began. Each message
+/// that was intended by now has waited so long, and to leave that out would flatter a server that does not answer. The first
+/// one is on its way; the others could not be sent.
+pub fn cut_short(pace: &Pace, before: u64, script: &Script, progress: &mut Progress) {
+    let now = Instant::now();
+    let over = (progress.handled() - before) as usize;
+    for (place, intended) in pace.intended().skip(over).take_while(|intended| *intended < now).enumerate() {
+        script.record_at(Series::FromIntended, intended, now - intended);
+        progress.not_sent += u64::from(place > 0);
+    }
+}
+
 /// A client that sends and does not read: some messages at once, and then nothing until the stall is over and every echo is
 /// read. None of these messages is a unit.
 async fn stop_reading<S: Socket, T: Timer>(
