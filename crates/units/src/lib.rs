@@ -9,6 +9,9 @@ pub enum ParseError {
     /// It is not a time.
     #[error("{0}; a time has a unit: 700ms, 5s, 2min")]
     Time(humantime::DurationError),
+    /// It is not a rate.
+    #[error("a rate is a number each second: 1000, 1000/s, 20 k/s")]
+    Rate,
     /// It is a time that has a fraction in this unit.
     #[error("only whole {0} are supported")]
     Fraction(&'static str),
@@ -39,6 +42,30 @@ pub fn parse_millis(text: &str) -> Result<u64, ParseError> {
 /// When the text is not a time, or not a whole number of microseconds.
 pub fn parse_micros(text: &str) -> Result<u64, ParseError> {
     whole(text, 1_000, "microseconds")
+}
+
+/// Parses a time such as `200us` or `1.5ms` into nanoseconds.
+///
+/// # Errors
+/// When the text is not a time.
+pub fn parse_nanos(text: &str) -> Result<u64, ParseError> {
+    whole(text, 1, "nanoseconds")
+}
+
+/// Parses a rate such as `1000`, `1000/s` or, as [`human`] shows it, `1.41 k/s` into a number each second.
+///
+/// # Errors
+/// When the text is not a rate, or not a finite one from 0 on.
+pub fn parse_rate(text: &str) -> Result<f64, ParseError> {
+    let text = text.trim();
+    let number = text.strip_suffix("/s").unwrap_or(text).trim_end();
+    let (number, scale) = match (number.strip_suffix('k'), number.strip_suffix('M')) {
+        (Some(thousands), _) => (thousands, 1e3),
+        (_, Some(millions)) => (millions, 1e6),
+        _ => (number, 1.0),
+    };
+    let rate = number.trim_end().parse::<f64>().map_err(|_| ParseError::Rate)? * scale;
+    if rate.is_finite() && rate.is_sign_positive() { Ok(rate) } else { Err(ParseError::Rate) }
 }
 
 fn whole(text: &str, unit_ns: u128, name: &'static str) -> Result<u64, ParseError> {
@@ -126,6 +153,20 @@ mod tests {
         let reason = parse_millis("5").unwrap_err().to_string();
         assert!(reason.contains("a time has a unit"), "{reason}");
         assert_eq!(bytes(65_536), "64.0 KiB");
+        for (text, ns) in [("5ms", 5_000_000), ("1.5ms", 1_500_000), ("20us", 20_000), ("20 µs", 20_000)] {
+            assert_eq!(parse_nanos(text), Ok(ns), "{text}");
+        }
+        assert!(parse_nanos("-5ms").is_err() && parse_nanos("nan").is_err());
+    }
+
+    #[test]
+    fn rates_are_read_as_they_are_shown() {
+        for (text, rate) in [("1000", 1e3), ("1000/s", 1e3), ("141 k/s", 141e3), ("2.15 M/s", 2.15e6)] {
+            assert_eq!(parse_rate(text), Ok(rate), "{text}");
+        }
+        for text in ["", "/s", "-1/s", "-0", "nan", "inf", "1e999", "5ms", "1 G/s"] {
+            assert_eq!(parse_rate(text), Err(ParseError::Rate), "{text}");
+        }
     }
 
     #[test]
