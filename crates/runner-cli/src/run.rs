@@ -23,7 +23,9 @@ use trial::{
     machine::Machine,
     metric::{self, Metric, figures},
     placement::{self, Placement},
-    record::{Line, Origin, Pair, Position, Record, SCHEMA, Session, Writer, new_session, unix_ms},
+    record::{
+        Line, Origin, Pair, Position, Record, SCHEMA, Session, Writer, command_line, new_session, unix_ms,
+    },
     sample::MachineSampler,
 };
 use units::human;
@@ -130,7 +132,7 @@ fn session(origin: &Origin, scenarios: &[Scenario], pair: &Pair) -> Session {
     Session {
         schema: SCHEMA,
         session: origin.session.clone(),
-        command: std::env::args().collect(),
+        command: command_line(),
         started_unix_ms: unix_ms(),
         seed: origin.seed,
         rounds: 1,

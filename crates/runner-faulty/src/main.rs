@@ -49,7 +49,7 @@ const FOREVER: Duration = Duration::from_secs(600);
 
 fn main() -> ExitCode {
     let main = || runner_cli::main(ROWS, build());
-    let serves = std::env::args().nth(1).is_some_and(|command| command == "serve");
+    let serves = std::env::args_os().nth(1).is_some_and(|command| command == "serve");
     let code = match fault().as_str() {
         "any-row" => Ok(runner_cli::main_from(std::env::args_os().map(own_row), ROWS, build())),
         "held-stdout" if serves => stdout::through(stdout::hold_back, main),

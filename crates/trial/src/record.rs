@@ -26,12 +26,14 @@ use crate::{
 };
 
 mod assemble;
+mod command_line;
 mod origin;
 mod read;
 mod seal;
 mod upgrade;
 mod writer;
 
+pub use command_line::{command_line, public_url};
 pub use origin::{Origin, Pair, Position, new_session, unix_ms};
 pub use read::ReadError;
 pub use seal::{BrokenSeal, check_seal};
@@ -69,7 +71,7 @@ pub struct Session {
     pub schema: u32,
     /// Identifies the run.
     pub session: String,
-    /// The command line.
+    /// The command line, without what may be a secret: [`command_line`].
     pub command: Vec<String>,
     /// When it started, in milliseconds since 1970-01-01 UTC.
     pub started_unix_ms: u64,

@@ -14,7 +14,7 @@ use trial::{
     counters,
     machine::Machine,
     placement::Placement,
-    record::{Line, SCHEMA, Session, new_session, unix_ms},
+    record::{Line, SCHEMA, Session, command_line, new_session, unix_ms},
 };
 use units::parse_millis;
 
@@ -262,7 +262,7 @@ fn plan(
     let mut session = Session {
         schema: SCHEMA,
         session: new_session(),
-        command: std::env::args().collect(),
+        command: command_line(),
         started_unix_ms: unix_ms(),
         seed: arguments.seed.unwrap_or_else(|| unix_ms() % 100_000),
         rounds: 0,

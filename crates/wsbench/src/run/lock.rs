@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use trial::record::unix_ms;
+use trial::record::{command_line, unix_ms};
 
 use crate::{exit::Stop, output::terminal::say};
 
@@ -96,8 +96,7 @@ fn default_path() -> PathBuf {
 }
 
 fn introduce(file: &mut File) -> std::io::Result<()> {
-    let holder =
-        Holder { pid: std::process::id(), command: std::env::args().collect(), since_unix_ms: unix_ms() };
+    let holder = Holder { pid: std::process::id(), command: command_line(), since_unix_ms: unix_ms() };
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(serde_json::to_string(&holder)?.as_bytes())
