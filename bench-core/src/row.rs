@@ -63,6 +63,9 @@ pub struct RowInfo {
     pub status: Option<String>,
     /// Most worker threads that the row takes; 1 for a single-thread row.
     pub max_threads: u32,
+    /// Threads that each connection takes, at whichever end the row is; 0 where connections share threads.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub threads_per_connection: u32,
     /// Environment that the process must be started with; `{threads}` in a value stands for the number of worker threads.
     pub environment: BTreeMap<String, String>,
     /// Services offered, by the last word of their path.
@@ -79,6 +82,11 @@ pub struct RowInfo {
     pub accounting: Accounting,
     /// The build; absent for runners that are not built from this workspace.
     pub build: Option<BuildInfo>,
+}
+
+/// Whether a count says nothing: for serde.
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Who counts messages, so that none can be lost or made up unseen.
@@ -111,6 +119,7 @@ impl RowInfo {
             websocket: String::new(),
             status: None,
             max_threads: 1,
+            threads_per_connection: 0,
             environment: BTreeMap::new(),
             services: Service::NAMES.iter().map(|name| (*name).to_owned()).collect(),
             workloads: Workload::ALL.to_vec(),

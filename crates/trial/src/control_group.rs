@@ -1,4 +1,5 @@
-//! Limits that control groups put on this process and its children: a CPU quota and a memory limit, of version 1 and 2.
+//! Limits that control groups put on this process and its children: a CPU quota, a memory limit and a number of threads, of
+//! version 1 and 2.
 //!
 //! A container, and much of CI, runs under them. A quota lets every thread run at full speed and then stops all of them for
 //! tens of milliseconds, which no figure of a process shows.
@@ -13,6 +14,7 @@ use std::{
 pub(crate) struct ControlGroups {
     cpu: Vec<PathBuf>,
     memory: Vec<PathBuf>,
+    pids: Vec<PathBuf>,
 }
 
 impl ControlGroups {
@@ -28,7 +30,7 @@ impl ControlGroups {
             let Some((mount, own)) = mount_and_own(groups, mounts, controller) else { return Vec::new() };
             own.ancestors().take_while(|folder| folder.starts_with(&mount)).map(Path::to_owned).collect()
         };
-        ControlGroups { cpu: folders("cpu"), memory: folders("memory") }
+        ControlGroups { cpu: folders("cpu"), memory: folders("memory"), pids: folders("pids") }
     }
 
     /// The CPU time that all processes together may take, in cores.
@@ -44,6 +46,16 @@ impl ControlGroups {
             text.ok()?.trim().parse::<u64>().ok()
         };
         self.memory.iter().filter_map(limit).filter(|limit| *limit < UNLIMITED).min()
+    }
+
+    /// Threads that all processes together may have, and that they have, of the group that leaves the fewest.
+    pub(crate) fn pids_limit(&self) -> Option<(u64, u64)> {
+        let number = |folder: &Path, file: &str| -> Option<u64> {
+            fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+        };
+        // `max` is no number, and no limit.
+        let limit = |folder: &PathBuf| Some((number(folder, "pids.max")?, number(folder, "pids.current")?));
+        self.pids.iter().filter_map(limit).min_by_key(|(most, used)| most.saturating_sub(*used))
     }
 
     /// Periods in which a quota has stopped one of the groups; `None` where none has a quota.
@@ -137,6 +149,10 @@ mod tests {
             ("a/b/cpu.max", "max 100000\n"),
             ("a/b/cpu.stat", "nr_throttled 0\n"),
             ("a/b/memory.max", "1073741824\n"),
+            ("a/pids.max", "1000\n"),
+            ("a/pids.current", "900\n"),
+            ("a/b/pids.max", "max\n"),
+            ("a/b/pids.current", "90\n"),
         ]);
         let mounts =
             format!("29 23 0:26 / {} rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n", folder.path().display());
@@ -144,6 +160,7 @@ mod tests {
         assert_eq!(groups.cpu_quota(), Some(1.5));
         assert_eq!(groups.memory_limit(), Some(1 << 30));
         assert_eq!(groups.throttled_periods(), Some(4));
+        assert_eq!(groups.pids_limit(), Some((1_000, 900)));
     }
 
     #[test]
@@ -154,14 +171,16 @@ mod tests {
             ("cpu/x/cpu.stat", "nr_periods 3\nnr_throttled 2\n"),
             ("cpu/cpu.cfs_quota_us", "-1\n"),
             ("memory/y/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("pids/z/pids.max", "64\n"),
+            ("pids/z/pids.current", "3\n"),
         ]);
         let root = folder.path().display();
         let mounts = format!(
-            "30 25 0:26 / {root}/cpu rw - cgroup cgroup rw,cpu,cpuacct\n31 25 0:27 / {root}/memory rw - cgroup cgroup rw,memory\n"
+            "30 25 0:26 / {root}/cpu rw - cgroup cgroup rw,cpu,cpuacct\n31 25 0:27 / {root}/memory rw - cgroup cgroup rw,memory\n32 25 0:28 / {root}/pids rw - cgroup cgroup rw,pids\n"
         );
-        let groups = ControlGroups::new("4:cpu,cpuacct:/x\n3:memory:/y\n0::/z\n", &mounts);
+        let groups = ControlGroups::new("4:cpu,cpuacct:/x\n3:memory:/y\n2:pids:/z\n0::/z\n", &mounts);
         assert_eq!((groups.cpu_quota(), groups.throttled_periods()), (Some(0.5), Some(2)));
-        assert_eq!(groups.memory_limit(), None);
+        assert_eq!((groups.memory_limit(), groups.pids_limit()), (None, Some((64, 3))));
     }
 
     #[test]

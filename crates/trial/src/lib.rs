@@ -30,6 +30,7 @@ pub mod sample;
 mod setup;
 mod stage;
 mod summary;
+mod thread_limit;
 #[cfg(target_os = "linux")]
 pub mod tree;
 
@@ -41,3 +42,4 @@ pub use run::{Plan, run};
 pub use sample::{MachineSample, Sample};
 pub use setup::Setup;
 pub use stage::{Due, Ending, Limit, Peer, PeerError, Stage, StageError};
+pub use thread_limit::{ThreadLimit, thread_limits};

@@ -38,6 +38,7 @@ impl Row for ThreadPerConnection {
         Ok(RowInfo {
             scheduler: "a thread for each connection".to_owned(),
             io_mode: "blocking".to_owned(),
+            threads_per_connection: 1,
             websocket: build_info::websocket("tungstenite"),
             // The standard library has the compiler's version.
             ..RowInfo::new("std", build_info::build().rustc.trim_start_matches("rustc "))

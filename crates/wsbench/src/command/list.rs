@@ -144,7 +144,7 @@ fn properties(info: &RowInfo) -> Vec<(&'static str, String)> {
         ("scheduler", info.scheduler.clone()),
         ("I/O", info.io_mode.clone()),
         ("WebSocket", info.websocket.clone()),
-        ("threads", format!("at most {}", info.max_threads)),
+        ("threads", threads(info)),
         // Equal for every row: part of the scenario, not of the row.
         (
             "read buffer",
@@ -155,6 +155,13 @@ fn properties(info: &RowInfo) -> Vec<(&'static str, String)> {
         ("features", features(info)),
         ("status", info.status.clone().unwrap_or_else(|| "maintained".to_owned())),
     ]
+}
+
+fn threads(info: &RowInfo) -> String {
+    match info.threads_per_connection {
+        0 => format!("at most {}", info.max_threads),
+        each => format!("at most {}, and {each} for each connection", info.max_threads),
+    }
 }
 
 fn features(info: &RowInfo) -> String {

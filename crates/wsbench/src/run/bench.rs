@@ -15,12 +15,13 @@ use trial::{
     placement::{self, Cores, Placement},
     record::{Origin, Pair, Position, Record, Session},
     sample::MachineSampler,
+    thread_limits,
 };
 
 use crate::{
-    analysis::twin::row_of,
+    analysis::{planned::takes_part, twin::row_of},
     exit::Stop,
-    run::{capabilities, plan::Block},
+    run::{capabilities, plan::Block, resources},
 };
 
 /// Everything that trials need and that stays the same through a run.
@@ -52,6 +53,7 @@ impl Bench {
                 "the rows do not offer the services, workloads and flush policies that they did",
             ));
         }
+        refuse_too_many_threads(session, &programs)?;
         let mut cores = BTreeMap::new();
         for scenario in &session.scenarios {
             for pair in &session.pairs {
@@ -110,6 +112,22 @@ impl Bench {
         let time = self.time.unwrap_or_else(|| limit(&block.scenario));
         execute(&self.origin, position, setup, time, &mut self.machine)
     }
+}
+
+/// A row that cannot start a thread for a connection would fail in the middle of a trial.
+fn refuse_too_many_threads(session: &Session, programs: &[Program]) -> Result<(), Stop> {
+    let limits = thread_limits();
+    for scenario in &session.scenarios {
+        for pair in session.pairs.iter().filter(|pair| takes_part(session, &scenario.name, pair)) {
+            let end = |name| {
+                let program = program(programs, name);
+                (program.row.as_str(), program.info.threads_per_connection)
+            };
+            let ends = [end(&pair.server), end(&pair.client)];
+            resources::threads(&scenario.name, scenario.connections(), &ends, &limits)?;
+        }
+    }
+    Ok(())
 }
 
 /// The program behind a name of the session.

@@ -1,7 +1,7 @@
-//! What the machine has to have before anything is measured: open files, ports and memory.
+//! What the machine has to have before anything is measured: open files, ports, memory and threads.
 
 use bench_core::spec::{Load, SocketSpec, Workload};
-use trial::catalogue::Scenario;
+use trial::{ThreadLimit, catalogue::Scenario};
 
 use crate::exit::Stop;
 
@@ -101,6 +101,38 @@ pub fn open_files<'a>(_loads: impl IntoIterator<Item = (&'a str, u32)>) -> Resul
     Ok(())
 }
 
+/// Threads that a trial needs beside those of its connections: wsbench's own, and those of both runtimes.
+const OTHER_THREADS: u64 = 64;
+
+/// Checks that there may be as many threads as a load, given by its name and its connections, needs at its ends: rows with the
+/// threads that each connection takes there.
+///
+/// # Errors
+/// When a limit leaves fewer, with both numbers.
+pub fn threads(
+    name: &str,
+    connections: u32,
+    ends: &[(&str, u32)],
+    limits: &[ThreadLimit],
+) -> Result<(), Stop> {
+    let each: u64 = ends.iter().map(|(_, each)| u64::from(*each)).sum();
+    let Some(limit) = limits.iter().min_by_key(|limit| limit.left()).filter(|_| each > 0) else {
+        return Ok(());
+    };
+    let (needed, left) = (u64::from(connections) * each + OTHER_THREADS, limit.left());
+    if needed <= left {
+        return Ok(());
+    }
+    let rows: Vec<&str> = ends.iter().filter(|(_, each)| *each > 0).map(|(row, _)| *row).collect();
+    let ThreadLimit { name: what, most, used } = limit;
+    Err(Stop::usage(format!(
+        "`{name}` has {connections} connections, for which `{}` needs {needed} threads, and {left} more may be started here \
+         ({what}: {most}, of which {used} are in use): use at most {} connections, leave the row out, or raise the limit",
+        rows.join("` with `"),
+        left.saturating_sub(OTHER_THREADS) / each
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use bench_core::spec::{Connect, ConnectPace, Work};
@@ -124,5 +156,24 @@ mod tests {
             assert!(refused.contains("makes 1000001 connects"), "{refused}");
         }
         assert!(resources(&[scenario(Load::default())], u64::MAX).is_ok());
+    }
+
+    #[test]
+    fn a_row_with_a_thread_for_each_connection_needs_so_many() {
+        let limit = |name, most, used| ThreadLimit { name, most, used };
+        let limits = [limit("kernel.threads-max", 10_000, 500), limit("pids.max", 2_000, 936)];
+        let check = |connections, ends: &[(&str, u32)]| {
+            threads("many", connections, ends, &limits).map_err(|stop| stop.message)
+        };
+        assert_eq!(check(1_000, &[("threads", 1), ("tokio", 0)]), Ok(()));
+        assert_eq!(
+            check(1_001, &[("threads", 1), ("tokio", 0)]).unwrap_err(),
+            "`many` has 1001 connections, for which `threads` needs 1065 threads, and 1064 more may be started here (pids.max: \
+             2000, of which 936 are in use): use at most 1000 connections, leave the row out, or raise the limit"
+        );
+        let both = check(501, &[("threads", 1), ("threads", 1)]).unwrap_err();
+        assert!(both.contains("`threads` with `threads` needs 1066 threads"), "{both}");
+        assert_eq!(check(65_000, &[("tokio", 0), ("smol", 0)]), Ok(()));
+        assert!(threads("many", 65_000, &[("threads", 1)], &[]).is_ok());
     }
 }
