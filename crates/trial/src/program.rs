@@ -71,12 +71,20 @@ impl Program {
         let broken = |reason: String| DescribeError::Broken(format!("{}: {reason}", path.display()));
         let mut command = Command::new(path);
         command.args(prefix).args(["describe", "--row", row]);
-        let output = output_within(command, DESCRIBE_LIMIT).map_err(|error| broken(error.to_string()))?;
+        let output =
+            output_within(command, DESCRIBE_LIMIT).map_err(|error| broken(no_start(path, &error)))?;
         if output.code == Some(protocol::EXIT_UNAVAILABLE.into()) {
             return Err(DescribeError::Unavailable(output.stderr.trim().to_owned()));
         }
         if output.code != Some(0) {
-            return Err(broken(format!("`describe` failed: {}", output.stderr.trim())));
+            let said = match output.stderr.trim() {
+                "" => "it said nothing",
+                said => said,
+            };
+            return Err(broken(format!("`describe` failed: {said}")));
+        }
+        if output.stdout.trim().is_empty() {
+            return Err(broken("`describe` printed nothing".to_owned()));
         }
         let info: RowInfo = serde_json::from_str(&output.stdout)
             .map_err(|error| broken(format!("`describe` printed no row description: {error}")))?;
@@ -213,6 +221,27 @@ pub fn output_within(mut command: Command, limit: Duration) -> io::Result<Output
     };
     let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap_or_default();
     Ok(Output { code: status.code(), stdout: text(stdout), stderr: text(stderr) })
+}
+
+/// Why a program does not start. Where the file is there, the system means what it is to be started with.
+fn no_start(path: &Path, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::NotFound || !path.exists() {
+        return error.to_string();
+    }
+    match interpreter(path) {
+        Some(interpreter) => format!("its interpreter {interpreter} is gone"),
+        None => "what the system loads it with is gone".to_owned(),
+    }
+}
+
+/// The interpreter that the first line of a script names.
+fn interpreter(path: &Path) -> Option<String> {
+    /// Longer ones are cut off by the kernel as well.
+    const LONGEST: u64 = 256;
+    let mut start = Vec::new();
+    fs::File::open(path).ok()?.take(LONGEST).read_to_end(&mut start).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    String::from_utf8_lossy(line).split_whitespace().next().map(str::to_owned)
 }
 
 fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {

@@ -99,7 +99,7 @@ fn rows(finder: &Finder) -> String {
                 let info = program.info;
                 rows.add_row([&entry.name, &info.runtime_version, &info.scheduler, &entry.about]);
             }
-            Err(Missing::Here(reason)) => {
+            Err(Missing::Here(reason) | Missing::Broken(reason)) => {
                 rows.add_row([entry.name.as_str(), "–", "–", &reason]);
             }
             Err(Missing::Fatal(stop)) => {
@@ -121,7 +121,7 @@ fn rows_in_full(finder: &Finder) -> String {
                     block.add_row([label, &text]);
                 }
             }
-            Err(Missing::Here(reason)) => {
+            Err(Missing::Here(reason) | Missing::Broken(reason)) => {
                 block.add_row(["not available", &reason]);
             }
             Err(Missing::Fatal(stop)) => {

@@ -81,7 +81,8 @@ impl Finder {
     /// `@FILE` for a server that is started by a command.
     ///
     /// # Errors
-    /// When a name is unknown, a program is not a runner or comes from another build, or a command cannot be started.
+    /// When a name is unknown, a program comes from another build, one that was named by hand is not a runner, or a command
+    /// cannot be started.
     pub fn select(&self, wanted: &[String]) -> Result<Rows, Stop> {
         let registry = registry();
         let names: Vec<&str> = registry.iter().map(|entry| entry.name.as_str()).collect();
@@ -134,6 +135,11 @@ impl Finder {
                 rows.unavailable.insert(name.to_owned(), reason);
                 rows.missing |= named == Named::ByHand;
             }
+            // It is no reason not to measure the others.
+            Err(Missing::Broken(reason)) if named == Named::AsOneOfAll => {
+                rows.unavailable.insert(name.to_owned(), reason);
+            }
+            Err(Missing::Broken(reason)) => return Err(Stop::failed(reason)),
             Err(Missing::Fatal(stop)) => return Err(stop),
         }
         Ok(())
@@ -158,7 +164,12 @@ impl Finder {
         if !path.exists() {
             return Err(Missing::Here(format!("not built: {}", self.build_command(entry))));
         }
-        let program = describe(&path, name)?;
+        let program = describe(&path, name).map_err(|missing| match missing {
+            Missing::Broken(reason) => {
+                Missing::Broken(format!("{reason}: run {}", self.build_command(entry)))
+            }
+            other => other,
+        })?;
         match &program.info.build {
             Some(build) if !build.is_same_as(&self.build) => Err(Missing::Fatal(Stop::failed(format!(
                 "{} is of another build than wsbench ({} instead of {}): `cargo build --workspace{}` builds both, and \
@@ -198,6 +209,8 @@ enum Named {
 pub enum Missing {
     /// The row exists, but not on this machine.
     Here(String),
+    /// Its program does not answer as a runner does.
+    Broken(String),
     /// Nothing should be run.
     Fatal(Stop),
 }
@@ -205,7 +218,7 @@ pub enum Missing {
 impl From<Missing> for Stop {
     fn from(missing: Missing) -> Stop {
         match missing {
-            Missing::Here(reason) => Stop::failed(reason),
+            Missing::Here(reason) | Missing::Broken(reason) => Stop::failed(reason),
             Missing::Fatal(stop) => stop,
         }
     }
@@ -214,7 +227,7 @@ impl From<Missing> for Stop {
 fn describe(path: &Path, row: &str) -> Result<Program, Missing> {
     Program::describe(path, &[], row).map_err(|error| match error {
         DescribeError::Unavailable(reason) => Missing::Here(reason),
-        DescribeError::Broken(reason) => Missing::Fatal(Stop::failed(reason)),
+        DescribeError::Broken(reason) => Missing::Broken(reason),
     })
 }
 
