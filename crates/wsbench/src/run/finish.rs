@@ -77,7 +77,7 @@ impl Next {
 
 /// Measures what is not done yet and prints the table.
 pub(crate) fn finish(mut run: Begun, mut options: FinishOptions) -> Result<u8, Stop> {
-    signals::listen()?;
+    signals::listen(give_up_trial)?;
     // A resumed run looks for the same objective as before.
     if let Some(slo) = run.session.objective.as_deref().and_then(|text| Slo::parse(text).ok()) {
         options.slo = slo;
@@ -106,6 +106,16 @@ pub(crate) fn finish(mut run: Begun, mut options: FinishOptions) -> Result<u8, S
         return Ok(signal.exit_code());
     }
     Ok(if failed || results.sessions.iter().any(|session| session.missing) { INCOMPLETE } else { OK })
+}
+
+/// Ends the children of the trial that is being measured, which ends that trial; nothing looks for a signal meanwhile, so that it
+/// costs a measurement nothing.
+fn give_up_trial(signal: Signal) {
+    say(&format!(
+        "{}: this trial is given up and what is finished is printed; once more ends at once",
+        signal.name()
+    ));
+    trial::interrupt::interrupt();
 }
 
 impl Begun {

@@ -14,6 +14,17 @@ use crate::{
     run::plan::{self, Block},
 };
 
+/// A bar of so many steps on a terminal, and a hidden one elsewhere or where nobody wants to see it.
+pub(crate) fn bar(steps: u64, template: &str, quiet: bool) -> indicatif::ProgressBar {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    if quiet || is_dumb || !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let bar = indicatif::ProgressBar::new(steps);
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
 /// What is being measured and what is left: a bar on a terminal, a line a round elsewhere.
 pub(crate) struct ProgressBar {
     bar: indicatif::ProgressBar,
@@ -41,17 +52,8 @@ impl ProgressBar {
                 session.seed
             ));
         }
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-        let bar = if !quiet && std::io::stderr().is_terminal() && !is_dumb {
-            let bar = indicatif::ProgressBar::new(trials as u64);
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {prefix}  {wide_msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar
-        } else {
-            indicatif::ProgressBar::hidden()
-        };
         ProgressBar {
-            bar,
+            bar: bar(trials as u64, "{bar:24} {pos}/{len}  {prefix}  {wide_msg}", quiet),
             start: Instant::now(),
             rounds: all_rounds(session),
             round: None.into(),

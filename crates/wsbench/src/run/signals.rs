@@ -1,8 +1,8 @@
-//! SIGINT and SIGTERM during a run: the first ends it in good order, the second at once.
+//! SIGINT and SIGTERM while something is measured: the first ends it in good order, the second at once.
 
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
-use crate::{exit::Stop, output::terminal::say};
+use crate::exit::Stop;
 
 /// The first signal that came; 0 before.
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
@@ -33,13 +33,13 @@ impl Signal {
     }
 }
 
-/// Takes SIGINT and SIGTERM from now on. The first ends the children of the trial that is being measured, which ends that
-/// trial; nothing looks for it meanwhile, so that it costs a measurement nothing.
+/// Takes SIGINT and SIGTERM from now on. With the first one `first` is called, on a thread of its own, and [`Signal::caught`]
+/// knows of it; the second one ends this program.
 ///
 /// # Errors
 /// When the system does not let it.
 #[cfg(unix)]
-pub(crate) fn listen() -> Result<(), Stop> {
+pub(crate) fn listen(first: impl Fn(Signal) + Send + 'static) -> Result<(), Stop> {
     use signal_hook::{
         consts::{SIGINT, SIGTERM},
         iterator::Signals,
@@ -53,11 +53,7 @@ pub(crate) fn listen() -> Result<(), Stop> {
             if CAUGHT.swap(signal, SeqCst) != 0 {
                 low_level::exit(i32::from(Signal(signal).exit_code()));
             }
-            say(&format!(
-                "{}: this trial is given up and what is finished is printed; once more ends at once",
-                Signal(signal).name()
-            ));
-            trial::interrupt::interrupt();
+            first(Signal(signal));
         }
     });
     Ok(())
@@ -68,6 +64,6 @@ pub(crate) fn listen() -> Result<(), Stop> {
 /// # Errors
 /// None.
 #[cfg(not(unix))]
-pub(crate) fn listen() -> Result<(), Stop> {
+pub(crate) fn listen(_first: impl Fn(Signal) + Send + 'static) -> Result<(), Stop> {
     Ok(())
 }
