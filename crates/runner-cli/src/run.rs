@@ -152,6 +152,7 @@ fn session(origin: &Origin, scenarios: &[Scenario], pair: &Pair) -> Session {
         scenarios: scenarios.to_vec(),
         waves: Vec::new(),
         objective: None,
+        target: None,
         machine: origin.machine.clone(),
         build: origin.build.clone(),
     }

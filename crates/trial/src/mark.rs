@@ -27,11 +27,15 @@ pub enum Mark {
     Siblings,
     /// A control group's quota stopped processes of the trial, or whoever shares the quota.
     Throttled,
+    /// Connections to a server that is not wsbench's own failed: the figures are those of the others.
+    ConnectionsFailed,
+    /// The measured window ended before its time, by a signal or the limit of the trial.
+    Interrupted,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 7] = [
+    pub const ALL: [Mark; 9] = [
         Mark::ClientSaturated,
         Mark::GeneratorLate,
         Mark::ServerSaturated,
@@ -39,6 +43,8 @@ impl Mark {
         Mark::CoresShared,
         Mark::Siblings,
         Mark::Throttled,
+        Mark::ConnectionsFailed,
+        Mark::Interrupted,
     ];
 
     /// Name as in records.
@@ -51,6 +57,8 @@ impl Mark {
             Mark::CoresShared => "cores-shared",
             Mark::Siblings => "siblings",
             Mark::Throttled => "throttled",
+            Mark::ConnectionsFailed => "connections-failed",
+            Mark::Interrupted => "interrupted",
         }
     }
 
@@ -75,6 +83,10 @@ impl Mark {
                  physical cores of their own"
             }
             Mark::Throttled => "a CPU quota stopped processes in the measured window: no verdict",
+            Mark::ConnectionsFailed => {
+                "connections failed, and the figures are those of the others: no verdict"
+            }
+            Mark::Interrupted => "the measured window was ended before its time: no verdict",
         }
     }
 
@@ -88,6 +100,8 @@ impl Mark {
             Mark::CoresShared => 'x',
             Mark::Siblings => 'h',
             Mark::Throttled => 'q',
+            Mark::ConnectionsFailed => 'f',
+            Mark::Interrupted => 'i',
         }
     }
 
@@ -96,7 +110,12 @@ impl Mark {
         match self {
             Mark::ClientSaturated | Mark::GeneratorLate => metric.kind != MetricKind::Cost,
             Mark::ServerSaturated => false,
-            Mark::Disturbed | Mark::CoresShared | Mark::Siblings | Mark::Throttled => true,
+            Mark::Disturbed
+            | Mark::CoresShared
+            | Mark::Siblings
+            | Mark::Throttled
+            | Mark::ConnectionsFailed
+            | Mark::Interrupted => true,
         }
     }
 

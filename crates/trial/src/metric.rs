@@ -110,6 +110,7 @@ metrics! {
     MEMORY_OF_BOUND: "memory_of_bound", "of the bound", Utilisation, Percent, false;
     ACHIEVED: "achieved", "achieved", Completeness, Percent, true;
     NOT_SENT: "not_sent", "not sent", Completeness, Percent, false;
+    HELD: "connections_held", "connections held", Completeness, Percent, true;
     GENERATOR_LAG_P50: "generator_lag_p50", "generator lag p50", Latency, Nanoseconds, false;
     GENERATOR_LAG_P99: "generator_lag_p99", "generator lag p99", Latency, Nanoseconds, false;
     TOTAL_TIME: "total_time", "total time", Latency, Nanoseconds, false;

@@ -120,6 +120,9 @@ pub struct Session {
     /// The latency objective whose highest rate they look for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<String>,
+    /// Set by `wsbench drive`: the server that was driven, which is not wsbench's own. Such a run is one trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// The machine.
     pub machine: Machine,
     /// The build of the program that ran the trials.

@@ -50,6 +50,10 @@ pub fn marks(record: &Record) -> BTreeSet<Mark> {
     if record.cores.siblings {
         marks.insert(Mark::Siblings);
     }
+    // In a trial of wsbench's own servers this is an error.
+    if report.failed_connections > 0 {
+        marks.insert(Mark::ConnectionsFailed);
+    }
     if is_throttled(record) {
         marks.insert(Mark::Throttled);
     }

@@ -28,6 +28,8 @@ pub(crate) struct Pool<'a> {
     pub(crate) baseline: &'a str,
     /// What tells this pool from the others of the same scenario, in words; empty where it is the only one.
     pub(crate) apart: Vec<String>,
+    /// Whether it is of a server that one client drove, and not of a run.
+    pub(crate) is_driven: bool,
 }
 
 impl Pool<'_> {
@@ -78,7 +80,8 @@ fn divide<'a>(
     let all: Vec<Conditions<'a>> = pools.iter().map(|(conditions, _)| conditions.clone()).collect();
     let pool = |(place, (conditions, trials)): (usize, (Conditions<'a>, Vec<&'a Record>))| {
         let others = all.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, other)| other);
-        Pool { trials, baseline: conditions.baseline, apart: conditions.differences(others) }
+        let apart = conditions.differences(others);
+        Pool { trials, baseline: conditions.baseline, apart, is_driven: conditions.is_driven }
     };
     pools.into_iter().enumerate().map(pool).collect()
 }
@@ -91,6 +94,7 @@ struct Conditions<'a> {
     baseline: &'a str,
     build: &'a BuildInfo,
     counts: bool,
+    is_driven: bool,
     rows: BTreeMap<&'a str, Ends<'a>>,
 }
 
@@ -169,6 +173,7 @@ impl<'a> Conditions<'a> {
                 .map_or_else(|| twice().map_or(own(first), row_of), |session| session.baseline.as_str()),
             build: session.map_or(&first.build, |session| &session.build),
             counts: session.is_some_and(|session| session.counts),
+            is_driven: session.is_some_and(|session| session.target.is_some()),
             rows,
         }
     }

@@ -40,7 +40,7 @@ pub struct Group {
     pub baseline: String,
     /// Rounds with at least one trial that counts.
     pub rounds: usize,
-    /// Seeds of the shuffled orders.
+    /// Seeds of the shuffled orders; none where one client drove a server, which is a round with nothing to shuffle.
     pub seeds: BTreeSet<u64>,
     /// The rows, best first; the twin is not among them.
     pub rows: Vec<RowFigures>,

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench_core::spec::{Pacing, Role};
+use bench_core::{
+    row::Accounting,
+    spec::{Pacing, Role},
+};
 use trial::{
     mark::Mark,
     metric::{self, Metric},
@@ -24,7 +27,7 @@ type Blocks<'a> = BTreeMap<(String, u32), Vec<(&'a Record, BTreeMap<&'static str
 /// All rows of trials that are alike.
 pub(crate) fn group(pool: Pool<'_>, confidence: f64) -> Group {
     let sessions = pool.sessions();
-    let Pool { trials, baseline, apart } = pool;
+    let Pool { trials, baseline, apart, is_driven } = pool;
     let of_states = states::by_state(&trials, baseline);
     let trials: Vec<&Record> = of_states.as_ref().map_or(trials, |split| split.iter().collect());
     let first = trials[0];
@@ -65,7 +68,7 @@ pub(crate) fn group(pool: Pool<'_>, confidence: f64) -> Group {
         judged,
         baseline: baseline.to_owned(),
         rounds: rounds.len(),
-        seeds: trials.iter().map(|trial| trial.seed).collect(),
+        seeds: trials.iter().filter(|_| !is_driven).map(|trial| trial.seed).collect(),
         rows,
         twin,
     }
@@ -94,6 +97,10 @@ fn columns(first: &Record, rows: &[RowFigures], judged: &[JudgedMetric]) -> Vec<
     columns.extend(
         counted.into_iter().filter(|counted| rows.iter().any(|row| row.figures.contains_key(counted.name))),
     );
+    if first.server.info.accounting == Accounting::Client {
+        // Columns of what only a server that was started for the trial has.
+        columns.retain(|column| rows.iter().any(|row| row.figures.contains_key(column.name)));
+    }
     columns
 }
 

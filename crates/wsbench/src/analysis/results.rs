@@ -244,6 +244,7 @@ pub(crate) mod tests {
             counts: false,
             waves: Vec::new(),
             objective: None,
+            target: None,
             machine: machine(),
             build: build(),
         }

@@ -82,7 +82,7 @@ pub(crate) fn groups(results: &Results, confidence: f64) -> Vec<Group> {
 
 fn group(pool: Pool<'_>, kind: Kind, confidence: f64) -> Option<Group> {
     let sessions = pool.sessions();
-    let Pool { trials, baseline, apart } = pool;
+    let Pool { trials, baseline, apart, .. } = pool;
     let first = trials[0];
     let mut rows = rows(&trials, baseline, confidence);
     let twin = take_twin(&mut rows, baseline, first.role);

@@ -127,11 +127,12 @@ fn partial_runs(results: &Results) -> impl Iterator<Item = String> {
         let planned = planned::trials(session);
         let progress = results.progress(&session.session);
         let done = progress.values().map(|attempt| attempt.orders.len() as u64).sum::<u64>();
-        (done < planned).then(|| {
-            format!(
+        (done < planned).then(|| match &session.target {
+            Some(target) => format!("partial: the drive {} of {target} has no figures", session.session),
+            None => format!(
                 "partial: {done} of {planned} trials of the run {} are there; `wsbench run --resume` goes on with it",
                 session.session
-            )
+            ),
         })
     })
 }

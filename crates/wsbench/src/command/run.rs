@@ -279,6 +279,7 @@ fn plan(
         not_possible,
         server_cores: arguments.rows.server_cores,
         objective: finds_rates.then(|| arguments.slo.text()),
+        target: None,
         scenarios: selection.scenarios,
         waves: Vec::new(),
         counts: arguments.counts,

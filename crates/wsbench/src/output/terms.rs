@@ -134,10 +134,13 @@ pub const TERMS: &[Term] = &[
             "cores-shared",
             "siblings",
             "throttled",
+            "connections-failed",
+            "interrupted",
         ],
         meaning: "Something other than the row decided some of a trial's figures: the client was full (c), the generator sent \
                   late (g), others used the cores (d), there were too few cores (x), two cores were threads of one physical core (h), or a \
-                  CPU quota stopped the trial (q). The figures stay and get no verdict. That the \
+                  CPU quota stopped the trial (q). `wsbench drive` also marks that connections failed (f) and that it was \
+                  interrupted (i). The figures stay and get no verdict. That the \
                   server did not keep up with the offered rate (s) is a result. Where the client was full, the server's \
                   CPU time holds its waiting, too, so that rows may look more alike than they are; --placement shared is \
                   free of that.",

@@ -43,6 +43,13 @@ pub(crate) fn resume(
         let reason = results.problems.first().map_or("there is none", String::as_str);
         return Err(Stop::usage(format!("{}: no run to go on with: {reason}", path.display())));
     };
+    if let Some(target) = &session.target {
+        return Err(Stop::usage(format!(
+            "{}: `wsbench drive` wrote it, of {target}: a drive is one trial, and cannot be resumed: drive the server again with \
+             --out",
+            path.display()
+        )));
+    }
     let this = Machine::this(build);
     refuse_other_origin(path, &session, build, &this)?;
     let wanted: Vec<String> = session

@@ -126,6 +126,7 @@ impl Run<'_> {
             counts: false,
             waves: Vec::new(),
             objective: None,
+            target: None,
             left_out: BTreeMap::new(),
             not_possible: BTreeMap::new(),
             scenarios: scenarios.clone(),

@@ -64,6 +64,9 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<String> {
 fn run(session: &Session) -> String {
     let started = jiff::Timestamp::from_millisecond(session.started_unix_ms as i64);
     let started = started.map_or(String::new(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    if let Some(target) = &session.target {
+        return format!("{started}, a drive of {target}");
+    }
     let profile = session.profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
     let rounds = count(session.rounds as usize, "round");
     let further = match session.further.len() {

@@ -42,6 +42,10 @@ pub(crate) fn conditions(group: &Group) -> String {
         _ if group.rows.iter().all(|row| row.server == row.client) => "each row with itself".to_owned(),
         _ => "every server with every client".to_owned(),
     };
+    if group.seeds.is_empty() {
+        let drives = count(group.rounds, "drive");
+        return format!("{other}, {cores} · {drives} · ranked by {}", group.ranking.label);
+    }
     let rounds = if group.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", group.rounds) };
     let seeds: Vec<String> = group.seeds.iter().map(u64::to_string).collect();
     format!(
