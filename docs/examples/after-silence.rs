@@ -19,7 +19,8 @@ const WINDOWS: usize = 20;
 const WINDOW: Duration = Duration::from_millis(200);
 
 fn main() {
-    let argument = |place, default| std::env::args().nth(place).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let argument =
+        |place, default| std::env::args().nth(place).and_then(|text| text.parse().ok()).unwrap_or(default);
     match std::env::args().nth(1).as_deref() {
         Some("serve") => serve(argument(2, 0)),
         _ => drive(argument(1, 100), argument(2, 0)),
@@ -38,7 +39,9 @@ fn serve(heartbeat_ms: u64) {
             stream.get_ref().set_nodelay(true).ok();
             let echo = async move {
                 let mut message = [0; 24];
-                while stream.read_exact(&mut message).await.is_ok() && stream.write_all(&message).await.is_ok() {}
+                while stream.read_exact(&mut message).await.is_ok()
+                    && stream.write_all(&message).await.is_ok()
+                {}
             };
             executor.spawn(echo).detach();
         }
@@ -57,7 +60,11 @@ fn serve(heartbeat_ms: u64) {
 /// The client, in a process of its own, which does not use async-io.
 fn drive(silence_ms: u64, heartbeat_ms: u64) {
     let own = std::env::current_exe().expect("this program's file");
-    let mut server = Command::new(own).args(["serve", &heartbeat_ms.to_string()]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut server = Command::new(own)
+        .args(["serve", &heartbeat_ms.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     let (mut line, id) = (String::new(), server.id());
     std::io::BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut line).expect("an address");
     let connect = |_| {
@@ -92,10 +99,12 @@ fn used(id: u32) -> [u64; 3] {
     let mut sum = [0; 3];
     for task in std::fs::read_dir(format!("/proc/{id}/task")).expect("it lives").flatten() {
         let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
-        let number = |text: &str| text.split_whitespace().next_back().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let number =
+            |text: &str| text.split_whitespace().next_back().and_then(|word| word.parse().ok()).unwrap_or(0);
         sum[0] += read("schedstat").split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0);
         let place = if read("comm").trim() == "async-io" { 2 } else { 1 };
-        sum[place] += read("status").lines().filter(|line| line.contains("ctxt_switches")).map(number).sum::<u64>();
+        sum[place] +=
+            read("status").lines().filter(|line| line.contains("ctxt_switches")).map(number).sum::<u64>();
     }
     sum
 }

@@ -110,7 +110,7 @@ impl Connector {
         };
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)?
-            // It is said so where a verifier is not rustls' own; `Trusted` leaves the work to that.
+            // rustls calls any verifier but its own dangerous. `Trusted` leaves the work to that one.
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();

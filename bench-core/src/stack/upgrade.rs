@@ -354,6 +354,20 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_answer_is_refused_or_awaited_but_does_no_harm() {
+        let length = agreed(&handshake(&[]), UPGRADE, "").len();
+        for place in 0..length {
+            for byte in [0, b'\r', b'\n', b' ', b':', 0x80, 0xff] {
+                let handshake = handshake(&["a"]);
+                let mut answer = agreed(&handshake, UPGRADE, "");
+                answer[place] = byte;
+                // What comes of it depends on the byte; that it returns is what counts.
+                let _ = outcome(handshake, &answer);
+            }
+        }
+    }
+
+    #[test]
     fn an_answer_without_an_end_is_given_up() {
         let endless = format!("HTTP/1.1 101 x\r\nX-Filler: {}", "x".repeat(LONGEST_HEAD));
         let error = outcome(handshake(&[]), endless.as_bytes()).unwrap_err();

@@ -71,7 +71,7 @@ pub struct Session {
     pub schema: u32,
     /// Identifies the run.
     pub session: String,
-    /// The command line, without what may be a secret: [`command_line`].
+    /// The command line, without what may be a secret.
     pub command: Vec<String>,
     /// When it started, in milliseconds since 1970-01-01 UTC.
     pub started_unix_ms: u64,

@@ -10,11 +10,11 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Exit code: a row failed verification.
 pub const VERIFICATION: u8 = 3;
-/// Exit code: a comparison found a regression.
+/// Exit code: a comparison found a regression, or a condition on the figures of a drive holds.
 pub const REGRESSION: u8 = 4;
-/// Exit code: finished with failed or missing trials.
+/// Exit code: finished with failed or missing trials, or failed connections.
 pub const INCOMPLETE: u8 = 5;
-/// Exit code: a comparison could not judge everything.
+/// Exit code: something could not be judged.
 pub const NOT_JUDGED: u8 = 6;
 
 /// Why the command ends early: one line for stderr, and the exit code.

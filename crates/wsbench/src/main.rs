@@ -33,7 +33,8 @@ use wsbench::{
     about = "Which async runtime should carry a WebSocket service? Measures and compares them",
     long_about = "Runs the same WebSocket server and the same client on every runtime, each in a process of its own, over \
                   real sockets, verifies every answer, and compares what they took.\n\nExit codes: 0 all well, 1 could not \
-                  run, 2 usage, 3 verification failed, 4 regression, 5 finished with failed or missing trials, 6 a comparison could not judge everything, 130 and 143 interrupted.",
+                  run, 2 usage, 3 verification failed, 4 regression or a condition of --fail-if, 5 finished with failed or missing trials or failed \
+                  connections, 6 something could not be judged, 130 and 143 interrupted.",
     after_help = "Examples:\n  wsbench run                                     the quick profile on every row\n  \
                   wsbench run --profile seed --rounds 1           the original comparison\n  \
                   wsbench run --scenarios 'window-*' --rows tokio,smol\n  \
@@ -98,6 +99,13 @@ enum Command {
     ///
     /// 64 connections may be opening at once (`--connecting`). `--connect-rate` begins no more than that many per second, for a
     /// server that limits them.
+    ///
+    /// Prints what the client saw. Whatever fails or ends early, what was measured by then is printed: Ctrl-C ends the window
+    /// and prints the figures so far, connections that fail are counted beneath the figures of the others. --out keeps a
+    /// record that `table` and `report` read, --json and --fail-if are for programs.
+    ///
+    /// Exit codes, the first that applies: 130 and 143 interrupted, 1 nothing was measured, 3 wrong answers, 4 a condition of
+    /// --fail-if holds, 5 connections failed or the time limit ended the window, 6 a condition has no value.
     #[command(after_help = "Examples:\n  wsbench drive ws://127.0.0.1:9001/ --connections 10\n  \
                             wsbench drive ws://127.0.0.1:9001/chat --subprotocol v2 --header 'Authorization: Bearer TOKEN'\n  \
                             wsbench drive wss://localhost:8443/ --tls-ca server.pem --rate 1000 --connections 100\n  \

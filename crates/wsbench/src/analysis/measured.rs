@@ -98,7 +98,7 @@ fn columns(first: &Record, rows: &[RowFigures], judged: &[JudgedMetric]) -> Vec<
         counted.into_iter().filter(|counted| rows.iter().any(|row| row.figures.contains_key(counted.name))),
     );
     if first.server.info.accounting == Accounting::Client {
-        // Columns of what only a server that was started for the trial has.
+        // Without a figure: what is known only of a server that was started for the trial, such as its cost.
         columns.retain(|column| rows.iter().any(|row| row.figures.contains_key(column.name)));
     }
     columns

@@ -5,7 +5,7 @@
 //! same block, so that slow phases of the machine do not look like states.
 
 use bench_core::spec::Role;
-use trial::{bursts::Burst, outcome::Edges, record::Record, sample::Sample};
+use trial::{Edges, Sample, bursts::Burst, record::Record};
 
 use super::{
     statistics::median,
@@ -107,7 +107,8 @@ fn relative_costs(trial: &Record, trials: &[&Record], baseline: &str) -> Vec<(Bu
 
 /// CPU time per message of the compared end in a burst.
 pub(crate) fn cost(burst: &Burst, role: Role) -> Option<f64> {
-    let (before, after) = role.own(burst.server, burst.client).ready.zip(role.own(burst.server, burst.client).measured)?;
+    let (before, after) =
+        role.own(burst.server, burst.client).ready.zip(role.own(burst.server, burst.client).measured)?;
     let used = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
     (burst.measured.units > 0 && used > 0.0).then(|| used / burst.measured.units as f64)
 }
@@ -146,7 +147,8 @@ fn variance(values: &[f64]) -> f64 {
 /// What a trial did in the bursts of one state; `None` where it has none of it.
 fn in_state(trial: &Record, costs: &[(Burst, f64)], states: TwoStates, state: State) -> Option<Record> {
     let is_own = |cost: f64| (cost >= states.from) == (state == State::Higher);
-    let bursts: Vec<Burst> = costs.iter().filter(|(_, cost)| is_own(*cost)).map(|(burst, _)| *burst).collect();
+    let bursts: Vec<Burst> =
+        costs.iter().filter(|(_, cost)| is_own(*cost)).map(|(burst, _)| *burst).collect();
     if bursts.is_empty() {
         return None;
     }
@@ -230,8 +232,11 @@ mod tests {
         assert!((states.share_higher - 0.2).abs() < 1e-9, "{states:?}");
         assert!(states.from > 1.05 && states.from < 1.25, "{states:?}");
         // Two outliers are not a state.
-        let outliers: Vec<f64> =
-            noisy.iter().enumerate().map(|(place, x)| (x * 0.01).exp() * if place < 2 { 1.3 } else { 1.0 }).collect();
+        let outliers: Vec<f64> = noisy
+            .iter()
+            .enumerate()
+            .map(|(place, x)| (x * 0.01).exp() * if place < 2 { 1.3 } else { 1.0 })
+            .collect();
         assert_eq!(two_states(&outliers), None);
     }
 }

@@ -203,6 +203,7 @@ fn a_certificate_for_another_name_is_accepted_where_that_name_is_given() {
     let (code, _, stderr) = run(secured.drive("127.0.0.1", &["--tls-cert"]).arg(secured.certificate()));
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("127.0.0.1") && stderr.contains("localhost"), "{stderr}");
+    assert!(stderr.contains("with --tls-server-name"), "{stderr}");
     let mut command = secured.drive("127.0.0.1", &["--tls-server-name", "localhost", "--tls-ca"]);
     let (code, stdout, stderr) = run(command.arg(secured.certificate()));
     assert_eq!(code, 0, "{stdout}{stderr}");
@@ -227,6 +228,20 @@ fn a_certificate_of_nobody_known_is_refused_in_one_line_or_accepted_with_a_warni
 }
 
 #[test]
+fn an_error_is_said_once() {
+    let secured = usual();
+    for client in CLIENTS {
+        let (code, _, stderr) = run(&mut drive("ws://127.0.0.1:1/", &["--client-row", client]));
+        assert_eq!((code, stderr.matches("Connection refused").count()), (1, 1), "{client}: {stderr}");
+    }
+    for client in ["tokio", "threads"] {
+        let mut command = secured.drive("127.0.0.1", &["--client-row", client, "--tls-ca"]);
+        let (code, _, stderr) = run(command.arg(secured.certificate()));
+        assert_eq!((code, stderr.matches("TLS: ").count()), (1, 1), "{client}: {stderr}");
+    }
+}
+
+#[test]
 fn the_certificates_of_the_system_are_trusted_by_themselves() {
     let secured = usual();
     let mut command = secured.drive("localhost", &[]);
@@ -242,7 +257,7 @@ fn the_certificates_of_the_system_are_trusted_by_themselves() {
     assert!(stderr.contains("no certificates to trust") && stderr.contains("--tls-ca"), "{stderr}");
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn paths_need_not_be_utf_8() {
     use std::os::unix::ffi::OsStringExt;

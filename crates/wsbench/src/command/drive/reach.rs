@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bench_core::{
     spec::{ClientTls, Header, Negotiation, ServerName, SpecError, Trust, server_name, subprotocol},
-    stack::tls::Connector,
+    stack::tls::{Connector, UNTRUSTED},
 };
 use clap::Args;
 use tempfile::NamedTempFile;
@@ -25,7 +25,7 @@ pub(super) struct ReachFlags {
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     origin: Option<Header>,
     /// Certificates to trust under TLS instead of the system's: a file in PEM with one or several, of an authority or of the
-    /// server itself
+    /// server itself. SSL_CERT_FILE and SSL_CERT_DIR replace the system's
     #[arg(long, visible_alias = "tls-cert", value_name = "FILE")]
     tls_ca: Option<PathBuf>,
     /// Name that the server's certificate has to bear, and that the server is told; the URL's host when not given
@@ -88,6 +88,17 @@ impl ReachFlags {
         Connector::new(&tls).map_err(|error| Stop::usage(format!("{error:#}")))?;
         reach.tls = Some(tls);
         Ok(reach)
+    }
+}
+
+/// What to do about a kind of failure, where a flag is the answer.
+pub(super) fn hint(kind: &str) -> &'static str {
+    if kind.ends_with(UNTRUSTED) {
+        ": name its certificate, or that of its authority, with --tls-ca"
+    } else if kind.contains("certificate not valid for name") {
+        ": if that is the server you mean, give the name in its certificate with --tls-server-name"
+    } else {
+        ""
     }
 }
 
