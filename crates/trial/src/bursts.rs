@@ -6,7 +6,7 @@ use bench_core::protocol::Measured;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{outcome::Edges, sample::Sample};
+use crate::{edges::Edges, sample::Sample};
 
 /// Most bursts of a trial: each is a line's worth of its record.
 const MAX_BURSTS: u32 = 1_000;

@@ -12,6 +12,7 @@ mod control_group;
 mod conversation;
 #[cfg(target_os = "linux")]
 pub mod counters;
+mod edges;
 pub mod exec;
 pub mod execute;
 pub mod identity;
@@ -35,8 +36,9 @@ mod thread_limit;
 pub mod tree;
 
 pub use conversation::{ClientConversation, ServerConversation};
+pub use edges::Edges;
 pub use execute::execute;
-pub use outcome::{ClientOutcome, Edges, Failure, Outcome, Step};
+pub use outcome::{ClientOutcome, Failure, Outcome, Step};
 pub use program::{DescribeError, Program};
 pub use run::{Plan, run};
 pub use sample::{MachineSample, Sample};

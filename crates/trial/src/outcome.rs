@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bursts::Burst,
+    edges::Edges,
     sample::{MachineSample, Sample},
 };
 
@@ -79,20 +80,4 @@ pub struct ClientOutcome {
     pub samples: Edges<Sample>,
     /// Its report.
     pub report: Option<ClientReport>,
-}
-
-/// Readings at the two quiescent edges of the measured window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Edges<T> {
-    /// Before it.
-    pub ready: Option<T>,
-    /// After it.
-    pub measured: Option<T>,
-}
-
-impl<T> Edges<T> {
-    /// Both readings, where both exist.
-    pub fn both(&self) -> Option<(&T, &T)> {
-        self.ready.as_ref().zip(self.measured.as_ref())
-    }
 }

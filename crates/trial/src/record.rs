@@ -18,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bursts::Burst,
     catalogue::Scenario,
+    edges::Edges,
     machine::Machine,
     mark::Mark,
-    outcome::{Edges, Failure},
+    outcome::Failure,
     placement::{Cores, Placement},
     sample::{MachineSample, Sample},
 };

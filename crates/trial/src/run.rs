@@ -16,8 +16,9 @@ use bench_core::{
 use crate::{
     bursts::{Burst, Bursts},
     conversation::{ClientConversation, ServerConversation},
+    edges::Edges,
     exec::url_at,
-    outcome::{ClientOutcome, Edges, Failure, Outcome, Step},
+    outcome::{ClientOutcome, Failure, Outcome, Step},
     stage::{Ending, Peer, PeerError, Stage},
 };
 
