@@ -243,7 +243,8 @@ fn nothing_is_measured_while_connections_open() {
     assert_eq!(code, 0, "{stderr}");
     let (_, table, _) = run(wsbench("table").arg(&out));
     assert!(table.contains("partial: the drive ") && table.contains("has no figures"), "{table}");
-    let (child, _) = server.driving("--warm-up 60s --connections 3", 3);
+    let (child, _) = started(wsbench(&format!("drive {} --warm-up 60s --connections 3", server.url())));
+    until("the warm-up", || server.echoes.load(Relaxed) > 50);
     send(&child, Signal::SIGINT);
     let (code, _, stderr) = ended(child);
     assert_eq!(code, 130, "{stderr}");
@@ -316,7 +317,7 @@ fn records_are_what_tables_and_reports_read() {
 
     let (code, stdout, stderr) = run(wsbench("run --resume").arg(&out));
     assert_eq!((code, stdout.as_str(), stderr.lines().count()), (2, "", 1), "{stderr}");
-    assert!(stderr.contains(&format!("`wsbench drive` wrote it, of {row}")), "{stderr}");
+    assert!(stderr.contains(&format!("is of `wsbench drive` ({row}), which cannot be resumed")), "{stderr}");
 }
 
 #[test]

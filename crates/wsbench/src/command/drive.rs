@@ -76,7 +76,7 @@ struct ResultArguments {
     fail_if: Vec<Condition>,
     /// File that a record is appended to, for `wsbench table` and `wsbench report`
     ///
-    /// It is that of a trial whose server counted nothing. The row is named after host, port and path of the server.
+    /// It is the record of a trial, but only the client counted. The row is named after the server's host, port and path.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// How the figures are written

@@ -23,7 +23,7 @@ pub(crate) enum Request {
         /// The row.
         name: String,
         /// The server.
-        exec: Exec,
+        exec: Box<Exec>,
         /// The entry.
         text: String,
     },
@@ -61,7 +61,7 @@ fn request(entry: String, known: &[&str]) -> Result<Request, Stop> {
     if known.contains(&name.as_str()) {
         return Err(Stop::usage(format!("there is a row `{name}` already: give yours another name")));
     }
-    Ok(Request::StartedBy { name, exec, text: entry })
+    Ok(Request::StartedBy { name, exec: Box::new(exec), text: entry })
 }
 
 /// The name, if there is one, and the command of an entry that has a command.
@@ -113,7 +113,8 @@ mod tests {
     fn started_by(name: &str, text: &str, command: &[&str]) -> Request {
         let exec = Exec::parse("x {port}").unwrap();
         let command = command.iter().map(|word| (*word).to_owned()).collect();
-        Request::StartedBy { name: name.to_owned(), exec: Exec { command, ..exec }, text: text.to_owned() }
+        let exec = Box::new(Exec { command, ..exec });
+        Request::StartedBy { name: name.to_owned(), exec, text: text.to_owned() }
     }
 
     #[test]

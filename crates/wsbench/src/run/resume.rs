@@ -45,8 +45,7 @@ pub(crate) fn resume(
     };
     if let Some(target) = &session.target {
         return Err(Stop::usage(format!(
-            "{}: `wsbench drive` wrote it, of {target}: a drive is one trial, and cannot be resumed: drive the server again with \
-             --out",
+            "{}: the last record is of `wsbench drive` ({target}), which cannot be resumed: drive the server again with --out",
             path.display()
         )));
     }

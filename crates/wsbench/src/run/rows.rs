@@ -104,7 +104,7 @@ impl Finder {
                     let guardian = std::env::current_exe().map_err(|error| {
                         Stop::failed(format!("this program's own file is unknown: {error}"))
                     })?;
-                    let program = Program::started_by(exec, &name, &guardian);
+                    let program = Program::started_by(*exec, &name, &guardian);
                     rows.programs.push(program.map_err(|error| Stop::usage(format!("{name}: {error}")))?);
                     rows.started_by.push(text);
                 }
