@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         ("a_file_describes_a_server", python, file),
         ("clients_send_what_a_server_asks_for", python, asks_for_headers),
         ("a_server_under_tls_is_a_row_of_scenarios_under_tls", python, under_tls),
+        ("a_client_of_another_language_sees_what_drive_sees", python, another_client),
         ("a_run_is_resumed_with_the_same_server_and_no_other", python, resumed),
         ("what_cannot_be_started_is_refused", true, refused),
         ("the_commands_of_the_documentation_work", node, documented),
@@ -71,13 +72,13 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
 
-fn server() -> PathBuf {
+fn server_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exec/server.py")
 }
 
 /// The row `mine` with a peculiarity.
 fn mine(peculiarity: &str) -> String {
-    format!("mine=exec:python3 {} {{port}} {peculiarity}", server().display())
+    format!("mine=exec:python3 {} {{port}} {peculiarity}", server_file().display())
 }
 
 /// Runs `rows` under a load, and gives the trials.
@@ -165,7 +166,7 @@ fn costs(peculiarity: &str, prefix: &[&str]) -> Result<(), Failed> {
 
 fn behind_a_shell() -> Result<(), Failed> {
     // The shell stays, because something follows the server.
-    let script = format!("python3 {} $1 burn; true", server().display());
+    let script = format!("python3 {} $1 burn; true", server_file().display());
     let trials = measured(
         &format!("mine=exec:sh -c '{script}' sh {{port}}"),
         &format!("--connections 2 --messages {MESSAGES}"),
@@ -195,7 +196,7 @@ fn processes_with(file: &str) -> Vec<u32> {
 /// A copy of the server whose path tells its processes from those of other tests.
 fn own_server(folder: &Path) -> String {
     let path = folder.join("server.py");
-    fs::copy(server(), &path).unwrap();
+    fs::copy(server_file(), &path).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -241,7 +242,7 @@ fn failed_trials() -> Result<(), Failed> {
         ("sh -c 'echo no such room >&2; exit 7' {port}", "30s", "no such room"),
         ("sleep 10{port}", "2s", "the server was not ready: connecting to 127.0.0.1:"),
         (
-            &format!("python3 {} {{port}} wrong", server().display()),
+            &format!("python3 {} {{port}} wrong", server_file().display()),
             "4s",
             "the server was not ready: 127.0.0.1:",
         ),
@@ -312,6 +313,34 @@ fn under_tls() -> Result<(), Failed> {
     let own: Vec<&Record> = trials.iter().filter(|trial| trial.server.row == "mine").collect();
     assert_eq!(own.len(), 1, "the scenario under TLS");
     assert_eq!(own[0].report().unwrap().tls.as_ref().unwrap().protocol, "TLSv1_3");
+    Ok(())
+}
+
+/// Both count the same, and neither sees less than the server delays. How near their percentiles are is a question of how
+/// quiet the machine is; docs/METHODOLOGY.md has what was measured.
+fn another_client() -> Result<(), Failed> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    drop(listener);
+    let mut server = Command::new("python3");
+    let server = server.arg(server_file()).args([&port.to_string(), "delays"]).spawn()?;
+    let _server = Running(server);
+    until("the server", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let load = format!(
+        "drive ws://127.0.0.1:{port}/echo --connections 50 --rate 200 --duration 2s --warm-up 0s --json"
+    );
+    let (code, stdout, stderr) = run(&mut wsbench(&load));
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let ours: serde_json::Value = serde_json::from_str(&stdout)?;
+    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exec/client.py");
+    let output = Command::new("python3").arg(client).args([&port.to_string(), "50", "200", "2"]).output()?;
+    let theirs: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!((ours["units"].as_u64(), theirs["count"].as_u64()), (Some(400), Some(400)));
+    for (p50, max) in
+        [(&ours["latency"]["p50_ns"], &ours["latency"]["max_ns"]), (&theirs["p50_ns"], &theirs["max_ns"])]
+    {
+        assert!(p50.as_u64() >= Some(20_000_000) && max.as_u64() >= Some(200_000_000), "{ours} {theirs}");
+    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ wrong      it answers every message with another one
 late       it answers handshakes with 503 at first
 greedy     at the path /chat only, and with a variable of the environment
 asks       with a header and a subprotocol only
+delays     every echo takes 20 ms, and every hundredth 200 ms
 tls        under TLS, with the certificate beside it
 """
 
@@ -105,6 +106,15 @@ def peculiar(payload):
         os.wait()
 
 
+echoes = 0
+
+
+async def delay():
+    global echoes
+    echoes += 1
+    await asyncio.sleep(0.2 if echoes % 100 == 0 else 0.02)
+
+
 async def serve(reader, writer):
     try:
         await shake_hands(reader, writer)
@@ -116,6 +126,8 @@ async def serve(reader, writer):
             elif opcode != PONG:
                 if opcode != CLOSE:
                     peculiar(payload)
+                    if peculiarity == "delays":
+                        await delay()
                 send(writer, first, payload if opcode == CLOSE or peculiarity != "wrong" else payload[::-1])
             await writer.drain()
             if opcode == CLOSE:

@@ -96,7 +96,7 @@ impl Condition {
             return Err(form());
         }
         let (value, counted_in) =
-            figure.parse(value).map_err(|reason| format!("`{text}`: {name} is {reason}"))?;
+            figure.parse(value).map_err(|reason| format!("`{text}`: {name} is compared with {reason}"))?;
         let bound = if rest.starts_with('>') { Bound::Above } else { Bound::Below };
         Ok(Condition { text: text.to_owned(), name, figure, counted_in, bound: bound(value) })
     }
