@@ -1,6 +1,6 @@
 //! Servers that are started by a command of their own: any program that echoes WebSocket messages.
 //!
-//! Such a server does not speak the runner protocol. A guardian process does it for the server (see [`guard`](crate::guard)):
+//! Such a server does not speak the runner protocol. A guardian process of wsbench does it for the server:
 //! it starts the command, says when the server is ready, and leaves no process of it behind.
 
 use std::{

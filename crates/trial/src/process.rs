@@ -32,8 +32,11 @@ const LONGEST_LINE: u64 = 4 << 20;
 /// Lines of stdout that may wait to be read. A runner prints three; one that floods is held up by its own pipe.
 const LINES_AHEAD: usize = 8;
 
-/// Lines of stderr that an error quotes.
+/// Lines of stderr that an error quotes of a runner.
 const STDERR_LINES: usize = 5;
+
+/// The same of a server that a command starts: an interpreter says first what is wrong, and then where it was.
+const STDERR_LINES_OF_COMMAND: usize = 20;
 
 /// Longest stretch of one stderr line that is kept.
 const STDERR_LINE_BYTES: u64 = 400;
@@ -181,11 +184,15 @@ impl Process {
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr = child.stderr.take();
         let kept = tail.clone();
+        let lines_kept = match kind {
+            Kind::Single => STDERR_LINES,
+            Kind::Guardian => STDERR_LINES_OF_COMMAND,
+        };
         let (reading, stderr_end) = mpsc::channel();
         thread::spawn(move || {
             let _ends_with_the_thread = reading;
             if let Some(stderr) = stderr {
-                keep_tail(BufReader::new(stderr), &kept);
+                keep_tail(BufReader::new(stderr), &kept, lines_kept);
             }
         });
         let (stdin, id) = (child.stdin.take(), child.id());
@@ -383,11 +390,11 @@ fn forward_lines(mut stdout: impl BufRead, lines: &mpsc::SyncSender<Result<Strin
     }
 }
 
-fn keep_tail(mut stderr: impl BufRead, tail: &Mutex<VecDeque<String>>) {
+fn keep_tail(mut stderr: impl BufRead, tail: &Mutex<VecDeque<String>>, lines: usize) {
     let mut bytes = Vec::new();
     while stderr.by_ref().take(STDERR_LINE_BYTES).read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        if tail.len() == STDERR_LINES {
+        if tail.len() == lines {
             tail.pop_front();
         }
         tail.push_back(String::from_utf8_lossy(&bytes).trim_end().to_owned());
